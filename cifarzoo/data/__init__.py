@@ -1,0 +1,1 @@
+"""Data: files to uint8 images, images on the device, and their order."""

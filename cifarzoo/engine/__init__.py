@@ -1,0 +1,1 @@
+"""The engine: builds what a config describes, trains it on any number of devices, loses nothing."""

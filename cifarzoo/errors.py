@@ -1,0 +1,82 @@
+"""The tree of errors that a user can act on.
+
+Each is shown by the command line as one line and ends the process with its ``exit_code``.
+Anything else that is raised is a bug and keeps its traceback.
+"""
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_NOT_FINITE = 4
+EXIT_STOPPED = 75
+EXIT_INTERRUPTED = 130
+
+
+class CifarzooError(Exception):
+    """Something the user can act on: what was given, what was expected, what to do."""
+
+    exit_code = EXIT_FAILED
+
+
+class UsageError(CifarzooError):
+    """A command, path, lock or device that cannot be used; found before the first batch."""
+
+    exit_code = EXIT_USAGE
+
+
+class ConfigError(UsageError):
+    """A setting that cannot be used.
+
+    A factory raises it with the name of its own ``parameter`` and a ``problem`` that goes on
+    from there (``is 1.5; expected 0 to 1``); the config door adds the component's name and
+    the file and line where the parameter was set.
+
+    Attributes:
+        problem: What is wrong; follows the parameter's name where there is one.
+        parameter: The argument of the factory, or None.
+        component: The gin name of the component, or None in plain Python.
+        location: ``file:line`` of the binding, or None.
+    """
+
+    def __init__(self, problem: str, *, parameter: str | None = None) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.parameter = parameter
+        self.component: str | None = None
+        self.location: str | None = None
+
+    def __str__(self) -> str:
+        name = ".".join(filter(None, (self.component, self.parameter)))
+        subject = f"{name}: " if name and self.parameter is None else f"{name} " if name else ""
+        return f"{self.location}: " * bool(self.location) + subject + self.problem
+
+
+class ConfigProblemsError(UsageError):
+    """All the problems of one config, a line each, in the order of its lines."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class PluginError(UsageError):
+    """A plugin that cannot be read, imported or registered."""
+
+
+class DataError(UsageError):
+    """A dataset that is missing, damaged or of another shape than it should be."""
+
+
+class CheckpointError(UsageError):
+    """A checkpoint that is damaged, foreign, or written by a newer cifarzoo."""
+
+
+class NotFiniteError(CifarzooError):
+    """Training met a number that is not finite; nothing was saved after it."""
+
+    exit_code = EXIT_NOT_FINITE
+
+
+class StoppedError(CifarzooError):
+    """A signal stopped the run after it had saved a checkpoint to go on from."""
+
+    exit_code = EXIT_STOPPED

@@ -1,0 +1,237 @@
+"""Random numbers as functions: of (seed, purpose, epoch, step), never of what was drawn before.
+
+Numbers are drawn on the CPU by NumPy's Philox under a 128-bit key (torch's CPU generator
+uses only 32 bits of its seed), for the whole global batch, and sliced to the rank's part. So
+nothing about generators is in a checkpoint, and 1, 2 or 8 devices see the same training.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cifarzoo.protocols import Per
+
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+
+
+def key(seed: int, *purpose: str | int) -> int:
+    """A 128-bit key for ``purpose`` under ``seed``: the blake2b digest of both."""
+    text = repr((seed, *purpose)).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=16).digest(), "little")
+
+
+def generator(seed: int, *purpose: str | int) -> np.random.Generator:
+    """The generator of all numbers for ``purpose`` under ``seed``, from its start."""
+    return np.random.Generator(np.random.Philox(key=key(seed, *purpose)))
+
+
+class BatchDraws:
+    """The draws of one component for one batch (``cifarzoo.protocols.Draws``).
+
+    Args:
+        rng: Where the numbers come from; successive calls go on in it.
+        batch_size: Images in the global batch.
+        part: The rows of the global batch that are asked for.
+        device: Where the tensors go.
+    """
+
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        batch_size: int,
+        *,
+        part: slice = slice(None),
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self._rng = rng
+        self._batch_size = batch_size
+        self._part = part
+        self._device = torch.device(device)
+
+    def uniform(self, low: float, high: float, *, per: Per = "sample") -> Tensor:
+        """Float32 from [low, high), one a sample (n,)."""
+        return self._give(uniform(self._rng, self._count(per), low, high))
+
+    def bernoulli(self, p: float, *, per: Per = "sample") -> Tensor:
+        """Bool, True with probability ``p``, one a sample (n,)."""
+        return self._give(self._rng.random(self._count(per)) < p)
+
+    def integers(self, n: int, *, per: Per = "sample") -> Tensor:
+        """Int64 from 0 to n - 1, one a sample (n,)."""
+        return self._give(self._rng.integers(n, size=self._count(per)))
+
+    def beta(self, a: float, b: float, *, per: Per = "sample") -> Tensor:
+        """Float32 from Beta(a, b), one a sample (n,)."""
+        return self._give(self._rng.beta(a, b, self._count(per)).astype(np.float32))
+
+    def permutation(self) -> Tensor:
+        """Int64: a permutation of the global batch (n,)."""
+        if self._part != slice(None):
+            raise ValueError("a permutation needs the whole batch: draw it in the batch stage")
+        return self._give(self._rng.permutation(self._batch_size))
+
+    def _count(self, per: Per) -> int:
+        return self._batch_size if per == "sample" else 1
+
+    def _give(self, numbers: np.ndarray[Any, Any]) -> Tensor:
+        whole = np.broadcast_to(numbers, (self._batch_size,))
+        return torch.from_numpy(whole[self._part].copy()).to(self._device, non_blocking=True)
+
+
+def uniform(rng: np.random.Generator, count: int, low: float, high: float) -> Floats:
+    """Float32 numbers from [low, high), the upper end left out after rounding too."""
+    numbers = rng.random(count, dtype=np.float32) * np.float32(high - low) + np.float32(low)
+    below_high = np.nextafter(np.float32(high), np.float32(low))
+    return np.minimum(numbers, below_high, dtype=np.float32)
+
+
+class SiteDraw(nn.Module):
+    """A number a sample that a branch module needs in every training step.
+
+    The engine sets ``value`` once a step for every such module. One that nobody has fed
+    draws from torch's generator, so that a network trains in any loop. ``value`` is a plain
+    attribute and never a buffer: DDP would overwrite rank 1's with rank 0's, and refilling
+    a buffer in place between forward and backward breaks autograd.
+
+    Args:
+        distribution: ``uniform`` from [a, b), or ``bernoulli`` with probability a.
+        a: First parameter of the distribution.
+        b: Second parameter of the distribution.
+        per: Whether every sample gets a number of its own.
+    """
+
+    def __init__(
+        self, distribution: Literal["uniform", "bernoulli"], a: float, b: float, per: Per
+    ) -> None:
+        super().__init__()
+        self.distribution = distribution
+        self.a = a
+        self.b = b
+        self.per = per
+        self.value: Tensor | None = None
+
+    def draw(self, rng: np.random.Generator, batch_size: int) -> Floats:
+        """The numbers of a global batch (batch_size,)."""
+        count = batch_size if self.per == "sample" else 1
+        if self.distribution == "uniform":
+            numbers = uniform(rng, count, self.a, self.b)
+        else:
+            numbers = (rng.random(count) < self.a).astype(np.float32)
+        return np.broadcast_to(numbers, (batch_size,))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """This step's numbers as (n, 1, 1, 1), in x's dtype, on x's device."""
+        value = self.value
+        if value is None:
+            count = len(x) if self.per == "sample" else 1
+            numbers = torch.rand(count, device=x.device)
+            if self.distribution == "uniform":
+                value = (self.a + (self.b - self.a) * numbers).expand(len(x))
+            else:
+                value = (numbers < self.a).expand(len(x))
+        return value.to(x.device, x.dtype).view(-1, 1, 1, 1)
+
+    def extra_repr(self) -> str:
+        """What is drawn, for ``print(model)``."""
+        ends = f"{self.a}, {self.b}" if self.distribution == "uniform" else f"{self.a}"
+        return f"{self.distribution}({ends}), per={self.per!r}"
+
+
+class SiteDraws:
+    """What the residual port puts on a site (``cifarzoo.protocols.BranchDraws``)."""
+
+    def uniform(self, low: float, high: float, *, per: Per = "sample") -> SiteDraw:
+        """Numbers from [low, high)."""
+        return SiteDraw("uniform", low, high, per)
+
+    def bernoulli(self, p: float, *, per: Per = "sample") -> SiteDraw:
+        """1 with probability ``p``, else 0."""
+        return SiteDraw("bernoulli", p, 0.0, per)
+
+
+def site_draws(model: nn.Module) -> list[SiteDraw]:
+    """Every ``SiteDraw`` of ``model``, in the order in which they were registered."""
+    return [module for module in model.modules() if isinstance(module, SiteDraw)]
+
+
+def feed(draws: Sequence[SiteDraw], values: Tensor) -> None:
+    """Set this step's numbers: row i of ``values`` (len(draws), n) goes to the i-th module."""
+    for draw, value in zip(draws, values, strict=True):
+        draw.value = value
+
+
+def draw_sites(draws: Sequence[SiteDraw], rng: np.random.Generator, batch_size: int) -> Floats:
+    """The numbers of all sites for a global batch: (len(draws), batch_size)."""
+    rows = [draw.draw(rng, batch_size) for draw in draws]
+    return np.stack(rows) if rows else np.empty((0, batch_size), np.float32)
+
+
+def inject(model: nn.Module, gates: Iterable[Any]) -> None:
+    """Make the next forward pass of ``model`` in training use recorded random numbers.
+
+    They are taken in call order: by the branch modules' draws, and by every ``nn.Dropout``
+    in training. After that pass the model draws for itself again.
+
+    Args:
+        model: Any network.
+        gates: Arrays or tensors. For a draw (n,) or (n, 1, 1, 1); for dropout a mask of
+            the input's shape, or of its NHWC form as the original code has it; True keeps.
+
+    Raises:
+        ValueError: (from the forward pass) It took fewer or more numbers than there are, or
+            a mask has another shape than its input.
+    """
+    injection = _Injection(gates)
+    handles = [
+        module.register_forward_hook(hook)
+        for module in model.modules()
+        for kind, hook in ((SiteDraw, injection.give_draw), (nn.Dropout, injection.give_dropped))
+        if isinstance(module, kind)
+    ]
+
+    def finish(*_: object) -> None:
+        for handle in handles:
+            handle.remove()
+        injection.expect_none_left()
+
+    handles.append(model.register_forward_hook(finish))
+
+
+class _Injection:
+    """Recorded gates, given out by forward hooks in call order."""
+
+    def __init__(self, gates: Iterable[Any]) -> None:
+        self._rest: Iterator[Tensor] = iter([torch.as_tensor(gate) for gate in gates])
+
+    def give_draw(self, _draw: SiteDraw, args: tuple[Tensor], _output: Tensor) -> Tensor:
+        x = args[0]
+        return self._next().to(x.device, x.dtype).reshape(-1, 1, 1, 1)
+
+    def give_dropped(
+        self, dropout: nn.Dropout, args: tuple[Tensor], output: Tensor
+    ) -> Tensor | None:
+        if not dropout.training:
+            return None
+        x, mask = args[0], self._next().to(output.device)
+        if mask.ndim == 4 and mask.shape != x.shape:
+            mask = mask.permute(0, 3, 1, 2)
+        if mask.shape != x.shape:
+            raise ValueError(f"a dropout mask is {tuple(mask.shape)}; expected {tuple(x.shape)}")
+        return torch.where(mask.bool(), x / (1 - dropout.p), torch.zeros_like(x))
+
+    def expect_none_left(self) -> None:
+        left = sum(1 for _ in self._rest)
+        if left:
+            raise ValueError(f"the forward pass left {left} of the injected gates unused")
+
+    def _next(self) -> Tensor:
+        gate = next(self._rest, None)
+        if gate is None:
+            raise ValueError("the forward pass asked for more gates than were injected")
+        return gate

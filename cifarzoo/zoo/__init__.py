@@ -1,0 +1,1 @@
+"""The components that come with cifarzoo, registered exactly as plugins are."""

@@ -1,0 +1,1 @@
+"""Regularizers: inside residual blocks, on the batch, the loss or the weights."""
