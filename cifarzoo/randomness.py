@@ -22,8 +22,9 @@ Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 def key(seed: int, *purpose: str | int) -> int:
     """A 128-bit key for ``purpose`` under ``seed``: the blake2b digest of both."""
-    text = repr((seed, *purpose)).encode()
-    return int.from_bytes(hashlib.blake2b(text, digest_size=16).digest(), "little")
+    # int(): NumPy's integers print as np.int64(3), and must give the same key as 3.
+    text = repr(tuple(part if isinstance(part, str) else int(part) for part in (seed, *purpose)))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "little")
 
 
 def generator(seed: int, *purpose: str | int) -> np.random.Generator:
@@ -72,7 +73,8 @@ class BatchDraws:
 
     def permutation(self) -> Tensor:
         """Int64: a permutation of the global batch (n,)."""
-        if self._part != slice(None):
+        rows = range(self._batch_size)
+        if rows[self._part] != rows:
             raise ValueError("a permutation needs the whole batch: draw it in the batch stage")
         return self._give(self._rng.permutation(self._batch_size))
 
@@ -88,7 +90,8 @@ def uniform(rng: np.random.Generator, count: int, low: float, high: float) -> Fl
     """Float32 numbers from [low, high), the upper end left out after rounding too."""
     numbers = rng.random(count, dtype=np.float32) * np.float32(high - low) + np.float32(low)
     below_high = np.nextafter(np.float32(high), np.float32(low))
-    return np.minimum(numbers, below_high, dtype=np.float32)
+    below: Floats = np.minimum(numbers, below_high, dtype=np.float32)
+    return below
 
 
 class SiteDraw(nn.Module):

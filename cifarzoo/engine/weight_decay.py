@@ -1,0 +1,123 @@
+"""Which parameters are decayed: named policies, and the two groups an optimizer is made from.
+
+A parameter is judged by the module that owns it: norm layers by their type, biases by their
+own name, everything else by its number of dimensions. Never by the name of a layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from cifarzoo.errors import ConfigError
+
+NORMS: tuple[type[nn.Module], ...] = (
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.BatchNorm3d,
+    nn.SyncBatchNorm,
+    nn.InstanceNorm1d,
+    nn.InstanceNorm2d,
+    nn.InstanceNorm3d,
+    nn.GroupNorm,
+    nn.LayerNorm,
+    nn.RMSNorm,
+)
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What policies ask about a parameter.
+
+    Attributes:
+        is_norm: Whether it is the scale or shift of a normalisation.
+        is_bias: Whether its module calls it ``bias`` (attention: ``in_proj_bias``).
+        is_kernel: Whether it has more than one dimension and is none of a normalisation.
+    """
+
+    is_norm: bool
+    is_bias: bool
+    is_kernel: bool
+
+
+# flax2020: Flax kept BatchNorm's scale and shift as (1, 1, 1, C) until 2020-03-27 and decayed
+# whatever had more than one dimension; the published rows of its examples/cifar10 are older.
+# kernels: what the same line of code has meant since.
+POLICIES: dict[str, Callable[[Traits], bool]] = {
+    "all": lambda _: True,
+    "kernels": lambda traits: traits.is_kernel,
+    "flax2020": lambda traits: traits.is_kernel or traits.is_norm,
+    "no_norm_bias": lambda traits: not (traits.is_norm or traits.is_bias),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coverage:
+    """What a policy makes of a model: its trainable parameters by name, in the model's order.
+
+    Attributes:
+        policy: Name of the policy.
+        decayed: Parameters that are decayed.
+        spared: The others.
+    """
+
+    policy: str
+    decayed: list[tuple[str, nn.Parameter]]
+    spared: list[tuple[str, nn.Parameter]]
+
+    def groups(self) -> list[dict[str, Any]]:
+        """The groups for an optimizer: decayed and not. Either may be empty."""
+        return [
+            {"params": [parameter for _, parameter in self.decayed]},
+            {"params": [parameter for _, parameter in self.spared], "weight_decay": 0.0},
+        ]
+
+    def summary(self) -> str:
+        """One line on how many tensors and values are decayed."""
+        return (
+            f"{self.policy}: {len(self.decayed):,} tensors, {count(self.decayed):,} values "
+            f"decayed; {len(self.spared):,} tensors, {count(self.spared):,} values spared"
+        )
+
+
+def count(named: list[tuple[str, nn.Parameter]]) -> int:
+    """Values in all the tensors of ``named``."""
+    return sum(parameter.numel() for _, parameter in named)
+
+
+def split(model: nn.Module, policy: str) -> Coverage:
+    """Divide the trainable parameters of ``model`` into decayed and spared ones.
+
+    Args:
+        model: Any network; a parameter that several modules share counts once, as the
+            first's.
+        policy: A name in ``POLICIES``.
+
+    Raises:
+        ConfigError: There is no such policy.
+    """
+    if policy not in POLICIES:
+        raise ConfigError(
+            f"is {policy!r}; expected {', '.join(POLICIES)}", parameter="weight_decay_policy"
+        )
+    coverage = Coverage(policy=policy, decayed=[], spared=[])
+    owners = dict(model.named_modules())
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        owner, _, own_name = name.rpartition(".")
+        is_decayed = POLICIES[policy](_traits(owners[owner], own_name, parameter))
+        (coverage.decayed if is_decayed else coverage.spared).append((name, parameter))
+    return coverage
+
+
+def _traits(owner: nn.Module, own_name: str, parameter: nn.Parameter) -> Traits:
+    is_norm = isinstance(owner, NORMS)
+    return Traits(
+        is_norm=is_norm,
+        is_bias=own_name == "bias" or own_name.endswith("_bias"),
+        is_kernel=parameter.ndim > 1 and not is_norm,
+    )

@@ -1,0 +1,51 @@
+"""Random horizontal flips."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cifarzoo.errors import ConfigError
+from cifarzoo.protocols import Augmentation, Draws
+from cifarzoo.registry import register
+
+
+def flip_where(images: Tensor, is_flipped: Tensor) -> Tensor:
+    """Mirror the marked images left to right.
+
+    Args:
+        images: Batch (N, C, H, W).
+        is_flipped: Which of them, bool (N,).
+
+    Returns:
+        A new batch.
+    """
+    return torch.where(is_flipped[:, None, None, None], images.flip(3), images)
+
+
+@dataclass(frozen=True)
+class Flip:
+    """``flip_where``, each image with probability ``p``."""
+
+    p: float
+
+    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+        """Flip some images of the batch (N, C, H, W)."""
+        return flip_where(images, draws.bernoulli(self.p))
+
+
+@register.augmentation
+def flip(*, p: float = 0.5) -> Augmentation:
+    """Mirror images left to right at random.
+
+    Args:
+        p: Probability that an image is mirrored, 0 to 1.
+
+    Raises:
+        ConfigError: ``p`` isn't a probability.
+    """
+    if not 0 <= p <= 1:
+        raise ConfigError(f"is {p!r}; expected 0 to 1", parameter="p")
+    return Flip(p)

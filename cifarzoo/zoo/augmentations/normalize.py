@@ -1,0 +1,85 @@
+"""From pixel values to zero mean and unit variance a channel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cifarzoo.errors import ConfigError
+from cifarzoo.protocols import Augmentation, Dataset, Draws
+from cifarzoo.registry import register
+
+
+def standardized(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """``(images - 255 * mean) / (255 * std)``, in the order of Flax's ``examples/cifar10``.
+
+    Args:
+        images: Batch (N, C, H, W), uint8 or float from 0 to 255.
+        mean: Of pixels scaled to [0, 1], a number a channel, float64 (C,).
+        std: Likewise.
+
+    Returns:
+        Float32 (N, C, H, W).
+    """
+    shift, scale = (
+        (255 * numbers).float().to(images.device, non_blocking=True)[:, None, None]
+        for numbers in (mean, std)
+    )
+    return (images - shift).div_(scale)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normalize:
+    """``standardized`` with fixed numbers; draws nothing, and acts on test images too."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    at_evaluation: bool = True
+
+    def __call__(self, images: Tensor, _draws: Draws | None = None) -> Tensor:
+        """Normalise the batch (N, C, H, W)."""
+        mean, std = (
+            torch.tensor(numbers, dtype=torch.float64) for numbers in (self.mean, self.std)
+        )
+        return standardized(images, mean, std)
+
+
+@register.augmentation
+def normalize(
+    *,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    dataset: Dataset | None = None,
+) -> Augmentation:
+    """Subtract the mean and divide by the standard deviation, channel by channel.
+
+    Turns pixel values from 0 to 255 into float32, for training and test images alike.
+
+    Args:
+        mean: Of pixels scaled to [0, 1], three numbers; None: the dataset's.
+        std: Likewise, above 0; None: the dataset's.
+        dataset: Whose mean and standard deviation; passed by the engine.
+
+    Raises:
+        ConfigError: A number is out of its range, or nothing tells it.
+    """
+    return Normalize(
+        mean=_per_channel("mean", dataset.mean if mean is None and dataset else mean),
+        std=_per_channel("std", dataset.std if std is None and dataset else std),
+    )
+
+
+def _per_channel(parameter: str, numbers: Sequence[float] | None) -> tuple[float, ...]:
+    if numbers is None:
+        raise ConfigError("is None and no dataset tells it; expected numbers", parameter=parameter)
+    is_in_range = all(0 <= number <= 1 for number in numbers)
+    if len(numbers) != 3 or not is_in_range or (parameter == "std" and 0 in numbers):
+        least = "0" if parameter == "mean" else "above 0"
+        raise ConfigError(
+            f"is {list(numbers)}; expected three numbers from {least} to 1 (pixels go to 1)",
+            parameter=parameter,
+        )
+    return tuple(numbers)

@@ -1,0 +1,61 @@
+"""Adam with decoupled weight decay."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+
+from cifarzoo.errors import ConfigError
+from cifarzoo.registry import register
+
+
+@register.optimizer
+def adamw(
+    params: Iterable[dict[str, Any]],
+    *,
+    lr: float = 1e-3,
+    betas: Sequence[float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 1e-2,
+) -> torch.optim.Optimizer:
+    """Adam with decoupled weight decay.
+
+    AdamW (Loshchilov and Hutter, 2019; arXiv:1711.05101), algorithm 2.
+
+    Args:
+        params: Groups of parameters; a group's own ``weight_decay`` stands.
+        lr: Base learning rate, above 0.
+        betas: Decay of the running means of the gradient and of its square, each from 0 to
+            below 1.
+        eps: Added to the root of the second, above 0.
+        weight_decay: At least 0; each step takes ``lr * weight_decay`` of a parameter.
+
+    Raises:
+        ConfigError: A number is out of its range.
+
+    Differs from the paper: the decay is multiplied by ``lr`` as well as by the schedule, as
+    PyTorch does; the paper's decay is ``lr * weight_decay`` here.
+    """
+    if not 0 < lr < math.inf:
+        raise ConfigError(f"is {lr!r}; expected a number above 0", parameter="lr")
+    if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+        raise ConfigError(
+            f"is {list(betas)}; expected two numbers from 0 to below 1", parameter="betas"
+        )
+    if not 0 < eps < math.inf:
+        raise ConfigError(f"is {eps!r}; expected a number above 0", parameter="eps")
+    if not 0 <= weight_decay < math.inf:
+        raise ConfigError(
+            f"is {weight_decay!r}; expected a number of at least 0", parameter="weight_decay"
+        )
+    return torch.optim.AdamW(
+        params,
+        lr=lr,
+        betas=(betas[0], betas[1]),
+        eps=eps,
+        weight_decay=weight_decay,
+        fused=True,
+    )

@@ -1,0 +1,49 @@
+"""Cosine annealing (Loshchilov and Hutter, 2017; arXiv:1608.03983), without restarts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from cifarzoo.errors import ConfigError
+from cifarzoo.protocols import Moment, Schedule
+from cifarzoo.registry import register
+from cifarzoo.zoo.schedules.warmup import WarmedUp
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """``final + (1 - final) * (1 + cos(pi * progress)) / 2``.
+
+    Attributes:
+        final: The factor at the end of the run.
+    """
+
+    final: float
+
+    def __call__(self, moment: Moment) -> float:
+        """The factor on the base learning rate at ``moment``."""
+        return self.final + (1 - self.final) * (0.5 * math.cos(math.pi * moment.progress) + 0.5)
+
+
+@register.schedule
+def cosine(*, warmup_epochs: float = 0.0, final: float = 0.0) -> Schedule:
+    """Half a cosine from 1 down to ``final`` over the whole run, after a linear warm-up.
+
+    SGDR (Loshchilov and Hutter, 2017; arXiv:1608.03983), equation 5.
+
+    Args:
+        warmup_epochs: Length of the line from 0 to 1 that multiplies it; 0: none.
+        final: Factor at the end of the run, 0 to 1.
+
+    Returns:
+        The factor on the base learning rate; it changes every step.
+
+    Raises:
+        ConfigError: ``warmup_epochs`` or ``final`` is out of range.
+
+    Differs from the paper: no restarts.
+    """
+    if not 0 <= final <= 1:
+        raise ConfigError(f"is {final!r}; expected 0 to 1", parameter="final")
+    return WarmedUp(Cosine(final), warmup_epochs)

@@ -1,0 +1,51 @@
+"""Warm-up, which every schedule here offers: the whole schedule times a line from 0 to 1.
+
+As Flax's library does it: the schedule underneath runs from step 0 on, warm-up or not. Not
+here: warm-ups that delay the schedule, or that start above zero.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cifarzoo.errors import ConfigError
+from cifarzoo.protocols import Moment
+
+
+@dataclass(frozen=True)
+class WarmedUp:
+    """A schedule times ``min(1, epoch / warmup_epochs)``; the factor of step 0 is then 0.
+
+    Attributes:
+        schedule: What is warmed up.
+        warmup_epochs: Length of the line, in epochs; 0: none.
+    """
+
+    schedule: Callable[[Moment], float]
+    warmup_epochs: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.warmup_epochs < math.inf:
+            raise ConfigError(
+                f"is {self.warmup_epochs!r}; expected a number of epochs, at least 0",
+                parameter="warmup_epochs",
+            )
+
+    def __call__(self, moment: Moment) -> float:
+        """The factor on the base learning rate at ``moment``."""
+        if moment.epoch >= self.warmup_epochs:
+            return self.schedule(moment)
+        return self.schedule(moment) * (moment.epoch / self.warmup_epochs)
+
+    def warnings(self, total_epochs: float) -> list[str]:
+        """What a run of ``total_epochs`` is too short for, a line each."""
+        of_schedule = getattr(self.schedule, "warnings", None)
+        found: list[str] = of_schedule(total_epochs) if of_schedule else []
+        if self.warmup_epochs > total_epochs:
+            found.append(
+                f"warm-up of {self.warmup_epochs:g} epochs is longer than the run "
+                f"({total_epochs:.3g} epochs)"
+            )
+        return found
