@@ -1,0 +1,82 @@
+"""The embedded default: pictures that are drawn instead of downloaded."""
+
+from pathlib import Path
+
+from cifarzoo.data.glyphs.drawing import MOST_CLUTTER, Level
+from cifarzoo.data.glyphs.generate import CLASSES, generate
+from cifarzoo.errors import ConfigError
+from cifarzoo.protocols import Dataset, Split
+from cifarzoo.registry import register
+
+
+@register.dataset
+def glyphs(
+    folder: Path | None,  # noqa: ARG001 - what every dataset is given
+    *,
+    train_images: int = 10000,
+    test_images: int = 2000,
+    seed: int = 0,
+    clutter: int = 2,
+    occlusion: float = 0.3,
+    max_noise: float = 0.06,
+    inversion: float = 0.0,
+) -> Dataset:
+    """Ten drawn shapes in random pose, colour and texture; synthetic, not CIFAR.
+
+    32 x 32 RGB pictures of a disc, ring, square, frame, triangle, plus, star, crescent, heart
+    or bowtie, made from a seed with exactly rounded arithmetic: the same bytes on every
+    machine. A linear model gets about 39 % right, a small ResNet over 90 %. Says nothing
+    about photographs: a place to try a pipeline, not a benchmark.
+
+    Args:
+        folder: Not used; nothing is read.
+        train_images: Training pictures, at least 1.
+        test_images: Test pictures, at least 1.
+        seed: Of the pictures, at least 0; apart from the run's seed, so that all runs see the
+            same ones.
+        clutter: Small bars a picture, 0 to 6.
+        occlusion: Share of pictures with a bar across, 0 to 1.
+        max_noise: Largest deviation of the noise, 0.01 to 1, where white is 1.
+        inversion: Share of pictures turned to their negative, 0 to 1.
+
+    Returns:
+        The dataset; ``load`` draws it, some 10,000 pictures a second.
+
+    Raises:
+        ConfigError: An argument is out of its range.
+    """
+    for name, value, least in (
+        ("train_images", train_images, 1),
+        ("test_images", test_images, 1),
+        ("seed", seed, 0),
+    ):
+        if value < least:
+            raise ConfigError(f"is {value!r}; expected at least {least}", parameter=name)
+    for parameter, number, low, high in (
+        ("clutter", clutter, 0, MOST_CLUTTER),
+        ("occlusion", occlusion, 0, 1),
+        ("max_noise", max_noise, 0.01, 1),
+        ("inversion", inversion, 0, 1),
+    ):
+        if not low <= number <= high:
+            raise ConfigError(f"is {number!r}; expected {low} to {high}", parameter=parameter)
+    level = Level(
+        clutter=clutter,
+        occlusion=occlusion,
+        noise=(Level.noise[0], max_noise),
+        inversion=inversion,
+    )
+
+    def load() -> tuple[Split, Split]:
+        train = generate(train_images, "train", seed=seed, level=level)
+        return train, generate(test_images, "test", seed=seed, level=level)
+
+    return Dataset(
+        title="glyphs (synthetic, not CIFAR)",
+        classes=CLASSES,
+        mean=(0.3061, 0.3062, 0.3075),
+        std=(0.2032, 0.2024, 0.2026),
+        num_train=train_images,
+        num_test=test_images,
+        load=load,
+    )
