@@ -1,0 +1,75 @@
+"""What the shell offers after <TAB>: recipes, components, kinds and settings.
+
+A completion that fails says nothing: the shell has no place for it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cifarzoo.errors import CifarzooError
+
+if TYPE_CHECKING:
+    from cifarzoo.index import Entry
+
+Offer = tuple[str, str]  # what is typed, and what it means
+
+
+def configs(incomplete: str) -> list[Offer]:
+    """Recipes with their first comment line, and the .gin files and folders at hand."""
+    from cifarzoo.cli.header import title
+    from cifarzoo.config import recipes
+
+    offers = {path.name: title(path) for path in recipes().values()}
+    folder, _, start = incomplete.rpartition(os.sep)
+    place = Path(folder + os.sep) if os.sep in incomplete else Path()
+    for path in sorted(place.glob(f"{start}*")) if place.is_dir() else []:
+        if path.is_dir() and not path.name.startswith("."):
+            offers.setdefault(f"{path}{os.sep}", "")
+        elif path.suffix == ".gin":
+            offers[str(path)] = title(path)
+    return _starting(offers.items(), incomplete)
+
+
+def components(incomplete: str) -> list[Offer]:
+    """Components with the first line of their docstrings."""
+    return _starting(((entry.name, entry.summary) for entry in _entries()), incomplete)
+
+
+def components_and_configs(incomplete: str) -> list[Offer]:
+    """What ``show`` takes."""
+    return components(incomplete) + configs(incomplete)
+
+
+def kinds(incomplete: str) -> list[Offer]:
+    """What ``ls`` takes first."""
+    from cifarzoo.registry import KINDS
+
+    offers = [(f"{kind}s", f"every {kind}") for kind in KINDS]
+    return _starting([*offers, ("configs", "every recipe")], incomplete)
+
+
+def settings(incomplete: str) -> list[Offer]:
+    """``NAME.parameter=`` of every component, with the parameter's default."""
+    offers = (
+        (f"{entry.name}.{parameter.name}=", parameter.default or "required")
+        for entry in _entries()
+        for parameter in entry.parameters
+    )
+    return _starting(offers, incomplete)
+
+
+def _entries() -> list[Entry]:
+    from cifarzoo.plugins import catalogue
+
+    try:
+        return list(catalogue().entries.values())
+    except CifarzooError:
+        return []
+
+
+def _starting(offers: Iterable[Offer], incomplete: str) -> list[Offer]:
+    return [offer for offer in offers if offer[0].startswith(incomplete)]

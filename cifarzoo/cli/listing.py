@@ -1,0 +1,142 @@
+"""Components and recipes as rows: what ``cifarzoo ls`` selects, writes and prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cifarzoo.cli import console
+from cifarzoo.cli.header import title
+from cifarzoo.errors import UsageError
+from cifarzoo.index import Entry
+from cifarzoo.registry import KINDS
+
+CONFIG = "config"  # what recipes are listed as; no kind of component
+WIDE = 120  # columns from which a row takes one line
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of the list, and one object of its JSON form.
+
+    Attributes:
+        kind: A kind of component, or ``config``.
+        name: Its gin name, or the recipe's file name.
+        doc: One line.
+        origin: Who provides it.
+        source: Where it stands.
+        parameters: Name to default as source text; None where a value is required.
+        override: Whether it replaces a component of the same name.
+    """
+
+    kind: str
+    name: str
+    doc: str
+    origin: str
+    source: str
+    parameters: dict[str, str | None]
+    override: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """The promised object; scripts lean on its keys."""
+        return {
+            "kind": self.kind,
+            "name": self.name,
+            "doc": self.doc,
+            "origin": self.origin,
+            "source": self.source,
+            "parameters": self.parameters,
+        }
+
+
+def of_component(entry: Entry) -> Row:
+    """A component as a row."""
+    return Row(
+        kind=entry.kind,
+        name=entry.name,
+        doc=entry.summary,
+        origin=entry.origin,
+        source=entry.source,
+        parameters={parameter.name: parameter.default for parameter in entry.parameters},
+        override=entry.override,
+    )
+
+
+def of_recipe(path: Path) -> Row:
+    """A recipe as a row; its doc is the first line of its comment."""
+    return Row(
+        kind=CONFIG,
+        name=path.name,
+        doc=title(path),
+        origin="cifarzoo",
+        source=str(path),
+        parameters={},
+    )
+
+
+def kind_named(text: str) -> str:
+    """The kind that a user means by ``text``: singular, plural, or a beginning of one.
+
+    Raises:
+        UsageError: There is no such kind.
+    """
+    kinds = [*KINDS, CONFIG]
+    kind = text.lower().removesuffix("s")
+    begun = [known for known in kinds if kind and known.startswith(kind)]
+    if len(begun) == 1:
+        return begun[0]
+    close = get_close_matches(kind, kinds, n=1)
+    hint = f"did you mean {close[0]}s?" if close else f"the kinds are {', '.join(kinds)}"
+    raise UsageError(f"no kind {text!r}; {hint}")
+
+
+def matching(rows: Iterable[Row], *, kind: str | None, pattern: str | None) -> list[Row]:
+    """Those of ``kind`` whose names match ``pattern``, in the kinds' order, then by name."""
+    order = [*KINDS, CONFIG]
+    chosen = [
+        row
+        for row in rows
+        if (kind is None or row.kind == kind) and fnmatchcase(row.name, pattern or "*")
+    ]
+    return sorted(chosen, key=lambda row: (order.index(row.kind), row.name))
+
+
+def print_rows(out: Console, rows: Sequence[Row]) -> None:
+    """Print ``rows``, grouped by kind: a line each, or two where the terminal is narrow."""
+    width = max((len(row.name) for row in rows), default=0)
+    for number, (kind, group) in enumerate(groupby(rows, key=lambda row: row.kind)):
+        if number:
+            out.print()
+        out.print(Text(f"{kind}s", style="bold"))
+        console.print_table(out, _table(list(group), width, wide=out.width >= WIDE))
+
+
+def _table(rows: Sequence[Row], width: int, *, wide: bool) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(min_width=width + 2, no_wrap=True, style="cyan")
+    table.add_column(ratio=3)
+    if wide:
+        table.add_column(ratio=2, style="dim")
+    table.add_column(no_wrap=True, style="dim")
+    for row in rows:
+        parameters = Text(signature(row.parameters), style="dim")
+        doc = Text(row.doc)
+        texts = [doc, parameters] if wide else [Text("\n").join([doc, parameters])]
+        table.add_row(f"  {row.name}", *texts, row.origin + " (overrides)" * row.override)
+    return table
+
+
+def signature(parameters: dict[str, str | None]) -> str:
+    """Such as ``dropout_rate=0.0, depth``: a parameter without a default is required."""
+    return ", ".join(
+        name if default is None else f"{name}={default}" for name, default in parameters.items()
+    )

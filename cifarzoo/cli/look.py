@@ -1,0 +1,146 @@
+"""``ls``, ``show`` and ``check``: what there is, what it is, and whether a config is fine.
+
+Only ``show CONFIG`` imports torch, to build the network on the meta device.
+"""
+
+from __future__ import annotations
+
+import json
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cifarzoo.cli import completion, console
+from cifarzoo.cli.options import ConfigNames, DataFolder, Json, Plugins, Sets
+from cifarzoo.errors import CifarzooError, UsageError
+
+
+def ls(
+    kind: Annotated[
+        str | None,
+        typer.Argument(
+            help="architectures, regularizers, augmentations, schedules, optimizers, datasets "
+            "or configs.",
+            metavar="[KIND]",
+            autocompletion=completion.kinds,
+            show_default=False,
+        ),
+    ] = None,
+    pattern: Annotated[
+        str | None,
+        typer.Argument(
+            help="Names to list, as 'wrn*'.",
+            metavar="[PATTERN]",
+            autocompletion=completion.components,
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    as_json: Json = False,
+    plugins: Plugins = None,
+) -> None:
+    """List components, or the recipes (ls configs)."""
+    from cifarzoo.cli import listing
+    from cifarzoo.config import recipes
+    from cifarzoo.plugins import catalogue
+
+    if kind and not pattern and any(sign in kind for sign in "*?["):
+        kind, pattern = None, kind
+    chosen = listing.kind_named(kind) if kind else None
+    if chosen == listing.CONFIG:
+        everything = [listing.of_recipe(path) for path in recipes().values()]
+    else:
+        found = catalogue(files=plugins or ())
+        everything = [listing.of_component(entry) for entry in found.entries.values()]
+        for problem in found.broken:
+            console.warn(str(problem))
+    rows = listing.matching(everything, kind=chosen, pattern=pattern)
+    if as_json:
+        typer.echo(json.dumps([row.to_json() for row in rows], indent=2))
+        return
+    listing.print_rows(console.results(), rows)
+    if not rows:
+        console.warn(f"nothing matches {pattern!r}" if pattern else "there is nothing")
+
+
+def show(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="A component, or a config: a path or the name of a recipe.",
+            autocompletion=completion.components_and_configs,
+            show_default=False,
+        ),
+    ],
+    *,
+    sets: Sets = None,
+    plugins: Plugins = None,
+    data: DataFolder = None,
+    as_json: Json = False,
+) -> None:
+    """Describe a component, or a config and what it builds."""
+    if name.endswith(".gin"):
+        _show_config(name, sets or [], plugins or [], data, as_json)
+    else:
+        _show_component(name, plugins or [], as_json)
+
+
+def check(
+    names: ConfigNames,
+    *,
+    sets: Sets = None,
+    plugins: Plugins = None,
+) -> None:
+    """Check configs without running them: every problem, a line each."""
+    from cifarzoo import config
+
+    exit_code = 0
+    for name in names:
+        try:
+            checked = config.load(name, sets=sets or (), plugins=plugins or ())
+        except CifarzooError as error:
+            console.show_error(error)
+            exit_code = error.exit_code
+        else:
+            reached = ", ".join(entry.name for entry in checked.components())
+            typer.echo(f"{name}: fine ({reached})")
+    if exit_code:
+        raise typer.Exit(exit_code)
+
+
+def _show_component(name: str, plugins: list[Path], as_json: bool) -> None:
+    from cifarzoo.cli import card
+    from cifarzoo.config import recipes
+    from cifarzoo.plugins import catalogue
+
+    found = catalogue(files=plugins)
+    entry = found.entries.get(name)
+    if entry is None:
+        known = [*found.entries, *(path.name for path in recipes().values())]
+        close = [f"{name}.gin"] if f"{name}.gin" in known else get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]}?" if close else "cifarzoo ls lists them"
+        raise UsageError(f"no component {name!r}; {hint}")
+    if as_json:
+        typer.echo(json.dumps(card.to_json(entry), indent=2))
+    else:
+        card.print_card(console.results(), entry)
+
+
+def _show_config(
+    name: str, sets: list[str], plugins: list[Path], data: Path | None, as_json: bool
+) -> None:
+    from cifarzoo import config
+    from cifarzoo.cli import blueprint
+    from cifarzoo.engine.describe import describe
+
+    loaded = config.load(name, sets=sets, plugins=plugins)
+    description = describe(loaded.build(), data=data)
+    for message in description.warnings:
+        console.warn(message)
+    if as_json:
+        typer.echo(json.dumps(blueprint.to_json(loaded, description), indent=2))
+    else:
+        blueprint.print_blueprint(console.results(), loaded, description)

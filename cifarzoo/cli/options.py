@@ -1,0 +1,61 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cifarzoo.cli import completion
+
+ConfigName = Annotated[
+    str,
+    typer.Argument(
+        metavar="CONFIG",
+        help="A .gin file: a path, or the name of a recipe.",
+        autocompletion=completion.configs,
+        show_default=False,
+    ),
+]
+ConfigNames = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="CONFIG...",
+        help=".gin files: paths, or names of recipes.",
+        autocompletion=completion.configs,
+        show_default=False,
+    ),
+]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        "-s",
+        metavar="NAME=VALUE",
+        help="Override a value, as -s sgd.lr=0.05; repeatable.",
+        autocompletion=completion.settings,
+        show_default=False,
+    ),
+]
+Plugins = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--plugin",
+        "-p",
+        metavar="FILE",
+        help="Also use this file's components; repeatable. See also CIFARZOO_PLUGINS.",
+        show_default=False,
+    ),
+]
+DataFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        envvar="CIFARZOO_DATA",
+        help="Where datasets lie.",
+        show_default=False,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout and nothing else.")]
