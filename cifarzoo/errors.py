@@ -77,6 +77,16 @@ class NotFiniteError(CifarzooError):
 
 
 class StoppedError(CifarzooError):
-    """A signal stopped the run after it had saved a checkpoint to go on from."""
+    """A signal stopped the run after it had saved a checkpoint to go on from.
+
+    Attributes:
+        step: Optimizer steps done, all in the checkpoint.
+        signal: Name of the signal.
+    """
 
     exit_code = EXIT_STOPPED
+
+    def __init__(self, message: str, *, step: int = 0, signal: str = "") -> None:
+        super().__init__(message)
+        self.step = step
+        self.signal = signal

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,11 +140,11 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Test the newest weights of a run."""
-    from cifarzoo.engine.runner import test
+    from cifarzoo.engine.runner import evaluate_run
 
     folder, loaded, data = _reopen(name, out, data)
     with loaded.locating():
-        event = test(_task(loaded, lambda: folder, data))
+        event = evaluate_run(_task(loaded, lambda: folder, data), listener_for(as_json))
     console.print_evaluation(event, as_json=as_json)
 
 
@@ -237,6 +236,6 @@ def _task(loaded: Config, open_folder: Any, data: Path | None) -> Task:
         provenance={
             **provenance(sys.argv),
             "plugins": plugin_provenance(loaded.components()),
-            "data_folder": os.path.abspath(data) if data else None,
+            "data_folder": str(data.resolve()) if data else None,
         },
     )

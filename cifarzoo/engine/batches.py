@@ -1,0 +1,91 @@
+"""The training batch of a step, as a function of (seed, step): order, augment, mix.
+
+One rank augments its own rows of the global batch only, unless a regularizer acts on whole
+batches: then every rank makes the whole batch and keeps its rows, so that the pairs of mixup
+are the same for any number of ranks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from cifarzoo.data.order import Indices, batch_indices
+from cifarzoo.data.store import ImageStore
+from cifarzoo.engine.build import Components
+from cifarzoo.engine.distributed import World
+from cifarzoo.engine.plan import Plan
+from cifarzoo.protocols import Augmentation, Regularizer
+from cifarzoo.randomness import BatchDraws, generator
+
+EVERY_ROW = slice(None)
+
+
+class Batches:
+    """Makes this rank's part of each training batch.
+
+    Args:
+        store: The training images.
+        components: The run's augmentations and regularizers.
+        plan: The run's sizes.
+        seed: The run's.
+        world: The ranks.
+    """
+
+    def __init__(
+        self, store: ImageStore, components: Components, plan: Plan, *, seed: int, world: World
+    ) -> None:
+        self._store = store
+        self._plan = plan
+        self._seed = seed
+        self._device = world.device
+        self._mine = plan.part(world.rank)
+        self._augmentations = components.augmentations
+        self._mixing = {
+            name: regularizer
+            for name, regularizer in components.regularizers.items()
+            if type(regularizer).batch is not Regularizer.batch
+        }
+
+    def indices(self, step: int, *, rank: int) -> list[int]:
+        """The images of a rank's part of the batch, for messages."""
+        mine: list[int] = self._indices(step)[self._plan.part(rank)].tolist()
+        return mine
+
+    def __call__(self, step: int) -> tuple[Tensor, Tensor]:
+        """Images float32 (n, 3, H, W) and targets (n, K) of optimizer step ``step``."""
+        rows = EVERY_ROW if self._mixing else self._mine
+        images, targets = self._store.batch(self._indices(step)[rows])
+        for name, augment in self._augmentations.items():
+            images = augment(images, self._draws(name, step, rows))
+        for name, regularizer in self._mixing.items():
+            draws = self._draws(name, step, EVERY_ROW)
+            images, targets = regularizer.batch(images, targets, draws)
+        if self._mixing:
+            images, targets = images[self._mine], targets[self._mine]
+        return images.contiguous(memory_format=torch.channels_last), targets
+
+    def _indices(self, step: int) -> Indices:
+        return batch_indices(
+            self._seed, step, num_images=len(self._store), batch_size=self._plan.batch_size
+        )
+
+    def _draws(self, name: str, step: int, rows: slice) -> BatchDraws:
+        epoch = step // self._plan.steps_per_epoch
+        return BatchDraws(
+            generator(self._seed, name, epoch, step),
+            self._plan.batch_size,
+            part=rows,
+            device=self._device,
+        )
+
+
+def prepare_for_evaluation(augmentations: Mapping[str, Augmentation], images: Tensor) -> Tensor:
+    """Test images as the network takes them: only what acts at evaluation is applied."""
+    draws = BatchDraws(generator(0, "evaluation"), len(images), device=images.device)
+    for augment in augmentations.values():
+        if getattr(augment, "at_evaluation", False):
+            images = augment(images, draws)
+    return images.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,237 @@
+"""Puts together what a run describes: makes every component, in a fixed order, after seeding."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from cifarzoo.engine.residual import ResidualPort
+from cifarzoo.engine.weight_decay import Coverage, split
+from cifarzoo.errors import ConfigError
+from cifarzoo.plugins import catalogue, load
+from cifarzoo.protocols import Augmentation, Average, Dataset, Loss, Regularizer, Schedule
+from cifarzoo.randomness import key
+from cifarzoo.registry import register
+from cifarzoo.run import Run
+
+T = TypeVar("T")
+NORMALIZATION = "normalize"  # appended where a run lists no augmentation of test images
+
+
+@dataclass(frozen=True, kw_only=True)
+class Components:
+    """What a run's factories made, but for the parts that need a device.
+
+    Attributes:
+        dataset: Not read yet.
+        regularizers: In the run's order, by name.
+        augmentations: Of training images, in order, by name.
+        schedule: Factor on the base learning rate.
+        model: The network, on the device it was asked for.
+        coverage: Which parameters are decayed.
+        loss: The loss, as the regularizers wrapped it.
+    """
+
+    dataset: Dataset
+    regularizers: dict[str, Regularizer]
+    augmentations: dict[str, Augmentation]
+    schedule: Schedule
+    model: nn.Module
+    coverage: Coverage
+    loss: Loss
+
+
+def build(run: Run, *, folder: Path | None, device: torch.device | str = "cpu") -> Components:
+    """Make everything that ``run`` names, in the order in which it is listed here.
+
+    Args:
+        run: What is trained.
+        folder: Where data lie, or None.
+        device: ``meta`` for a network without weights; else weights are made on the CPU,
+            so that they are the same for every device.
+
+    Raises:
+        ConfigError: A factory refused its parameters, or components don't fit together.
+        DataError: The dataset isn't there.
+    """
+    dataset = make(run.dataset, folder=folder)
+    regularizers = _make_each(run.regularizers)
+    augmentations = _make_each(run.augmentations, dataset=dataset)
+    if not any(getattr(a, "at_evaluation", False) for a in augmentations.values()):
+        augmentations[NORMALIZATION] = create(NORMALIZATION, dataset=dataset)
+    schedule = make(run.schedule)
+    model = build_model(
+        run.architecture,
+        num_classes=len(dataset.classes),
+        regularizers=tuple(regularizers.values()),
+        seed=run.seed,
+        device=device,
+    )
+    loss: Loss = F.cross_entropy
+    for regularizer in regularizers.values():
+        loss = regularizer.loss(loss)
+    return Components(
+        dataset=dataset,
+        regularizers=regularizers,
+        augmentations=augmentations,
+        schedule=schedule,
+        model=model,
+        coverage=split(model, run.weight_decay_policy),
+        loss=loss,
+    )
+
+
+def build_model(
+    architecture: Callable[..., nn.Module],
+    *,
+    num_classes: int,
+    regularizers: tuple[Regularizer, ...] = (),
+    seed: int | None = None,
+    device: torch.device | str = "cpu",
+) -> nn.Module:
+    """Make a network; see ``build``.
+
+    Args:
+        architecture: Its factory.
+        num_classes: K.
+        regularizers: Those with a ``branch`` stage act inside its residual blocks.
+        seed: Of its first weights; None: as torch's generator stands.
+        device: See ``build``.
+    """
+    port = ResidualPort(regularizers)
+    if seed is not None:
+        torch.manual_seed(key(seed, "weights") % 2**63)
+    with torch.device("meta") if str(device) == "meta" else torch.device("cpu"):
+        if _takes(architecture, "residual"):
+            model = make(architecture, num_classes=num_classes, residual=port)
+        elif port.acting:
+            raise ConfigError(
+                f"has {type(port.acting[0]).__name__}, which acts inside residual blocks, and "
+                f"{name_of(architecture)} has none",
+                parameter="regularizers",
+            )
+        else:
+            model = make(architecture, num_classes=num_classes)
+    return model.to(device)
+
+
+def build_optimizer(
+    run: Run, components: Components, model: nn.Module
+) -> tuple[Any, list[float], Average | None]:
+    """The optimizer over the parameters of ``model``, and what the regularizers add to it.
+
+    Returns:
+        The optimizer, the base learning rate of each of its groups, and the average of the
+        weights, if any.
+
+    Raises:
+        ConfigError: More than one regularizer averages weights.
+    """
+    optimizer: Any = make(run.optimizer, params=split(model, run.weight_decay_policy).groups())
+    for regularizer in components.regularizers.values():
+        optimizer = regularizer.optimizer(optimizer)
+    base_rates = [float(group["lr"]) for group in optimizer.param_groups]
+    averages = [a for r in components.regularizers.values() if (a := r.average(model)) is not None]
+    if len(averages) > 1:
+        raise ConfigError(
+            f"has {len(averages)} that average weights; expected at most one",
+            parameter="regularizers",
+        )
+    return optimizer, base_rates, averages[0] if averages else None
+
+
+def make(factory: Callable[..., T], **offered: Any) -> T:
+    """Call ``factory`` with those of the engine's arguments that it takes.
+
+    Raises:
+        ConfigError: The factory refused a parameter; carries the component's name.
+    """
+    given = {name: value for name, value in offered.items() if _takes(factory, name)}
+    try:
+        return factory(**given)
+    except ConfigError as error:
+        error.component = error.component or name_of(factory)
+        raise
+
+
+def _make_each(factories: Sequence[Callable[..., T]], **offered: Any) -> dict[str, T]:
+    """Make a list of components; a name that is repeated is numbered.
+
+    The names key the components' random numbers, so that adding one changes no other's.
+    """
+    made: dict[str, T] = {}
+    for factory in factories:
+        name = name_of(factory)
+        repeated = sum(1 for other in made if other.partition("#")[0] == name)
+        made[f"{name}#{repeated + 1}" if repeated else name] = make(factory, **offered)
+    return made
+
+
+def create(name: str, **parameters: Any) -> Any:
+    """Make any registered component but an architecture.
+
+    Args:
+        name: Its registered name, such as ``cosine``.
+        **parameters: Of its factory.
+
+    Raises:
+        ConfigError: No such component, or a parameter it refuses.
+    """
+    return make(partial(_factory(name), **parameters))
+
+
+def create_model(
+    name: str,
+    *,
+    num_classes: int = 10,
+    regularizers: tuple[Regularizer | str, ...] | list[Regularizer | str] = (),
+    **parameters: Any,
+) -> nn.Module:
+    """Make any registered network, for (N, 3, 32, 32) images.
+
+    Args:
+        name: Its registered name, such as ``wrn26_10``.
+        num_classes: K.
+        regularizers: Objects or registered names; those with a ``branch`` stage act inside
+            its residual blocks.
+        **parameters: Of its factory.
+
+    Returns:
+        The network, its weights drawn from torch's generator.
+
+    Raises:
+        ConfigError: No such component, or a parameter it refuses.
+    """
+    made = tuple(create(r) if isinstance(r, str) else r for r in regularizers)
+    architecture = partial(_factory(name, "architecture"), **parameters)
+    return build_model(architecture, num_classes=num_classes, regularizers=made)
+
+
+def name_of(factory: Callable[..., Any]) -> str:
+    """The gin name of a component's factory."""
+    plain = factory.func if isinstance(factory, partial) else factory
+    return str(getattr(plain, "__name__", plain))
+
+
+def _takes(factory: Callable[..., Any], name: str) -> bool:
+    return name in inspect.signature(factory).parameters
+
+
+def _factory(name: str, kind: str | None = None) -> Callable[..., Any]:
+    if name not in register.components:
+        entries = catalogue().entries
+        if name not in entries:
+            raise ConfigError(f"no component {name!r}; cifarzoo ls lists them")
+        load([entries[name]])
+    component = register.components[name]
+    if kind not in (None, component.kind):
+        raise ConfigError(f"{name!r} is of kind {component.kind}; expected {kind}")
+    return component.factory

@@ -1,0 +1,240 @@
+"""Checkpoints: a folder a step, whole or absent, with a digest of every byte.
+
+``state.pt`` holds tensors, numbers and texts only, so that ``torch.load(weights_only=True)``
+reads it; ``manifest.json`` says what it is and carries SHA-256 digests, its own included:
+without them most flipped bits load silently wrong.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cifarzoo.errors import CheckpointError
+
+FORMAT = 1
+STATE = "state.pt"
+MANIFEST = "manifest.json"
+PREFIX = "step-"
+
+State = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """A checkpoint that was read and found whole.
+
+    Attributes:
+        step: Optimizer steps done.
+        state: What was saved.
+        manifest: What the manifest says about it.
+    """
+
+    step: int
+    state: State
+    manifest: dict[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of one run.
+
+    Args:
+        folder: Where they lie; made if it is absent.
+        keep: How many of the newest are kept, besides the best on validation.
+        warn: Hears what went wrong without ending the run.
+    """
+
+    def __init__(self, folder: Path, *, keep: int, warn: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._keep = keep
+        self._warn = warn
+
+    def steps(self) -> list[int]:
+        """The steps of all checkpoints, the newest last."""
+        names = [path.name for path in self._folder.glob(f"{PREFIX}*")]
+        return sorted(int(n.removeprefix(PREFIX)) for n in names if n[len(PREFIX) :].isdecimal())
+
+    def path(self, step: int) -> Path:
+        """The folder of the checkpoint of ``step``."""
+        return self._folder / f"{PREFIX}{step:08d}"
+
+    def save(
+        self, step: int, state: State, *, facts: dict[str, Any], best: int | None = None
+    ) -> bool:
+        """Write a checkpoint; whatever goes wrong, the run and the older ones live on.
+
+        Args:
+            step: Optimizer steps done.
+            state: Tensors, numbers and texts, in dicts and lists.
+            facts: What else the manifest says: config digest, world size, versions.
+            best: Step of the best checkpoint on validation, which is always kept.
+
+        Returns:
+            Whether it was written.
+        """
+        self._sweep()
+        buffer = io.BytesIO()  # so that the digest is of what was meant, and errors are plain
+        torch.save(state, buffer)
+        try:
+            try:
+                self._write(step, buffer.getbuffer(), facts)
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not self._drop_oldest(best):
+                    raise
+                self._write(step, buffer.getbuffer(), facts)
+        except OSError as error:
+            self._sweep()
+            newest = (
+                f"the newest one is of step {self.steps()[-1]}" if self.steps() else "there is none"
+            )
+            self._warn(
+                f"the checkpoint of step {step} was not written: {error.strerror or error}; "
+                f"training goes on, {newest}"
+            )
+            return False
+        for old in self.steps()[: -self._keep]:
+            if old != best:
+                self._remove(old)
+        return True
+
+    def load(self, config_digest: str) -> Loaded | None:
+        """The newest whole checkpoint, or None where there is none at all.
+
+        A damaged one is warned of and the one before it is taken.
+
+        Raises:
+            CheckpointError: All are damaged, one is of another config, or one was written
+                by a newer cifarzoo.
+        """
+        self._sweep()
+        steps = self.steps()
+        for step in reversed(steps):
+            try:
+                loaded = self.read(step)
+            except _DamagedError as damage:
+                self._warn(f"{damage}; going back to the checkpoint before it")
+                continue
+            if loaded.manifest["config"] != config_digest:
+                raise CheckpointError(
+                    f"{self.path(step)} is of another config than config.gin beside it; "
+                    "start a new run"
+                )
+            return loaded
+        if steps:
+            raise CheckpointError(
+                f"all {len(steps)} checkpoints in {self._folder} are damaged; delete them to "
+                "start this run over"
+            )
+        return None
+
+    def read(self, step: int) -> Loaded:
+        """The checkpoint of ``step``.
+
+        Raises:
+            CheckpointError: It is damaged, or was written by a newer cifarzoo.
+        """
+        folder = self.path(step)
+        manifest = _read_manifest(folder / MANIFEST)
+        if manifest["format"] > FORMAT:
+            raise CheckpointError(
+                f"{folder} was written by a newer cifarzoo (format {manifest['format']}; this one "
+                f"reads {FORMAT}); update cifarzoo"
+            )
+        if manifest["step"] != step:
+            raise _DamagedError(f"{folder} says that it is of step {manifest['step']}")
+        data = _read(folder / STATE)
+        wanted = manifest["files"][STATE]
+        if len(data) != wanted["size"]:
+            raise _DamagedError(f"{folder / STATE} has {len(data)} bytes of {wanted['size']}")
+        if hashlib.sha256(data).hexdigest() != wanted["sha256"]:
+            raise _DamagedError(f"{folder / STATE} differs from its sha256 in the manifest")
+        try:
+            state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        except Exception as error:
+            # Whole by its digest and yet unreadable: made by somebody else.
+            reason = str(error).partition("\n")[0]
+            raise _DamagedError(f"{folder / STATE} cannot be read: {reason}") from error
+        return Loaded(step=step, state=state, manifest=manifest)
+
+    def _write(self, step: int, data: memoryview, facts: dict[str, Any]) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        temporary = self._folder / f".tmp-{step}-{os.getpid()}"
+        temporary.mkdir()
+        _write_synced(temporary / STATE, data)
+        digest = hashlib.sha256(data).hexdigest()
+        files = {STATE: {"size": len(data), "sha256": digest}}
+        manifest = {"format": FORMAT, "step": step, "files": files, **facts}
+        _write_synced(temporary / MANIFEST, _manifest_text(manifest).encode())
+        _sync_folder(temporary)
+        if self.path(step).exists():  # resumed from before it, or saved for another reason
+            self._remove(step)
+        temporary.rename(self.path(step))
+        _sync_folder(self._folder)
+
+    def _remove(self, step: int) -> None:
+        # Renamed first, so that a kill half-way leaves no half checkpoint under a good name.
+        doomed = self._folder / f".del-{step}-{os.getpid()}"
+        self.path(step).rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+
+    def _drop_oldest(self, best: int | None) -> bool:
+        self._sweep()
+        spare = [step for step in self.steps()[:-1] if step != best]
+        if spare:
+            self._remove(spare[0])
+        return bool(spare)
+
+    def _sweep(self) -> None:
+        for pattern in (".tmp-*", ".del-*"):
+            for path in self._folder.glob(pattern):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+class _DamagedError(CheckpointError):
+    """This checkpoint is damaged; an older one may serve."""
+
+
+def _manifest_text(manifest: dict[str, Any]) -> str:
+    body = json.dumps(manifest, indent=1, sort_keys=True)
+    return f"{body}\n{hashlib.sha256(body.encode()).hexdigest()}\n"
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    text = _read(path).decode(errors="replace")
+    body, _, digest = text.rstrip("\n").rpartition("\n")
+    if hashlib.sha256(body.encode()).hexdigest() != digest:
+        raise _DamagedError(f"{path} differs from its own sha256")
+    manifest: dict[str, Any] = json.loads(body)
+    return manifest
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _DamagedError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _write_synced(path: Path, data: bytes | memoryview) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    number = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

@@ -1,0 +1,130 @@
+"""The loop: order, augment, forward, loss, backward, step, average, by name and in this order.
+
+Everything that changes a number is called here. Listeners hear of it and change nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from functools import partial
+
+from cifarzoo.data.store import ImageStore
+from cifarzoo.engine.batches import prepare_for_evaluation
+from cifarzoo.engine.events import Event
+from cifarzoo.engine.metrics import Score, evaluate
+from cifarzoo.engine.step import take_step
+from cifarzoo.engine.training import Training
+from cifarzoo.errors import StoppedError
+
+EVALUATION_BATCH = 500
+
+
+def fit(training: Training) -> None:
+    """Train from where ``training.state`` stands to the end of the run.
+
+    Raises:
+        StoppedError: A signal came; a checkpoint of the step then done was saved.
+        NotFiniteError: The loss, a gradient or what would be saved is not finite.
+    """
+    state, plan = training.state, training.plan
+    training.parallel.train()
+    training.clock.go_on()
+    while state.step < plan.total_steps:
+        state.set_rate(training.components.schedule(plan.moment(state.step)))
+        images, targets = training.batches(state.step)
+        report = take_step(training, images, targets)
+        if state.average is not None:
+            state.average.update_parameters(state.model)
+        state.count_step(report.loss)
+        tell_step(training)
+
+        is_done = state.step == plan.total_steps
+        if is_done or state.step % plan.steps_per_epoch == 0:
+            end_epoch(training)
+        if is_done or report.save_due or report.signal:
+            save(training)
+        if report.signal and not is_done:
+            training.world.barrier()  # a rank that left would end the others while rank 0 writes
+            raise StoppedError(
+                f"stopped by {report.signal_name} after step {state.step} of {plan.total_steps}, "
+                "with a checkpoint",
+                step=state.step,
+                signal=report.signal_name,
+            )
+
+
+def tell_step(training: Training) -> None:
+    """Count the step, and tell of it now and then."""
+    training.clock.count_step()
+    event = training.clock.step_event(training.state)
+    if event is not None:
+        training.tell(event)
+
+
+def end_epoch(training: Training) -> None:
+    """Test, write the epoch's line of metrics and tell of it."""
+    state, plan = training.state, training.plan
+    training.clock.pause(state)
+    seconds, images_per_second = training.clock.end_epoch()
+    state.check_finite()
+    tested = score(training, training.test)
+    event: Event = {
+        "event": "epoch",
+        "epoch": math.ceil(state.step / plan.steps_per_epoch),
+        "epochs": math.ceil(plan.total_epochs),
+        "step": state.step,
+        "train_loss": state.loss_sum / state.loss_steps,
+        "test_loss": tested.loss,
+        "test_error": tested.error,
+        "lr": state.rate,
+        "images_per_second": images_per_second,
+        "seconds": seconds,
+    }
+    state.loss_sum, state.loss_steps = 0.0, 0
+    is_best = False
+    if training.validation is not None:
+        validated = score(training, training.validation)
+        event |= {"validation_loss": validated.loss, "validation_error": validated.error}
+        is_best = state.note_validation(validated.error)
+    if training.world.is_main:
+        training.folder.append_metrics(event)
+    training.tell(event)
+    if is_best:
+        save(training)
+    training.clock.go_on()
+
+
+def score(training: Training, store: ImageStore) -> Score:
+    """Test the network, or its average, on all images of ``store``."""
+    return evaluate(
+        training.state.evaluated,
+        store,
+        prepare=partial(prepare_for_evaluation, training.components.augmentations),
+        scaler=training.state.scaler,
+        world=training.world,
+        batch_size=min(EVALUATION_BATCH, training.plan.micro_batch_size),
+    )
+
+
+def save(training: Training) -> None:
+    """Write a checkpoint of the step just done, which rank 0 does; all check that it is finite."""
+    state = training.state
+    if state.saved_step == state.step:
+        return
+    training.clock.pause(state)
+    state.check_finite()
+    if training.world.is_main:
+        started = time.monotonic()
+        written = training.checkpoints.save(
+            state.step,
+            {**state.state_dict(), "metrics_size": training.folder.metrics_size},
+            facts=training.facts,
+            best=state.best_step,
+        )
+        if written:
+            seconds = time.monotonic() - started
+            training.tell({"event": "checkpoint", "step": state.step, "seconds": seconds})
+    state.saved_step = state.step
+    training.clock.saved()
+    training.clock.go_on()

@@ -1,0 +1,70 @@
+"""Evaluation: every image is counted once, on any number of ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cifarzoo.data.store import ImageStore
+from cifarzoo.engine.distributed import World
+from cifarzoo.engine.precision import Scaler
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well a network does on a split.
+
+    Attributes:
+        loss: Mean cross-entropy, in nats.
+        error: Share of images whose most probable class is wrong.
+    """
+
+    loss: float
+    error: float
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module,
+    store: ImageStore,
+    *,
+    prepare: Callable[[Tensor], Tensor],
+    scaler: Scaler,
+    world: World,
+    batch_size: int,
+) -> Score:
+    """Test ``model`` on all images of ``store``, shared out over the ranks.
+
+    Args:
+        model: Any network; left in the mode it was in.
+        store: The images.
+        prepare: From uint8 images to the network's input.
+        scaler: The arithmetic of forward passes.
+        world: The ranks.
+        batch_size: Images a forward pass.
+    """
+    was_training = model.training
+    model.eval()
+    totals = torch.zeros(3, dtype=torch.float64)  # loss, wrong, images
+    mine = np.arange(world.rank, len(store), world.size)
+    for start in range(0, len(mine), batch_size):
+        images, targets = store.batch(mine[start : start + batch_size])
+        with scaler.autocast():
+            logits = model(prepare(images))
+        totals += _totals(logits.float(), targets)
+    model.train(was_training)
+    loss, wrong, count = world.gather(totals.to(world.device)).sum(0).tolist()
+    if count != len(store):
+        raise AssertionError(f"{count} images were counted of {len(store)}")
+    return Score(loss=loss / count, error=wrong / count)
+
+
+def _totals(logits: Tensor, targets: Tensor) -> Tensor:
+    loss = F.cross_entropy(logits, targets, reduction="sum")
+    wrong = (logits.argmax(1) != targets.argmax(1)).sum()
+    return torch.stack([loss, wrong, wrong.new_tensor(len(logits))]).double().cpu()

@@ -1,0 +1,165 @@
+"""The precision policy: which arithmetic a device is best at, and what was chosen.
+
+Nothing here was measured on a GPU; the CPU's choices were (docs in ARCHITECTURE.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+import torch.utils.deterministic
+from torch import Tensor
+
+from cifarzoo.errors import ConfigError
+from cifarzoo.run import Run
+
+DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """What was chosen; printed and recorded.
+
+    Attributes:
+        name: float32, tf32, bfloat16 or float16.
+        channels_last: Whether networks and images are stored (N, H, W, C).
+        compile: Whether ``torch.compile`` is used.
+        deterministic: Whether only deterministic kernels are used.
+        threads: Threads of this process on the CPU.
+    """
+
+    name: str
+    channels_last: bool
+    compile: bool
+    deterministic: bool
+    threads: int
+
+    def record(self) -> dict[str, Any]:
+        """For run.json."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        parts = [
+            self.name,
+            "channels_last" * self.channels_last,
+            "compiled" * self.compile,
+            "deterministic" * self.deterministic,
+        ]
+        return ", ".join(filter(None, parts))
+
+
+def choose(run: Run, device: torch.device) -> Policy:
+    """The policy of ``run`` on ``device``.
+
+    Raises:
+        ConfigError: A precision that the device does not have.
+    """
+    on_gpu = device.type == "cuda"
+    name = _best(device) if run.precision == "auto" else run.precision
+    if name in ("float16", "tf32") and not on_gpu:
+        raise ConfigError(
+            f"is {name!r}, which needs a GPU; expected 'auto', 'float32' or 'bfloat16'",
+            parameter="precision",
+        )
+    return Policy(
+        name=name,
+        channels_last=True,
+        compile=on_gpu if run.compile is None else run.compile,
+        deterministic=(not on_gpu) if run.deterministic is None else run.deterministic,
+        threads=torch.get_num_threads(),
+    )
+
+
+def _best(device: torch.device) -> str:
+    if device.type == "cuda":
+        ampere = torch.cuda.get_device_capability(device) >= (8, 0)
+        return "bfloat16" if ampere else "float16"
+    # bfloat16 without AMX is a third slower than float32.
+    has_amx = getattr(torch.cpu, "_is_amx_tile_supported", bool)()
+    return "bfloat16" if has_amx else "float32"
+
+
+@contextmanager
+def numerics(policy: Policy, *, strict: bool) -> Iterator[None]:
+    """Within ``with``, torch's global switches are as ``policy`` says.
+
+    Args:
+        policy: What was chosen.
+        strict: Whether an operation without a deterministic kernel is an error, as a user
+            who asked for determinism expects, or a warning.
+    """
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    deterministic: Any = torch.utils.deterministic  # its setting is a property of the module
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        deterministic.fill_uninitialized_memory,
+        matmul.allow_tf32,
+        cudnn.allow_tf32,
+        cudnn.benchmark,
+    )
+    torch.use_deterministic_algorithms(policy.deterministic, warn_only=not strict)
+    deterministic.fill_uninitialized_memory = False  # costs 15 % a step, proves nothing
+    matmul.allow_tf32 = cudnn.allow_tf32 = policy.name != "float32"
+    cudnn.benchmark = not policy.deterministic
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        deterministic.fill_uninitialized_memory = before[2]
+        matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark = before[3:]
+
+
+class Scaler:
+    """Runs the two passes and the update in the policy's arithmetic.
+
+    float16 needs its loss scaled and skips steps whose gradient overflows; the others don't,
+    and the scaler does nothing.
+    """
+
+    def __init__(self, policy: Policy, device: torch.device) -> None:
+        self._device = device
+        self._dtype = DTYPES.get(policy.name)
+        self._scaler = torch.amp.GradScaler(device.type, enabled=policy.name == "float16")
+
+    def autocast(self) -> torch.autocast:
+        """The context of forward passes."""
+        return torch.autocast(self._device.type, dtype=self._dtype, enabled=self._dtype is not None)
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradient of ``loss`` to the parameters'."""
+        scaled: Tensor = self._scaler.scale(loss)
+        torch.autograd.backward(scaled)
+
+    def unscale(self, optimizer: Any) -> None:
+        """Bring gradients back to their own scale, before they are looked at or clipped."""
+        if self._scaler.is_enabled():
+            self._scaler.unscale_(optimizer)
+
+    def step(self, optimizer: Any, closure: Callable[[], Tensor]) -> None:
+        """One update; ``closure`` computes the gradient and may be called more than once."""
+        if not self._scaler.is_enabled():
+            optimizer.step(closure)
+            return
+        closure()
+        self._scaler.step(optimizer)
+        self._scaler.update()
+
+    @property
+    def may_overflow(self) -> bool:
+        """Whether a gradient that isn't finite is skipped rather than an error."""
+        return self._scaler.is_enabled()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The loss scale and its history; empty where nothing is scaled."""
+        state: dict[str, Any] = self._scaler.state_dict()
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from ``state``."""
+        if self._scaler.is_enabled():
+            self._scaler.load_state_dict(state)

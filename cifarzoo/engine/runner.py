@@ -1,0 +1,285 @@
+"""One run from its folder to its result: ranks, lock, resume, status."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cifarzoo.engine.checkpoint import Loaded
+from cifarzoo.engine.distributed import World, is_launched_by_us, joined
+from cifarzoo.engine.events import Event, Listener, silent, tell_all
+from cifarzoo.engine.loop import fit, score
+from cifarzoo.engine.precision import choose, numerics
+from cifarzoo.engine.signals import StopRequest
+from cifarzoo.engine.training import Training, prepare
+from cifarzoo.errors import CheckpointError, NotFiniteError, StoppedError, UsageError
+from cifarzoo.results.folder import RunFolder, this_process
+from cifarzoo.results.tensorboard import TensorBoard
+from cifarzoo.run import Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A run to be trained, or gone on with.
+
+    Attributes:
+        run: What is trained.
+        name: Of its config.
+        digest: SHA-256 (hex) of its config's text.
+        open_folder: Gives the run's folder; called by rank 0 alone.
+        data: Where data lie, or None.
+        provenance: What run.json says of where the result comes from.
+    """
+
+    run: Run
+    name: str
+    digest: str
+    open_folder: Callable[[], RunFolder]
+    data: Path | None
+    provenance: dict[str, Any]
+
+
+def execute(task: Task, listeners: Sequence[Listener] = ()) -> Event:
+    """Train a run to its end on this process's rank, from its newest checkpoint if it has one.
+
+    Args:
+        task: What to do.
+        listeners: Hear events, on rank 0 only.
+
+    Returns:
+        The ``result`` event; that of an earlier attempt if the run was finished.
+
+    Raises:
+        CifarzooError: See ``cifarzoo.errors``; run.json has the status then.
+    """
+    counts = not is_launched_by_us()
+    with ExitStack() as held, StopRequest(counts_interrupts=counts) as stop, joined() as world:
+        folder = RunFolder(world.on_main(lambda: task.open_folder().path))
+        world.on_main(lambda: held.enter_context(folder.locked()) and None)
+        tell = tell_all(listeners) if world.is_main else silent
+        finished = world.on_main(lambda: _finished(folder))
+        if finished is not None:
+            tell(finished)
+            return finished
+        with _status(folder, world, tell):
+            return _train(task, folder, world=world, stop=stop, tell=tell)
+
+
+def _train(
+    task: Task, folder: RunFolder, *, world: World, stop: StopRequest, tell: Listener
+) -> Event:
+    policy = choose(task.run, world.device)
+    facts = {
+        "config": task.digest,
+        "world_size": world.size,
+        "threads": policy.threads,
+        "torch": version("torch"),
+    }
+    if world.is_main:
+        tell = tell_all([tell, TensorBoard(folder.path / "tensorboard")])
+        folder.update(
+            status="running",
+            config=task.name,
+            digest=task.digest,
+            process=this_process(),
+            precision=policy.record(),
+            **task.provenance,
+        )
+    with numerics(policy, strict=bool(task.run.deterministic)):
+        training = prepare(
+            task.run,
+            data=task.data,
+            world=world,
+            policy=policy,
+            folder=folder,
+            facts=facts,
+            stop=stop,
+            tell=tell,
+        )
+        restore(training)
+        start = _start_event(task, training)
+        if world.is_main:
+            folder.update(data={"title": start["dataset"], "sha256": training.data_digest})
+            folder.update(**{name: start[name] for name in RECORDED})
+        tell(start)
+        for message in warnings(training):
+            tell({"event": "warning", "message": message})
+        fit(training)
+        result = _result_event(training)
+    if world.is_main:
+        folder.update(status="done", **{k: v for k, v in result.items() if k != "event"})
+    tell(result)
+    return result
+
+
+RESULT = (
+    "test_loss",
+    "test_error",
+    "validation_loss",
+    "validation_error",
+    "train_loss",
+    "train_seconds",
+    "steps",
+    "weights_sha256",
+)
+RECORDED = ("num_parameters", "weight_decay", "steps", "steps_per_epoch", "world_size", "device")
+
+
+def restore(training: Training) -> None:
+    """Go on from the newest checkpoint of the run, if there is one."""
+    world, folder = training.world, training.folder
+    loaded: Loaded | None = world.on_main(
+        lambda: training.checkpoints.load(training.facts["config"])
+    )
+    if loaded is None:
+        if world.is_main:
+            was_started = "started" in folder.record
+            folder.cut_metrics(0)
+            folder.update(started=this_process()["started"])
+            if was_started:
+                training.tell(_resumed_event(training))
+        return
+    training.state.load_state_dict(loaded.state)
+    training.state.saved_step = training.state.step
+    if world.is_main:
+        training.tell(_resumed_event(training))
+        for name in ("world_size", "threads", "torch"):
+            there, here = loaded.manifest.get(name), training.facts[name]
+            if there != here:
+                message = f"{name} was {there} and is {here}: bits may differ from here on"
+                training.tell({"event": "warning", "message": message})
+        folder.cut_metrics(int(loaded.state["metrics_size"]))
+
+
+def warnings(training: Training) -> list[str]:
+    """What may not be meant in a run, a line each."""
+    of_schedule = getattr(training.components.schedule, "warnings", None)
+    return list(of_schedule(training.plan.total_epochs)) if of_schedule else []
+
+
+def evaluate_run(task: Task, listener: Listener) -> Event:
+    """Test the newest weights of a run, on one process; nothing in its folder changes."""
+    with joined() as world:
+        folder = task.open_folder()
+        policy = choose(task.run, world.device)
+        with numerics(policy, strict=bool(task.run.deterministic)):
+            training = prepare(
+                task.run,
+                data=task.data,
+                world=world,
+                policy=policy,
+                folder=folder,
+                facts={"config": task.digest},
+                stop=StopRequest(),
+                tell=listener,
+            )
+            loaded = training.checkpoints.load(task.digest)
+            if loaded is None:
+                raise CheckpointError(f"{folder.path} has no checkpoint yet")
+            training.state.load_state_dict(loaded.state)
+            tested = score(training, training.test)
+    return {
+        "event": "eval",
+        "run": str(folder.path),
+        "step": loaded.step,
+        "steps": training.plan.total_steps,
+        "test_loss": tested.loss,
+        "test_error": tested.error,
+        "test_images": len(training.test),
+        "weights_sha256": digest_of(training.state.evaluated.state_dict()),
+    }
+
+
+def digest_of(tensors: dict[str, Any]) -> str:
+    """SHA-256 (hex) of named tensors: names, types, shapes and bytes, sorted by name."""
+    sha256 = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        if isinstance(tensor, Tensor):
+            plain = tensor.detach().cpu().contiguous()
+            sha256.update(f"{name} {plain.dtype} {tuple(plain.shape)}\n".encode())
+            sha256.update(plain.flatten().view(torch.uint8).numpy().tobytes())
+    return sha256.hexdigest()
+
+
+def _start_event(task: Task, training: Training) -> Event:
+    plan, run = training.plan, training.run
+    return {
+        "event": "start",
+        "run": str(training.folder.path),
+        "name": task.name,
+        "dataset": training.components.dataset.title,
+        "train_images": plan.train_images,
+        "validation_images": plan.validation_images,
+        "test_images": plan.test_images,
+        "num_parameters": sum(p.numel() for p in training.state.model.parameters()),
+        "weight_decay": training.components.coverage.summary(),
+        "epochs": run.epochs,
+        "steps": plan.total_steps,
+        "steps_per_epoch": plan.steps_per_epoch,
+        "batch_size": run.batch_size,
+        "seed": run.seed,
+        "device": str(training.world.device),
+        "world_size": training.world.size,
+        "precision": str(training.policy),
+    }
+
+
+def _resumed_event(training: Training) -> Event:
+    step = training.state.step
+    return {
+        "event": "resumed",
+        "run": str(training.folder.path),
+        "step": step,
+        "steps": training.plan.total_steps,
+        "epoch": step / training.plan.steps_per_epoch,
+    }
+
+
+def _result_event(training: Training) -> Event:
+    last = training.world.on_main(lambda: training.folder.metrics()[-1])
+    kept = ("validation_loss", "validation_error")
+    return {
+        "event": "result",
+        "run": str(training.folder.path),
+        "test_loss": last["test_loss"],
+        "test_error": last["test_error"],
+        **{name: last[name] for name in kept if name in last},
+        "train_loss": last["train_loss"],
+        "train_seconds": training.state.train_seconds,
+        "steps": training.state.step,
+        "weights_sha256": digest_of(training.state.evaluated.state_dict()),
+    }
+
+
+def _finished(folder: RunFolder) -> Event | None:
+    record = folder.record
+    if record.get("status") != "done":
+        return None
+    numbers = {name: record[name] for name in RESULT if name in record}
+    return {"event": "result", "run": str(folder.path), **numbers}
+
+
+@contextmanager
+def _status(folder: RunFolder, world: World, tell: Listener) -> Iterator[None]:
+    """Note in run.json how an attempt ended early."""
+    try:
+        yield
+    except BaseException as error:
+        status = {StoppedError: "stopped", NotFiniteError: "diverged"}.get(type(error), "failed")
+        if world.is_main:
+            if isinstance(error, UsageError) and "started" not in folder.record:
+                folder.discard()  # nothing was done in it
+            else:
+                folder.update(status=status, error=str(error) or type(error).__name__)
+            if isinstance(error, StoppedError):
+                about = {"step": error.step, "signal": error.signal}
+                tell({"event": "stopped", "run": str(folder.path), **about})
+        raise

@@ -1,0 +1,49 @@
+"""Signals that ask a run to stop: they set a flag, and the loop ends its step and saves."""
+
+from __future__ import annotations
+
+import os
+import signal
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from cifarzoo.errors import EXIT_INTERRUPTED
+
+# submitit warns a job by SIGUSR2 and SLURM scripts often do by SIGUSR1.
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+
+
+class StopRequest:
+    """Within ``with``, catches the stopping signals.
+
+    Args:
+        counts_interrupts: Whether a second Ctrl-C ends the process at once. False under a
+            launcher, which gets every Ctrl-C too and passes it on, so that ranks see two.
+
+    Attributes:
+        number: The first signal that came, or 0.
+    """
+
+    def __init__(self, *, counts_interrupts: bool = True) -> None:
+        self.number = 0
+        self._counts_interrupts = counts_interrupts
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        for number in STOPPING:
+            self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        if self.number and number == signal.SIGINT and self._counts_interrupts:
+            os._exit(EXIT_INTERRUPTED)  # at once: no finally may hold up who asked twice
+        self.number = self.number or number

@@ -1,0 +1,126 @@
+"""What changes while a run trains, and is therefore all that a checkpoint holds.
+
+Neither positions in data nor generators nor a scheduler are here: those are functions of the
+step. BatchNorm's statistics are, in the model's buffers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cifarzoo.engine.precision import Scaler
+from cifarzoo.errors import NotFiniteError
+from cifarzoo.protocols import Average
+
+NUMBERS = ("step", "loss_sum", "loss_steps", "train_seconds", "best_error", "best_step")
+
+
+@dataclass(kw_only=True)
+class TrainingState:
+    """Everything that a step changes.
+
+    Attributes:
+        model: The network, without wrappers.
+        optimizer: As the regularizers wrapped it.
+        base_rates: Learning rate of each of the optimizer's groups before the schedule.
+        average: Averaged weights, if a regularizer keeps them.
+        scaler: Scales the loss where the precision needs it.
+        step: Optimizer steps done.
+        loss_sum: Sum over this epoch's steps of the training loss.
+        loss_steps: Steps in it.
+        train_seconds: Time spent in training steps, over all attempts.
+        best_error: Lowest validation error so far.
+        best_step: Where it was.
+        saved_step: Step of the newest checkpoint of this attempt; not in the checkpoint.
+    """
+
+    model: nn.Module
+    optimizer: Any
+    base_rates: Sequence[float]
+    average: Average | None
+    scaler: Scaler
+    step: int = 0
+    loss_sum: float = 0.0
+    loss_steps: int = 0
+    train_seconds: float = 0.0
+    best_error: float | None = None
+    best_step: int | None = None
+    saved_step: int | None = None
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The network that is tested: the average where there is one."""
+        return self.average.module if self.average is not None else self.model
+
+    def set_rate(self, factor: float) -> None:
+        """Set the optimizer's learning rates to ``factor`` times their base."""
+        for group, base in zip(self.optimizer.param_groups, self.base_rates, strict=True):
+            group["lr"] = base * factor
+
+    @property
+    def rate(self) -> float:
+        """Learning rate of the first group of parameters."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def count_step(self, loss: float) -> None:
+        """A step was done; ``loss`` is its mean over the global batch."""
+        self.step += 1
+        self.loss_sum += loss
+        self.loss_steps += 1
+
+    def note_validation(self, error: float) -> bool:
+        """Whether ``error`` is the lowest on the validation images so far."""
+        is_best = self.best_error is None or error < self.best_error
+        if is_best:
+            self.best_error, self.best_step = error, self.step
+        return is_best
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors, numbers and texts: what ``torch.load(weights_only=True)`` reads back."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.state_dict() if self.average is not None else None,
+            "scaler": self.scaler.state_dict(),
+            "numbers": {name: getattr(self, name) for name in NUMBERS},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from ``state``."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self.scaler.load_state_dict(state["scaler"])
+        for name, value in state["numbers"].items():
+            setattr(self, name, value)
+
+    def check_finite(self) -> None:
+        """Refuse to save or test numbers that nothing could go on from.
+
+        Raises:
+            NotFiniteError: A tensor holds one; names it.
+        """
+        state = {name: part for name, part in self.state_dict().items() if name != "numbers"}
+        for name, tensor in _tensors(state):
+            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                raise NotFiniteError(
+                    f"{name} is not finite after step {self.step}; nothing was saved since; lower "
+                    "the learning rate, or look at the data"
+                )
+
+
+def _tensors(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    if isinstance(value, Tensor):
+        yield name, value
+    elif isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _tensors(part, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, list | tuple):
+        for index, part in enumerate(value):
+            yield from _tensors(part, f"{name}[{index}]")

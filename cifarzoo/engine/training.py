@@ -1,0 +1,165 @@
+"""Training: all that the loop works with, and how it comes to be from a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from cifarzoo import norm
+from cifarzoo.data.order import subset
+from cifarzoo.data.store import ImageStore, check_split, digest
+from cifarzoo.engine.batches import Batches
+from cifarzoo.engine.build import Components, build, build_optimizer
+from cifarzoo.engine.checkpoint import Checkpoints
+from cifarzoo.engine.clock import Clock
+from cifarzoo.engine.distributed import World
+from cifarzoo.engine.events import Listener
+from cifarzoo.engine.plan import Plan, plan
+from cifarzoo.engine.precision import Policy, Scaler
+from cifarzoo.engine.signals import StopRequest
+from cifarzoo.engine.state import TrainingState
+from cifarzoo.results.folder import RunFolder
+from cifarzoo.run import Run
+
+
+@dataclass(kw_only=True)
+class Training:
+    """All that the loop works with.
+
+    Attributes:
+        run: What is trained.
+        plan: Its sizes.
+        components: What its factories made.
+        state: What a step changes.
+        parallel: The network as it is called: compiled, gradients averaged over ranks.
+        batches: Makes training batches.
+        test: The test images.
+        validation: The validation images, where some are kept.
+        data_digest: SHA-256 of the dataset as it was read.
+        world: The ranks.
+        policy: The arithmetic.
+        folder: Where results go.
+        checkpoints: Of this run.
+        facts: What manifests say besides the step.
+        clock: Wall time.
+        stop: Whether a signal came.
+        tell: Passes events on to the listeners.
+    """
+
+    run: Run
+    plan: Plan
+    components: Components
+    state: TrainingState
+    parallel: nn.Module
+    batches: Batches
+    test: ImageStore
+    validation: ImageStore | None
+    data_digest: str
+    world: World
+    policy: Policy
+    folder: RunFolder
+    checkpoints: Checkpoints
+    facts: dict[str, Any]
+    clock: Clock
+    stop: StopRequest
+    tell: Listener
+
+
+def prepare(
+    run: Run,
+    *,
+    data: Path | None,
+    world: World,
+    policy: Policy,
+    folder: RunFolder,
+    facts: dict[str, Any],
+    stop: StopRequest,
+    tell: Listener,
+) -> Training:
+    """Read the data, build the network and put it where it trains.
+
+    Raises:
+        ConfigError: Settings that don't fit each other, the dataset or the ranks.
+        DataError: The dataset is missing, damaged or of another shape.
+    """
+    components = build(run, folder=data)
+    train, test = components.dataset.load()
+    num_classes = len(components.dataset.classes)
+    check_split(train, part="training", num_classes=num_classes)
+    check_split(test, part="test", num_classes=num_classes)
+    model = norm.convert(components.model)
+    sizes = plan(
+        run,
+        num_train=len(train.labels),
+        num_test=len(test.labels),
+        world_size=world.size,
+        has_batch_norm=bool(norm.batch_norms(model)),
+    )
+    model = place(model, sizes, world=world, policy=policy)
+    optimizer, base_rates, average = build_optimizer(run, components, model)
+    state = TrainingState(
+        model=model,
+        optimizer=optimizer,
+        base_rates=base_rates,
+        average=average,
+        scaler=Scaler(policy, world.device),
+    )
+    store = partial(ImageStore, num_classes=num_classes, device=world.device)
+    chosen, kept = _train_rows(sizes, len(train.labels))
+    train_store = store(train, chosen=chosen)
+    return Training(
+        run=run,
+        plan=sizes,
+        components=components,
+        state=state,
+        parallel=wrap(model, world=world, policy=policy),
+        batches=Batches(train_store, components, sizes, seed=run.seed, world=world),
+        test=store(test, chosen=subset(len(test.labels), sizes.test_images)),
+        validation=store(train, chosen=kept) if sizes.validation_images else None,
+        data_digest=digest(train, test),
+        world=world,
+        policy=policy,
+        folder=folder,
+        checkpoints=Checkpoints(
+            folder.checkpoints,
+            keep=run.keep_checkpoints,
+            warn=lambda message: tell({"event": "warning", "message": message}),
+        ),
+        facts=facts,
+        clock=Clock(run, total_steps=sizes.total_steps, steps_per_epoch=sizes.steps_per_epoch),
+        stop=stop,
+        tell=tell,
+    )
+
+
+def place(model: nn.Module, sizes: Plan, *, world: World, policy: Policy) -> nn.Module:
+    """Put a network where it trains, its BatchNorms knowing their groups."""
+    model = model.to(world.device)
+    if policy.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    gather = world.groups_of(sizes.bn_ranks)
+    for module in norm.batch_norms(model):
+        module.gather = gather
+        module.group_size = None if gather else sizes.bn_group_size
+    return model
+
+
+def wrap(model: nn.Module, *, world: World, policy: Policy) -> nn.Module:
+    """The network as the loop calls it."""
+    parallel = world.parallel(model)
+    if policy.compile:
+        parallel.compile()
+    return parallel
+
+
+def _train_rows(sizes: Plan, num_train: int) -> tuple[Any, Any]:
+    """The rows of the training set that are trained on, and those kept for validation."""
+    used = subset(num_train, sizes.train_images + sizes.validation_images)
+    chosen = subset(len(used), sizes.train_images)
+    kept = subset(len(used), sizes.train_images, rest=True)
+    return used[chosen], used[kept]

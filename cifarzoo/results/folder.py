@@ -1,0 +1,255 @@
+"""A run's folder: the files that are the truth about it, and the lock on them.
+
+``config.gin`` (what it is), ``run.json`` (status, provenance, result), ``metrics.jsonl`` (a
+line an epoch), ``checkpoints/``, ``plugins/`` (copies of plugin files), TensorBoard's events.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from cifarzoo.errors import UsageError
+
+SCHEMA = 1
+CONFIG = "config.gin"
+RECORD = "run.json"
+METRICS = "metrics.jsonl"
+CHECKPOINTS = "checkpoints"
+PLUGINS = "plugins"
+LOCK = ".lock"
+
+
+class RunFolder:
+    """The folder of one run.
+
+    Args:
+        path: Where it is; see ``create``, ``adopt`` and ``find`` for how one comes to be.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the checkpoints lie."""
+        return self.path / CHECKPOINTS
+
+    @property
+    def config_text(self) -> str:
+        """The resolved config that the run was started with."""
+        return (self.path / CONFIG).read_text(encoding="utf-8")
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What ``run.json`` says; empty before it was first written."""
+        try:
+            record: dict[str, Any] = json.loads((self.path / RECORD).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except ValueError as error:
+            raise UsageError(f"{self.path / RECORD} is not JSON: {error}") from error
+        return record
+
+    def update(self, **changes: Any) -> None:
+        """Change entries of ``run.json``, which is replaced whole."""
+        record = {"schema": SCHEMA, **self.record, **changes}
+        write_whole(self.path / RECORD, json.dumps(record, indent=1) + "\n")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from running in this folder.
+
+        Raises:
+            UsageError: One does already, or the folder cannot be written to.
+        """
+        lock = FileLock(self.path / LOCK, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            who = self.record.get("process", {})
+            raise UsageError(
+                f"{self.path} is in use by another run (process {who.get('pid', '?')} on "
+                f"{who.get('host', '?')}, since {who.get('started', '?')})"
+            ) from None
+        except OSError as error:
+            raise UsageError(f"{self.path} cannot be written to: {error.strerror}") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def discard(self) -> None:
+        """Take away the folder of a run that was refused before it began, and empty ones above."""
+        for name in (CONFIG, RECORD, LOCK):
+            (self.path / name).unlink(missing_ok=True)
+        shutil.rmtree(self.path / PLUGINS, ignore_errors=True)
+        for folder in (self.path, self.path.parent, self.path.parent.parent):
+            try:
+                folder.rmdir()
+            except OSError:  # something of somebody else's is in it
+                return
+
+    def keep_plugins(self, files: Iterable[Path]) -> None:
+        """Copy plugin files beside the config, so that the run can be resumed later."""
+        for file in files:
+            (self.path / PLUGINS).mkdir(exist_ok=True)
+            shutil.copy(file, self.path / PLUGINS / file.name)
+
+    @property
+    def plugins(self) -> list[Path]:
+        """The copies of the plugin files that the run used."""
+        return sorted((self.path / PLUGINS).glob("*.py"))
+
+    def append_metrics(self, line: dict[str, Any]) -> None:
+        """Add a line to ``metrics.jsonl`` and see it onto the disk."""
+        with (self.path / METRICS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The lines of ``metrics.jsonl``; a last one that was torn off is left out."""
+        path = self.path / METRICS
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        return [json.loads(line) for line in text.splitlines(keepends=True) if line[-1:] == "\n"]
+
+    @property
+    def metrics_size(self) -> int:
+        """Bytes of ``metrics.jsonl``: what a checkpoint counts."""
+        path = self.path / METRICS
+        return path.stat().st_size if path.exists() else 0
+
+    def cut_metrics(self, size: int) -> None:
+        """Cut ``metrics.jsonl`` back to what the checkpoint resumed from had counted."""
+        if self.metrics_size > size:
+            os.truncate(self.path / METRICS, size)
+
+
+def create(root: Path, name: str, config_text: str) -> RunFolder:
+    """Make ``root/name/<time>-<id>/`` for a new run.
+
+    Args:
+        root: Where runs go.
+        name: Of the config.
+        config_text: The resolved config.
+
+    Raises:
+        UsageError: The folder cannot be made or written to.
+    """
+    time = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+    return _start(root / _safe(name) / f"{time}-{secrets.token_hex(2)}", config_text)
+
+
+def adopt(path: Path, config_text: str) -> tuple[RunFolder, bool]:
+    """Use ``path`` for a run, or go on with the same run that is there.
+
+    Args:
+        path: As ``--run-dir`` gave it.
+        config_text: The resolved config.
+
+    Returns:
+        The folder, and whether it held this run already.
+
+    Raises:
+        UsageError: It holds another config or other files, or cannot be written to.
+    """
+    folder = RunFolder(path)
+    if (path / CONFIG).is_file():
+        differences = _differences(folder.config_text, config_text)
+        if differences:
+            raise UsageError(f"{path} holds a run of another config: {'; '.join(differences)}")
+        return folder, True
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"{path} is not a folder")
+    if path.is_dir() and any(item.name != LOCK for item in path.iterdir()):
+        raise UsageError(f"{path} holds other files; expected an empty folder or one of a run")
+    return _start(path, config_text), False
+
+
+def find(name: str, root: Path) -> RunFolder:
+    """The run that a user means.
+
+    Args:
+        name: A path; ``latest``; or the start of a folder's name or id, if only one has it.
+        root: Where runs are.
+
+    Raises:
+        UsageError: No run is called so, or more than one.
+    """
+    path = Path(name)
+    if (path / CONFIG).is_file():
+        return RunFolder(path)
+    if path.is_dir():
+        raise UsageError(f"{path} is not the folder of a run: it has no {CONFIG}")
+    runs = sorted((p.parent for p in root.glob(f"*/*/{CONFIG}")), key=lambda run: run.name)
+    if name == "latest" and runs:
+        return RunFolder(runs[-1])
+    found = [run for run in runs if _answers_to(run, name)]
+    if len(found) == 1:
+        return RunFolder(found[0])
+    if found:
+        raise UsageError(f"{len(found)} runs in {root} are called {name!r}: {_some(found)}")
+    raise UsageError(
+        f"no run {name!r} in {root}"
+        + (f"; the latest is {runs[-1]}" if runs else ", which has none")
+    )
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace a file at once: readers see the old text or the new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def this_process() -> dict[str, Any]:
+    """Who is at work in a folder, for the message of its lock."""
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"pid": os.getpid(), "host": socket.gethostname(), "started": started}
+
+
+def _start(path: Path, config_text: str) -> RunFolder:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        write_whole(path / CONFIG, config_text)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written to: {error.strerror}") from error
+    return RunFolder(path)
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip("-.")[:100] or "run"
+
+
+def _answers_to(run: Path, name: str) -> bool:
+    identity = run.name.rpartition("-")[2]
+    return run.name.startswith(name) or identity.startswith(name) or str(run).endswith(name)
+
+
+def _some(runs: list[Path]) -> str:
+    return ", ".join(run.name for run in runs[:3]) + ", …" * (len(runs) > 3)
+
+
+def _differences(there: str, here: str) -> list[str]:
+    def bindings(text: str) -> dict[str, str]:
+        lines = (line.partition(" = ") for line in text.splitlines())
+        return {name: value for name, _, value in lines if value}
+
+    old, new = bindings(there), bindings(here)
+    return [
+        f"{name} is {old.get(name, 'not set')} there and {new.get(name, 'not set')} here"
+        for name in sorted(old | new)
+        if old.get(name) != new.get(name)
+    ]

@@ -1,0 +1,39 @@
+"""TensorBoard events of a run, beside its metrics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tensorboardX import SummaryWriter
+
+SCALARS = {
+    "train_loss": "loss/train",
+    "test_loss": "loss/test",
+    "validation_loss": "loss/validation",
+    "test_error": "error/test",
+    "validation_error": "error/validation",
+    "lr": "lr",
+    "images_per_second": "speed/images_per_second",
+}
+
+
+class TensorBoard:
+    """Hears epochs and writes their numbers as events."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._writer: SummaryWriter | None = None
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        """Take one event of training."""
+        if event["event"] == "epoch":
+            if self._writer is None:
+                # What a killed run wrote after its last checkpoint is hidden by the viewer.
+                self._writer = SummaryWriter(str(self._folder), purge_step=event["epoch"])
+            for name, tag in SCALARS.items():
+                if event.get(name) is not None:
+                    self._writer.add_scalar(tag, float(event[name]), event["epoch"])
+            self._writer.flush()
+        elif event["event"] in ("result", "stopped") and self._writer is not None:
+            self._writer.close()
