@@ -79,7 +79,7 @@ def _per_channel(parameter: str, numbers: Sequence[float] | None) -> tuple[float
     if len(numbers) != 3 or not is_in_range or (parameter == "std" and 0 in numbers):
         least = "0" if parameter == "mean" else "above 0"
         raise ConfigError(
-            f"is {list(numbers)}; expected three numbers from {least} to 1 (pixels go to 1)",
+            f"is {list(numbers)}; expected three numbers, {least} to 1, of pixels in [0, 1]",
             parameter=parameter,
         )
     return tuple(numbers)
