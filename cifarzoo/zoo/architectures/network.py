@@ -1,0 +1,134 @@
+"""The frame of a residual network: stem, blocks, last activation, mean over pixels, classifier.
+
+Families fill it. Layers are registered in the order in which they run, so that a list of
+parameters reads like the network.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from cifarzoo.protocols import Site
+
+STRIDES = (1, 2, 2)  # of the first block of each group
+
+
+class ResidualNetwork(nn.Module):
+    """A network on images (N, 3, H, W) that gives logits (N, K).
+
+    Args:
+        stem: From images to the first features.
+        blocks: The residual blocks, in groups or not.
+        last: What comes between the last block and the mean over pixels.
+        head: The classifier.
+    """
+
+    def __init__(
+        self, *, stem: nn.Module, blocks: nn.Module, last: nn.Module, head: nn.Module
+    ) -> None:
+        super().__init__()
+        self.stem = stem
+        self.blocks = blocks
+        self.last = last
+        self.head = head
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, K) of images (N, 3, H, W)."""
+        features: Tensor = self.last(self.blocks(self.stem(images)))
+        logits: Tensor = self.head(features.mean((2, 3)))
+        return logits
+
+
+class ResidualBlock(nn.Module):
+    """``after(shortcut(x) + residual(x))``, of ``before(x)`` where both share a first layer."""
+
+    def __init__(
+        self,
+        *,
+        residual: nn.Module,
+        shortcut: nn.Module,
+        before: nn.Module | None = None,
+        after: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.before = before or nn.Identity()
+        self.residual = residual
+        self.shortcut = shortcut
+        self.after = after or nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The block's output for x (N, C, H, W)."""
+        x = self.before(x)
+        residual = self.residual(x)
+        output: Tensor = self.after(self.shortcut(x) + residual)
+        return output
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockPlan:
+    """What one block is to do.
+
+    Attributes:
+        in_channels: Channels it gets.
+        channels: Its width.
+        stride: Of its first strided layer.
+        index: Its number, from 1.
+        total: Blocks in the network.
+    """
+
+    in_channels: int
+    channels: int
+    stride: int
+    index: int
+    total: int
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether the shortcut can be x itself, where the block gives ``channels``."""
+        return self.stride == 1 and self.in_channels == self.channels
+
+    def site(self, *, final_norm: bool) -> Site:
+        """Where the block's residual sits."""
+        return Site(self.index, self.total, final_norm=final_norm)
+
+
+def plan_groups(
+    in_channels: int, widths: Sequence[int], blocks_per_group: int
+) -> list[list[BlockPlan]]:
+    """Three groups of equal blocks; the second and the third halve the image.
+
+    Args:
+        in_channels: Channels after the stem.
+        widths: Of the groups.
+        blocks_per_group: Blocks in each.
+    """
+    inputs = (in_channels, *widths)
+    return [
+        [
+            BlockPlan(
+                in_channels=inputs[group] if block == 0 else width,
+                channels=width,
+                stride=stride if block == 0 else 1,
+                index=group * blocks_per_group + block + 1,
+                total=len(widths) * blocks_per_group,
+            )
+            for block in range(blocks_per_group)
+        ]
+        for group, (width, stride) in enumerate(zip(widths, STRIDES, strict=True))
+    ]
+
+
+def build_groups(
+    plans: Iterable[Iterable[BlockPlan]], make_block: Callable[[BlockPlan], nn.Module]
+) -> nn.Sequential:
+    """The planned blocks, named ``group.block`` from 0."""
+    return nn.Sequential(*(nn.Sequential(*map(make_block, group)) for group in plans))
+
+
+def chain(**layers: nn.Module | None) -> nn.Sequential:
+    """Named layers in order; None leaves one out."""
+    return nn.Sequential(OrderedDict((k, v) for k, v in layers.items() if v is not None))
