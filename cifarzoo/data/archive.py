@@ -1,0 +1,164 @@
+"""Published archives: what is in them, and their bytes after every check that can be made.
+
+Files are read once, into memory, and what is hashed is what is parsed. Members are read by
+their exact names; nothing is ever extracted to disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cifarzoo.data.damage import DamageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """A file in an archive.
+
+    Attributes:
+        name: Its name inside ``Archive.folder``.
+        size: Its bytes, or None where only the digest is published.
+        digest: ``md5:`` or ``sha256:`` and the hexadecimal digest; None: none is published.
+    """
+
+    name: str
+    size: int | None = None
+    digest: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Archive:
+    """A .tar.gz as its author publishes it.
+
+    Attributes:
+        url: Where it is.
+        size: Its bytes.
+        sha256: Its digest.
+        folder: The one folder in it, which is also what unpacking leaves on a disk.
+        train: Its files of training images, in order.
+        test: Its files of test images, in order.
+    """
+
+    url: str
+    size: int
+    sha256: str
+    folder: str
+    train: tuple[Member, ...]
+    test: tuple[Member, ...]
+
+    @property
+    def file_name(self) -> str:
+        """The last part of the address."""
+        return self.url.rpartition("/")[2]
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """Training files, then test files."""
+        return self.train + self.test
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """What was read.
+
+    Attributes:
+        members: The bytes of each member.
+        digests: The sha256 of each file on the disk: the archive, or every member.
+    """
+
+    members: Mapping[str, bytes]
+    digests: Mapping[str, str]
+
+
+def read_archive(archive: Archive, path: Path) -> Contents:
+    """Read the members out of the archive at ``path``.
+
+    Raises:
+        DamageError: Its size, digest or a member is not as published.
+    """
+    raw = read_checked(archive, path)
+    try:
+        members = _untar(archive, raw)
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        raise DamageError(f"{path} cannot be unpacked ({error})") from error
+    missing = [member.name for member in archive.members if member.name not in members]
+    if missing:
+        raise DamageError(f"{path} lacks {', '.join(missing)} in {archive.folder}/")
+    for member in archive.members:
+        _check_size(member, members[member.name], f"{path}: {member.name}")
+    return Contents(members=members, digests={path.name: archive.sha256})
+
+
+def read_folder(archive: Archive, folder: Path) -> Contents:
+    """Read the members of an archive that somebody has unpacked into ``folder``.
+
+    Raises:
+        DamageError: A file is missing, or its size or digest is not as published.
+    """
+    names = [member.name for member in archive.members]
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        there = len(names) - len(missing)
+        raise DamageError(
+            f"{folder} has {there} of the {len(names)} files; {', '.join(missing)} missing"
+        )
+    members, digests = {}, {}
+    for member in archive.members:
+        path = folder / member.name
+        raw = path.read_bytes()
+        _check_size(member, raw, str(path))
+        _check_digest(member, raw, path)
+        members[member.name] = raw
+        digests[member.name] = hashlib.sha256(raw).hexdigest()
+    return Contents(members=members, digests=digests)
+
+
+def read_checked(archive: Archive, path: Path) -> bytes:
+    """Read the archive at ``path`` without unpacking it.
+
+    Raises:
+        DamageError: It is a web page, or its size or digest is not as published.
+    """
+    size = path.stat().st_size
+    if size != archive.size:
+        with path.open("rb") as file:
+            is_page = file.read(64).lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<")
+        problem = "is a web page, not an archive" if is_page else f"is {size:,} bytes"
+        raise DamageError(f"{path} {problem}; expected {archive.size:,} bytes")
+    raw = path.read_bytes()
+    digest = hashlib.sha256(raw).hexdigest()
+    if digest != archive.sha256:
+        raise DamageError(f"{path} has the sha256 {digest}; expected {archive.sha256}")
+    return raw
+
+
+def _untar(archive: Archive, raw: bytes) -> dict[str, bytes]:
+    wanted = {f"{archive.folder}/{member.name}": member.name for member in archive.members}
+    found = {}
+    # As a stream: seeking back in a .gz would decompress everything again.
+    with tarfile.open(fileobj=io.BytesIO(raw), mode="r|gz") as tar:
+        for info in tar:
+            file = tar.extractfile(info) if info.name in wanted and info.isreg() else None
+            if file:
+                found[wanted[info.name]] = file.read()
+    return found
+
+
+def _check_size(member: Member, raw: bytes, where: str) -> None:
+    if member.size is not None and len(raw) != member.size:
+        raise DamageError(f"{where} is {len(raw):,} bytes; expected {member.size:,}")
+
+
+def _check_digest(member: Member, raw: bytes, path: Path) -> None:
+    if member.digest is None:
+        return
+    algorithm, _, expected = member.digest.partition(":")
+    digest = hashlib.new(algorithm, raw, usedforsecurity=False).hexdigest()
+    if digest != expected:
+        raise DamageError(f"{path} has the {algorithm} {digest}; expected {expected}")

@@ -1,0 +1,146 @@
+"""The datasets that are published: where, how large, under which digests.
+
+Sizes and sha256 of the archives: https://www.cs.toronto.edu/~kriz/cifar.html (md5) and
+several public loaders that agree. md5 of single files: torchvision's ``datasets/cifar.py``
+for the python version, public loaders for the binary one.
+"""
+
+from __future__ import annotations
+
+from cifarzoo.data.archive import Archive, Member
+from cifarzoo.data.published import Labelling, Published
+
+_HOME = "https://www.cs.toronto.edu/~kriz"
+
+CIFAR10 = Published(
+    name="cifar10",
+    title="CIFAR-10",
+    labellings=(
+        Labelling(
+            name="classes",
+            classes=tuple(
+                "airplane automobile bird cat deer dog frog horse ship truck".split()  # noqa: SIM905
+            ),
+            byte=0,
+            key="labels",
+            column="label",
+        ),
+    ),
+    mean=(0.4914, 0.4822, 0.4465),
+    std=(0.2470, 0.2435, 0.2616),
+    num_train=50_000,
+    num_test=10_000,
+    binary=Archive(
+        url=f"{_HOME}/cifar-10-binary.tar.gz",
+        size=170_052_171,
+        sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+        folder="cifar-10-batches-bin",
+        train=tuple(
+            Member(name=f"data_batch_{number}.bin", size=30_730_000, digest=f"md5:{md5}")
+            for number, md5 in (
+                (1, "5dd7e06a14cb22eb9f671a540d1b7c25"),
+                (2, "5ea93a67294ea407fff1d09f752e9692"),
+                (3, "942cd6a4bcdd0dd3c604fbe906cb4421"),
+                (4, "ae636b3ba5c66a11e91e8cb52e771fcb"),
+                (5, "53f37980c15c3d472c316c40844f3f0d"),
+            )
+        ),
+        test=(
+            Member(
+                name="test_batch.bin",
+                size=30_730_000,
+                digest="md5:803d5f7f4d78ea53de84dbe85f74fb6d",
+            ),
+        ),
+    ),
+    python=Archive(
+        url=f"{_HOME}/cifar-10-python.tar.gz",
+        size=170_498_071,
+        sha256="6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+        folder="cifar-10-batches-py",
+        train=tuple(
+            Member(name=f"data_batch_{number}", digest=f"md5:{md5}")
+            for number, md5 in (
+                (1, "c99cafc152244af753f735de768cd75f"),
+                (2, "d4bba439e000b95fd0a9bffe97cbabec"),
+                (3, "54ebc095f3ab1f0389bbae665268c751"),
+                (4, "634d18415352ddfa80567beed471001a"),
+                (5, "482c414d41f54cd18b22e5b47cb7c3cb"),
+            )
+        ),
+        test=(Member(name="test_batch", digest="md5:40351d587109b95175f43aff81a1287e"),),
+    ),
+)
+
+_FINE = """
+apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus
+butterfly camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch
+crab crocodile cup dinosaur dolphin elephant flatfish forest fox girl hamster house kangaroo
+keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree motorcycle mountain mouse
+mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain plate poppy
+porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper
+snail snake spider squirrel streetcar sunflower sweet_pepper table tank telephone television
+tiger tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm
+"""
+_COARSE = """
+aquatic_mammals fish flowers food_containers fruit_and_vegetables
+household_electrical_devices household_furniture insects large_carnivores
+large_man-made_outdoor_things large_natural_outdoor_scenes large_omnivores_and_herbivores
+medium_mammals non-insect_invertebrates people reptiles small_mammals trees vehicles_1
+vehicles_2
+"""
+
+CIFAR100 = Published(
+    name="cifar100",
+    title="CIFAR-100",
+    labellings=(
+        Labelling(
+            name="fine",
+            classes=tuple(_FINE.split()),
+            byte=1,
+            key="fine_labels",
+            column="fine_label",
+        ),
+        Labelling(
+            name="coarse",
+            classes=tuple(_COARSE.split()),
+            byte=0,
+            key="coarse_labels",
+            column="coarse_label",
+        ),
+    ),
+    mean=(0.5071, 0.4865, 0.4409),
+    std=(0.2673, 0.2564, 0.2762),
+    num_train=50_000,
+    num_test=10_000,
+    binary=Archive(
+        url=f"{_HOME}/cifar-100-binary.tar.gz",
+        size=168_513_733,
+        sha256="58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+        folder="cifar-100-binary",
+        train=(
+            Member(
+                name="train.bin",
+                size=153_700_000,
+                digest="sha256:f31298fc616915fa142368359df1c4ca2ae984d6915ca468b998a5ec6aeebf29",
+            ),
+        ),
+        test=(
+            Member(
+                name="test.bin",
+                size=30_740_000,
+                digest="sha256:d8b1e6b7b3bee4020055f0699b111f60b1af1e262aeb93a0b659061746f8224a",
+            ),
+        ),
+    ),
+    python=Archive(
+        url=f"{_HOME}/cifar-100-python.tar.gz",
+        size=169_001_437,
+        sha256="85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
+        folder="cifar-100-python",
+        train=(Member(name="train", digest="md5:16019d7e3df5f24257cddd939b257f8d"),),
+        test=(Member(name="test", digest="md5:f0ef6b0ae62326f3e7ffdfab6717acfc"),),
+    ),
+)
+
+CATALOGUE = {published.name: published for published in (CIFAR10, CIFAR100)}

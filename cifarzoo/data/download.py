@@ -1,0 +1,226 @@
+"""Fetch a published archive: over https, resumable, checked before it gets its name.
+
+What has arrived so far waits in ``<name>.part``; the next attempt asks the server for the
+rest. The file gets its name only with the published size and sha256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from cifarzoo.data.archive import Archive, read_checked
+from cifarzoo.data.damage import DamageError
+from cifarzoo.errors import DataError
+
+PAUSES = (1.0, 2.0, 4.0)  # seconds before each further attempt, counted from the last progress
+TIMEOUT = 30.0  # seconds without a byte
+
+_BLOCK = 1 << 18
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class Listener(Protocol):
+    """Hears how a download goes on and cannot change it."""
+
+    def arrived(self, done: int, total: int) -> None:
+        """So many bytes are there."""
+
+    def retrying(self, problem: str, seconds: float) -> None:
+        """The connection broke; the next attempt starts in so many seconds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fetched:
+    """An archive that is there, whole.
+
+    Attributes:
+        path: Where it is.
+        is_new: Whether it was downloaded now.
+    """
+
+    path: Path
+    is_new: bool
+
+
+class _BrokenError(Exception):
+    """A connection that could not be made or broke: worth another attempt."""
+
+
+class _RefusedError(Exception):
+    """An answer that another attempt won't change."""
+
+
+def fetch(
+    archive: Archive,
+    folder: Path,
+    listener: Listener,
+    *,
+    pauses: Sequence[float] = PAUSES,
+    timeout: float = TIMEOUT,
+) -> Fetched:
+    """Download an archive into ``folder`` unless it is there already.
+
+    A file of the right name but with another size or digest is replaced once the new one has
+    arrived and been checked.
+
+    Args:
+        archive: What to fetch.
+        folder: Where to put it; made if it isn't there.
+        listener: Hears of the progress.
+        pauses: Seconds to wait before each further attempt; any progress starts them anew.
+        timeout: Seconds without a byte after which an attempt is given up.
+
+    Raises:
+        DataError: The server cannot be reached, offers something else, or what arrived has
+            another digest; or the folder cannot be written.
+    """
+    target = folder / archive.file_name
+    part = target.with_name(target.name + ".part")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if _is_whole(archive, target):
+            return Fetched(path=target, is_new=False)
+        if not (part.exists() and part.stat().st_size == archive.size):
+            _download(archive, part, listener, pauses, timeout)
+        _check(archive, part)
+        _rename(part, target)
+    except OSError as error:
+        raise DataError(f"cannot write to {folder}: {error.strerror}") from error
+    return Fetched(path=target, is_new=True)
+
+
+def _is_whole(archive: Archive, path: Path) -> bool:
+    try:
+        read_checked(archive, path)
+    except (DamageError, FileNotFoundError):
+        return False
+    return True
+
+
+def _check(archive: Archive, part: Path) -> None:
+    with part.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != archive.sha256:
+        part.unlink()
+        raise DataError(
+            f"what arrived from {archive.url} has the sha256 {digest}; "
+            f"expected {archive.sha256}; it was removed: try again"
+        )
+
+
+def _rename(part: Path, target: Path) -> None:
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+    part.replace(target)
+
+
+def _download(
+    archive: Archive, part: Path, listener: Listener, pauses: Sequence[float], timeout: float
+) -> None:
+    left = list(pauses)
+    while True:
+        before = part.stat().st_size if part.exists() else 0
+        try:
+            _attempt(archive, part, listener, timeout)
+        except _BrokenError as error:
+            if part.exists() and part.stat().st_size > before:
+                left = list(pauses)
+            if not left:
+                raise DataError(_by_hand(archive, part.parent, error)) from error
+            pause = left.pop(0)
+            listener.retrying(str(error), pause)
+            time.sleep(pause)
+        except _RefusedError as error:
+            raise DataError(_by_hand(archive, part.parent, error)) from error
+        else:
+            return
+
+
+def _attempt(archive: Archive, part: Path, listener: Listener, timeout: float) -> None:
+    """Append to ``part`` until it has all bytes."""
+    start = part.stat().st_size if part.exists() else 0
+    if start > archive.size:
+        start = 0  # a leftover of something else
+    with _open(archive, start, timeout) as response:
+        resumes = response.status == http.client.PARTIAL_CONTENT
+        done = start if resumes else 0
+        _check_offer(archive, response, done)
+        with part.open("ab" if resumes else "wb") as file:
+            listener.arrived(done, archive.size)
+            while block := _receive(response):
+                done += len(block)
+                if done > archive.size:
+                    raise _RefusedError(f"it sends more than {archive.size:,} bytes")
+                file.write(block)
+                listener.arrived(done, archive.size)
+    if done < archive.size:
+        raise _BrokenError(f"the connection ended after {done:,} of {archive.size:,} bytes")
+
+
+def _receive(response: Any) -> bytes:
+    try:
+        block: bytes = response.read(_BLOCK)
+    except (OSError, http.client.HTTPException) as error:
+        raise _BrokenError(f"the connection broke: {error}") from error
+    return block
+
+
+def _check_offer(archive: Archive, response: Any, start: int) -> None:
+    """A login page or another version shows in the length, before anything is written."""
+    length = response.headers.get("Content-Length")
+    if length is not None and length != str(archive.size - start):
+        kind = response.headers.get("Content-Type", "of unknown type")
+        raise _RefusedError(f"it offers {length} bytes ({kind}), expected {archive.size - start}")
+
+
+def _open(archive: Archive, start: int, timeout: float) -> Any:
+    _refuse_insecure(archive.url)
+    headers = {"User-Agent": "cifarzoo"} | ({"Range": f"bytes={start}-"} if start else {})
+    request = urllib.request.Request(archive.url, headers=headers)  # noqa: S310 - checked above
+    handlers: list[urllib.request.BaseHandler] = [_SecureRedirects()]
+    if _is_loopback(archive.url):
+        handlers.append(urllib.request.ProxyHandler({}))
+    try:
+        return urllib.request.build_opener(*handlers).open(request, timeout=timeout)
+    except urllib.error.HTTPError as error:
+        is_passing = error.code >= 500 or error.code in (408, 429)
+        kind = _BrokenError if is_passing else _RefusedError
+        raise kind(f"it answers {error.code} {error.reason}") from error
+    except (OSError, http.client.HTTPException) as error:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        raise _BrokenError(str(reason)) from error
+
+
+class _SecureRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows a redirect only to where the first request might have gone, too."""
+
+    def redirect_request(self, *args: Any) -> urllib.request.Request | None:
+        _refuse_insecure(args[-1])
+        return super().redirect_request(*args)
+
+
+def _refuse_insecure(url: str) -> None:
+    if urlsplit(url).scheme != "https" and not _is_loopback(url):
+        raise DataError(f"{url} is not https; refusing to fetch it")
+
+
+def _is_loopback(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme == "http" and parts.hostname in _LOOPBACK
+
+
+def _by_hand(archive: Archive, folder: Path, problem: Exception) -> str:
+    return (
+        f"cannot fetch {archive.url}: {problem}; "
+        f"fetch it by hand ({archive.size:,} bytes) and put it into {folder}"
+    )

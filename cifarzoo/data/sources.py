@@ -1,0 +1,130 @@
+"""The forms in which a published dataset lies on a disk, and how each is read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from cifarzoo.data import archive as archives
+from cifarzoo.data.archive import Archive, Member
+from cifarzoo.data.formats import batches, parquet, records
+from cifarzoo.data.published import Labelling, Published
+from cifarzoo.data.splits import Images, Labels, join
+from cifarzoo.protocols import Split
+
+Decoder: TypeAlias = Callable[[bytes, Labelling, str], tuple[Images, Labels]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What was read.
+
+    Attributes:
+        train: The training split.
+        test: The test split.
+        digests: The sha256 of each file that was read, by its name.
+    """
+
+    train: Split
+    test: Split
+    digests: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArchiveSource:
+    """A published archive, or the folder that unpacking it left.
+
+    Attributes:
+        form: What it is.
+        path: The archive, or the folder.
+        archive: What it should hold.
+        num_train: Training images.
+        num_test: Test images.
+        decode: Bytes of a member to images and labels.
+        codec: None: images are not compressed one by one.
+    """
+
+    form: str
+    path: Path
+    archive: Archive
+    num_train: int
+    num_test: int
+    decode: Decoder
+    codec: str | None = None
+
+    def read(self, labelling: Labelling) -> Reading:
+        """Read and check everything; raises DamageError."""
+        read = archives.read_folder if self.path.is_dir() else archives.read_archive
+        contents = read(self.archive, self.path)
+
+        def split(members: tuple[Member, ...]) -> Split:
+            parts = [
+                self.decode(contents.members[m.name], labelling, f"{self.path}: {m.name}")
+                for m in members
+            ]
+            return join(parts, num_classes=len(labelling.classes), where=str(self.path))
+
+        return Reading(
+            train=split(self.archive.train),
+            test=split(self.archive.test),
+            digests=contents.digests,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParquetSource:
+    """The two files of the Hugging Face hub's layout.
+
+    Attributes:
+        train: The file of training images.
+        test: The file of test images.
+        num_train: Training images.
+        num_test: Test images.
+        codec: How the images are compressed: ``JPEG``, ``PNG``, or None for neither.
+        form: What it is.
+    """
+
+    train: Path
+    test: Path
+    num_train: int
+    num_test: int
+    codec: str | None
+    form: str = "Parquet"
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self.train.parent
+
+    def read(self, labelling: Labelling) -> Reading:
+        """Read and check everything; raises DamageError."""
+        digests = {}
+
+        def split(path: Path) -> Split:
+            raw = path.read_bytes()
+            digests[path.name] = hashlib.sha256(raw).hexdigest()
+            part = parquet.decode(raw, label=labelling.column, where=path)
+            return join([part], num_classes=len(labelling.classes), where=str(path))
+
+        return Reading(train=split(self.train), test=split(self.test), digests=digests)
+
+
+Source: TypeAlias = ArchiveSource | ParquetSource
+
+
+def binary_decoder(published: Published) -> Decoder:
+    """How members of the binary version are decoded."""
+    num_labels = len(published.labellings)
+
+    def decode(raw: bytes, labelling: Labelling, where: str) -> tuple[Images, Labels]:
+        return records.decode(raw, label=labelling.byte, num_labels=num_labels, where=where)
+
+    return decode
+
+
+def decode_batch(raw: bytes, labelling: Labelling, where: str) -> tuple[Images, Labels]:
+    """How members of the python version are decoded."""
+    return batches.decode(raw, key=labelling.key, where=where)

@@ -1,0 +1,100 @@
+"""Read a dataset whole and report what is there."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cifarzoo.data.damage import advised
+from cifarzoo.data.locate import locate
+from cifarzoo.data.opening import title
+from cifarzoo.data.published import Published
+from cifarzoo.protocols import Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What is in a dataset.
+
+    Attributes:
+        dataset: Its name for commands.
+        title: Its name for people.
+        form: Which of its forms was found.
+        path: Where.
+        shape: Of one image: channels, height, width.
+        classes: How many.
+        train_images: Training images of each class.
+        test_images: Test images of each class.
+        repeated: Test images that are, to the byte, among the training images.
+        sha256: Of each file.
+        problem: What isn't as published, or None.
+    """
+
+    dataset: str
+    title: str
+    form: str
+    path: Path
+    shape: tuple[int, ...]
+    classes: int
+    train_images: tuple[int, ...]
+    test_images: tuple[int, ...]
+    repeated: int
+    sha256: Mapping[str, str]
+    problem: str | None
+
+
+def verify(published: Published, folder: Path) -> Report:
+    """Read a dataset and count what is in it.
+
+    Raises:
+        DataError: It isn't there or can't be read.
+    """
+    labelling = published.labellings[0]
+    with advised(published.remedy(folder)):
+        source = locate(published, folder, labelling=labelling)
+        reading = source.read(labelling)
+    classes = len(labelling.classes)
+    train, test = _per_class(reading.train, classes), _per_class(reading.test, classes)
+    problems = (
+        _imbalance("training", train, published.num_train),
+        _imbalance("test", test, published.num_test),
+    )
+    return Report(
+        dataset=published.name,
+        title=title(published, labelling, source),
+        form=source.form,
+        path=source.path,
+        shape=reading.train.images.shape[1:],
+        classes=classes,
+        train_images=train,
+        test_images=test,
+        repeated=_repeated(reading.train, reading.test),
+        sha256=reading.digests,
+        problem=next(filter(None, problems), None),
+    )
+
+
+def _per_class(split: Split, classes: int) -> tuple[int, ...]:
+    return tuple(np.bincount(split.labels, minlength=classes).tolist())
+
+
+def _imbalance(which: str, counts: tuple[int, ...], published: int) -> str | None:
+    expected = published // len(counts)
+    if all(count == expected for count in counts):
+        return None
+    return (
+        f"{sum(counts):,} {which} images, {min(counts):,} to {max(counts):,} a class; "
+        f"expected {published:,}, {expected:,} a class"
+    )
+
+
+def _repeated(train: Split, test: Split) -> int:
+    def digests(split: Split) -> list[bytes]:
+        return [hashlib.blake2b(image, digest_size=16).digest() for image in split.images]
+
+    seen = set(digests(train))
+    return sum(digest in seen for digest in digests(test))
