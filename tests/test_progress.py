@@ -89,6 +89,11 @@ def test_a_run_that_ends_early_says_after_how_many_steps():
     assert "ended after 36 steps" in heard(PlainProgress, START | {"steps": 36})
 
 
+def test_images_kept_for_validation_are_named():
+    text = heard(PlainProgress, START | {"validation_images": 500}, width=200)
+    assert "2,000 test images, 500 kept for validation" in text
+
+
 def test_several_processes_are_counted():
     assert "2 x cpu" in heard(PlainProgress, START | {"world_size": 2})
 
@@ -153,8 +158,8 @@ def test_a_stopped_run_says_how_to_go_on(listener):
 
 
 def test_a_resumed_run_says_where_it_goes_on():
-    event = {"event": "resumed", "run": RUN, "step": 1300, "epoch": 10}
-    assert "step 1,300 of epoch 10" in heard(PlainProgress, event)
+    event = {"event": "resumed", "run": RUN, "step": 1300, "steps": 1500, "epoch": 10.4}
+    assert "going on from step 1,300 of 1,500" in heard(PlainProgress, event)
 
 
 def test_a_long_path_is_not_broken_at_the_end_of_a_line():

@@ -99,7 +99,9 @@ def print_card(out: Console, entry: Entry) -> None:
     for line in snippet(entry).splitlines():
         out.print(Text(f"  {line}", style="green"), soft_wrap=True)
     out.print()
-    rows = [("from", entry.origin + " (overrides another)" * entry.override)]
+    rows = [("from", entry.origin)]
+    if entry.overridden:
+        rows.append(("in the place of", f"{entry.overridden.origin}: {entry.overridden.source}"))
     if entry.injected:
         rows.append(("given by the engine", ", ".join(entry.injected)))
     console.print_table(out, console.labelled([*rows, ("source", entry.source)]))
@@ -120,14 +122,15 @@ def snippet(entry: Entry) -> str:
 
     A parameter that must be set, and a default that gin can't write, are comments.
     """
-    return "\n".join([_use(entry), *(_binding(entry.name, p) for p in entry.parameters)])
+    return "\n".join([*_use(entry), *(_binding(entry.name, p) for p in entry.parameters)])
 
 
-def _use(entry: Entry) -> str:
-    field = {field.name for field in fields(Run)}
-    if entry.kind in field:
-        return f"{ROOT}.{entry.kind} = @{entry.name}"
-    return f"{ROOT}.{entry.kind}s = [@{entry.name}]"
+def _use(entry: Entry) -> list[str]:
+    if entry.kind == ROOT:
+        return []
+    if entry.kind in {field.name for field in fields(Run)}:
+        return [f"{ROOT}.{entry.kind} = @{entry.name}"]
+    return [f"{ROOT}.{entry.kind}s = [@{entry.name}]"]
 
 
 def _binding(name: str, parameter: Parameter) -> str:

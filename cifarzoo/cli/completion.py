@@ -53,10 +53,12 @@ def kinds(incomplete: str) -> list[Offer]:
 
 
 def settings(incomplete: str) -> list[Offer]:
-    """``NAME.parameter=`` of every component, with the parameter's default."""
+    """``NAME.parameter=`` of every component and of ``run``, with the parameter's default."""
+    from cifarzoo.index import root
+
     offers = (
         (f"{entry.name}.{parameter.name}=", parameter.default or "required")
-        for entry in _entries()
+        for entry in [root(), *_entries()]
         for parameter in entry.parameters
     )
     return _starting(offers, incomplete)

@@ -6,14 +6,17 @@ On a terminal text is laid out for its width; in a pipe or a file no line is bro
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from cifarzoo.cli.units import count, percent
 from cifarzoo.errors import CifarzooError, StoppedError
 
 PIPE_WIDTH = 10_000
@@ -44,13 +47,13 @@ def print_table(console: Console, table: RenderableType) -> None:
         console.print(text, soft_wrap=True)
 
 
-def labelled(rows: Iterable[tuple[str, RenderableType]]) -> Table:
-    """Rows of a dim label and a text, indented by two."""
+def labelled(rows: Iterable[tuple[str, str]], *, indent: int = 2) -> Table:
+    """Rows of a dim label and a text."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for label, text in rows:
-        table.add_row(f"  {label}", Text(text) if isinstance(text, str) else text)
+        table.add_row(" " * indent + label, Text(text))
     return table
 
 
@@ -66,6 +69,17 @@ def show_error(error: CifarzooError) -> None:
     prefix = Text("error: ", style="bold red") if marked else Text()
     for line in str(error).splitlines():
         console.print(prefix + Text(line), soft_wrap=True)
+
+
+def print_evaluation(event: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print how a run's weights did on the test images."""
+    if as_json:
+        sys.stdout.write(json.dumps(event) + "\n")
+        return
+    error = Text(f"test error {percent(event['test_error'])}", style="bold green")
+    rest = f"test loss {event['test_loss']:.4f}, {count(event['test_images'])} images"
+    step = f"step {count(event['step'])} of {count(event['steps'])}"
+    results().print(Text.assemble(error, f", {rest}, {step}"), soft_wrap=True)
 
 
 def _console(*, stderr: bool) -> Console:

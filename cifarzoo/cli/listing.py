@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from itertools import groupby
 from pathlib import Path
@@ -17,7 +16,7 @@ from rich.text import Text
 from cifarzoo.cli import console
 from cifarzoo.cli.header import title
 from cifarzoo.errors import UsageError
-from cifarzoo.index import Entry
+from cifarzoo.index import Entry, near
 from cifarzoo.registry import KINDS
 
 CONFIG = "config"  # what recipes are listed as; no kind of component
@@ -35,7 +34,7 @@ class Row:
         origin: Who provides it.
         source: Where it stands.
         parameters: Name to default as source text; None where a value is required.
-        override: Whether it replaces a component of the same name.
+        replaces: Whose component of the same name it takes the place of; empty: nobody's.
     """
 
     kind: str
@@ -44,7 +43,7 @@ class Row:
     origin: str
     source: str
     parameters: dict[str, str | None]
-    override: bool = False
+    replaces: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The promised object; scripts lean on its keys."""
@@ -67,7 +66,7 @@ def of_component(entry: Entry) -> Row:
         origin=entry.origin,
         source=entry.source,
         parameters={parameter.name: parameter.default for parameter in entry.parameters},
-        override=entry.override,
+        replaces=entry.overridden.origin if entry.overridden else "",
     )
 
 
@@ -94,9 +93,8 @@ def kind_named(text: str) -> str:
     begun = [known for known in kinds if kind and known.startswith(kind)]
     if len(begun) == 1:
         return begun[0]
-    close = get_close_matches(kind, kinds, n=1)
-    hint = f"did you mean {close[0]}s?" if close else f"the kinds are {', '.join(kinds)}"
-    raise UsageError(f"no kind {text!r}; {hint}")
+    hint = near(text, [f"{known}s" for known in kinds]) or f"; the kinds are {', '.join(kinds)}"
+    raise UsageError(f"no kind {text!r}{hint}")
 
 
 def matching(rows: Iterable[Row], *, kind: str | None, pattern: str | None) -> list[Row]:
@@ -131,7 +129,8 @@ def _table(rows: Sequence[Row], width: int, *, wide: bool) -> Table:
         parameters = Text(signature(row.parameters), style="dim")
         doc = Text(row.doc)
         texts = [doc, parameters] if wide else [Text("\n").join([doc, parameters])]
-        table.add_row(f"  {row.name}", *texts, row.origin + " (overrides)" * row.override)
+        origin = f"{row.origin}, for {row.replaces}'s" if row.replaces else row.origin
+        table.add_row(f"  {row.name}", *texts, origin)
     return table
 
 

@@ -6,15 +6,19 @@ Only ``show CONFIG`` imports torch, to build the network on the meta device.
 from __future__ import annotations
 
 import json
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cifarzoo.cli import completion, console
 from cifarzoo.cli.options import ConfigNames, DataFolder, Json, Plugins, Sets
 from cifarzoo.errors import CifarzooError, UsageError
+from cifarzoo.registry import ROOT
+
+if TYPE_CHECKING:
+    from cifarzoo.config import Config
+    from cifarzoo.plugins import Catalogue
 
 
 def ls(
@@ -54,8 +58,7 @@ def ls(
     else:
         found = catalogue(files=plugins or ())
         everything = [listing.of_component(entry) for entry in found.entries.values()]
-        for problem in found.broken:
-            console.warn(str(problem))
+        _warn_of_broken(found)
     rows = listing.matching(everything, kind=chosen, pattern=pattern)
     if as_json:
         typer.echo(json.dumps([row.to_json() for row in rows], indent=2))
@@ -82,10 +85,13 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Describe a component, or a config and what it builds."""
+    from cifarzoo import config
+
     if name.endswith(".gin"):
-        _show_config(name, sets or [], plugins or [], data, as_json)
+        loaded = config.load(name, sets=sets or (), plugins=plugins or ())
+        show_config(loaded, data=data, as_json=as_json)
     else:
-        _show_component(name, plugins or [], as_json)
+        _show_component(name, plugins or [], as_json=as_json)
 
 
 def check(
@@ -111,36 +117,40 @@ def check(
         raise typer.Exit(exit_code)
 
 
-def _show_component(name: str, plugins: list[Path], as_json: bool) -> None:
-    from cifarzoo.cli import card
-    from cifarzoo.config import recipes
-    from cifarzoo.plugins import catalogue
-
-    found = catalogue(files=plugins)
-    entry = found.entries.get(name)
-    if entry is None:
-        known = [*found.entries, *(path.name for path in recipes().values())]
-        close = [f"{name}.gin"] if f"{name}.gin" in known else get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]}?" if close else "cifarzoo ls lists them"
-        raise UsageError(f"no component {name!r}; {hint}")
-    if as_json:
-        typer.echo(json.dumps(card.to_json(entry), indent=2))
-    else:
-        card.print_card(console.results(), entry)
-
-
-def _show_config(
-    name: str, sets: list[str], plugins: list[Path], data: Path | None, as_json: bool
-) -> None:
-    from cifarzoo import config
+def show_config(config: Config, *, data: Path | None, as_json: bool) -> None:
+    """Print the resolved config and what it would build, or write both as JSON."""
     from cifarzoo.cli import blueprint
     from cifarzoo.engine.describe import describe
 
-    loaded = config.load(name, sets=sets, plugins=plugins)
-    description = describe(loaded.build(), data=data)
+    with config.locating():
+        description = describe(config.build(), data=data)
+    if as_json:
+        typer.echo(json.dumps(blueprint.to_json(config, description), indent=2))
+    else:
+        blueprint.print_blueprint(console.results(), config, description)
     for message in description.warnings:
         console.warn(message)
+
+
+def _show_component(name: str, plugins: list[Path], *, as_json: bool) -> None:
+    from cifarzoo.cli import card
+    from cifarzoo.config import recipes
+    from cifarzoo.index import near, root
+    from cifarzoo.plugins import catalogue
+
+    found = catalogue(files=plugins)
+    _warn_of_broken(found)
+    known = {ROOT: root(), **found.entries}
+    if name not in known:
+        names = [*known, *(path.name for path in recipes().values())]
+        hint = f"; did you mean {name}.gin?" if f"{name}.gin" in names else near(name, names)
+        raise UsageError(f"no component {name!r}{hint or '; cifarzoo ls lists them'}")
     if as_json:
-        typer.echo(json.dumps(blueprint.to_json(loaded, description), indent=2))
+        typer.echo(json.dumps(card.to_json(known[name]), indent=2))
     else:
-        blueprint.print_blueprint(console.results(), loaded, description)
+        card.print_card(console.results(), known[name])
+
+
+def _warn_of_broken(found: Catalogue) -> None:
+    for origin, problem in found.broken:
+        console.warn(f"the plugin {origin} cannot be used: {problem}")

@@ -58,4 +58,8 @@ DataFolder = Annotated[
         show_default=False,
     ),
 ]
+RunsFolder = Annotated[
+    Path,
+    typer.Option("--out", "-o", metavar="DIR", envvar="CIFARZOO_RUNS", help="Where runs go."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout and nothing else.")]

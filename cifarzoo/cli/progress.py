@@ -106,7 +106,7 @@ class PlainProgress:
 
     def resumed(self, event: Event) -> None:
         """Where an interrupted run goes on."""
-        self.say(Text(f"going on at step {count(event['step'])} of epoch {event['epoch']}"))
+        self.say(Text(f"going on from step {count(event['step'])} of {count(event['steps'])}"))
 
     def step(self, event: Event) -> None:
         """Nothing: a log wants no more than a line an epoch."""
@@ -194,6 +194,8 @@ class LiveProgress(PlainProgress):
 
 def describe(event: Event) -> list[tuple[str, str]]:
     """The ``start`` event as labelled lines."""
+    kept = event.get("validation_images")
+    validation = f", {count(kept)} kept for validation" if kept else ""
     processes = event["world_size"]
     device = str(event["device"]) if processes == 1 else f"{processes} x {event['device']}"
     steps, per_epoch = event["steps"], event["steps_per_epoch"]
@@ -208,7 +210,7 @@ def describe(event: Event) -> list[tuple[str, str]]:
         (
             "data",
             f"{event['dataset']}: {count(event['train_images'])} training images, "
-            f"{count(event['test_images'])} test images",
+            f"{count(event['test_images'])} test images{validation}",
         ),
         ("training", training),
         ("weight decay", str(event["weight_decay"])),

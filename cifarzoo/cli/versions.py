@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -26,17 +25,8 @@ def installed_version(distribution: str) -> str:
 
 def git_commit() -> str | None:
     """The short hash of the checkout that runs, with ``+`` if files differ; None elsewhere."""
+    from cifarzoo.results.provenance import git_state
+
     checkout = Path(cifarzoo.__file__).parents[1]
-    if not (checkout / ".git").exists():
-        return None
-    try:
-        described = subprocess.run(
-            ["git", "-C", checkout, "describe", "--always", "--exclude=*", "--dirty=+"],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return described.stdout.strip()
+    state = git_state(checkout) if (checkout / ".git").exists() else None
+    return f"{state['commit'][:8]}{'+' * state['dirty']}" if state else None

@@ -1,0 +1,81 @@
+"""A config and what it would build: what ``cifarzoo show CONFIG`` says of it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.text import Text
+
+from cifarzoo.cli import console
+from cifarzoo.cli.units import count, plural, scaled
+
+if TYPE_CHECKING:
+    from cifarzoo.config import Config
+    from cifarzoo.engine.describe import Description
+
+UNKNOWN = "only reading the data tells; see --data"
+
+
+def to_json(config: Config, description: Description) -> dict[str, Any]:
+    """The promised object; scripts lean on its first keys. A step count may be null."""
+    plan = description.plan
+    return {
+        "name": config.name,
+        "bindings": config.bindings,
+        "num_parameters": description.num_parameters,
+        "weight_decay": description.weight_decay,
+        "steps": plan.total_steps if plan else None,
+        "flops": description.flops,
+        "dataset": description.dataset,
+        "num_classes": description.num_classes,
+        "optimizer": description.optimizer,
+        "plan": asdict(plan) if plan else None,
+        "warnings": description.warnings,
+    }
+
+
+def print_blueprint(out: Console, config: Config, description: Description) -> None:
+    """Print the resolved config, then what it builds as comments: the whole is a config again."""
+    for line in config.text().splitlines():
+        out.print(Text(line), soft_wrap=True)
+    out.print()
+    rows = [(f"# {label}", text) for label, text in facts(description)]
+    console.print_table(out, console.labelled(rows, indent=0))
+
+
+def facts(description: Description) -> list[tuple[str, str]]:
+    """What a run would build, as labelled lines."""
+    decay = description.weight_decay
+    plan = description.plan
+    covered, spared = decay["covered"], decay["not_covered"]
+    lines = [
+        ("network", f"{count(description.num_parameters)} parameters"),
+        ("flops", f"{scaled(description.flops)}FLOPs, one image forward (a multiply-add is two)"),
+        ("weight decay", f"{decay['policy']}: {_part(covered)} decayed, {_part(spared)} not"),
+        ("optimizer", f"{description.optimizer['name']}, base rate {description.optimizer['lr']}"),
+    ]
+    if plan is None:
+        return [*lines, ("data", f"{description.dataset}; how many images, {UNKNOWN}")]
+    validation = f", {count(plan.validation_images)} kept for validation" * bool(
+        plan.validation_images
+    )
+    return [
+        *lines,
+        (
+            "data",
+            f"{description.dataset}: {plural(plan.train_images, 'training image')}, "
+            f"{plural(plan.test_images, 'test image')}{validation}",
+        ),
+        (
+            "steps",
+            f"{count(plan.total_steps)} ({plan.total_epochs:g} epochs of "
+            f"{plural(plan.steps_per_epoch, 'step')} of {plural(plan.batch_size, 'image')})",
+        ),
+        ("BatchNorm", f"statistics over {plural(plan.bn_group_size, 'image')}"),
+    ]
+
+
+def _part(part: dict[str, Any]) -> str:
+    return f"{plural(part['tensors'], 'tensor')} of {count(part['values'])} values"
