@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from cifarzoo.protocols import Per
 
@@ -190,33 +191,29 @@ def inject(model: nn.Module, gates: Iterable[Any]) -> None:
         ValueError: (from the forward pass) It took fewer or more numbers than there are, or
             a mask has another shape than its input.
     """
-    injection = _Injection(gates)
-    handles = [
-        module.register_forward_hook(hook)
-        for module in model.modules()
-        for kind, hook in ((SiteDraw, injection.give_draw), (nn.Dropout, injection.give_dropped))
-        if isinstance(module, kind)
-    ]
-
-    def finish(*_: object) -> None:
-        for handle in handles:
-            handle.remove()
-        injection.expect_none_left()
-
-    handles.append(model.register_forward_hook(finish))
+    _Injection(gates).attach(model)
 
 
 class _Injection:
-    """Recorded gates, given out by forward hooks in call order."""
+    """Recorded gates, given out by forward hooks in call order until a pass ends or fails."""
 
     def __init__(self, gates: Iterable[Any]) -> None:
         self._rest: Iterator[Tensor] = iter([torch.as_tensor(gate) for gate in gates])
+        self._handles: list[RemovableHandle] = []
 
-    def give_draw(self, _draw: SiteDraw, args: tuple[Tensor], _output: Tensor) -> Tensor:
+    def attach(self, model: nn.Module) -> None:
+        for module in model.modules():
+            if isinstance(module, SiteDraw):
+                self._handles.append(module.register_forward_hook(self._give_draw))
+            elif isinstance(module, nn.Dropout):
+                self._handles.append(module.register_forward_hook(self._give_dropped))
+        self._handles.append(model.register_forward_hook(self._finish))
+
+    def _give_draw(self, _draw: SiteDraw, args: tuple[Tensor], _output: Tensor) -> Tensor:
         x = args[0]
         return self._next().to(x.device, x.dtype).reshape(-1, 1, 1, 1)
 
-    def give_dropped(
+    def _give_dropped(
         self, dropout: nn.Dropout, args: tuple[Tensor], output: Tensor
     ) -> Tensor | None:
         if not dropout.training:
@@ -225,16 +222,25 @@ class _Injection:
         if mask.ndim == 4 and mask.shape != x.shape:
             mask = mask.permute(0, 3, 1, 2)
         if mask.shape != x.shape:
-            raise ValueError(f"a dropout mask is {tuple(mask.shape)}; expected {tuple(x.shape)}")
+            self._fail(f"a dropout mask is {tuple(mask.shape)}; expected {tuple(x.shape)}")
         return torch.where(mask.bool(), x / (1 - dropout.p), torch.zeros_like(x))
 
-    def expect_none_left(self) -> None:
+    def _finish(self, *_: object) -> None:
         left = sum(1 for _ in self._rest)
         if left:
-            raise ValueError(f"the forward pass left {left} of the injected gates unused")
+            self._fail(f"the forward pass left {left} of the injected gates unused")
+        self._detach()
 
     def _next(self) -> Tensor:
         gate = next(self._rest, None)
         if gate is None:
-            raise ValueError("the forward pass asked for more gates than were injected")
+            self._fail("the forward pass asked for more gates than were injected")
         return gate
+
+    def _fail(self, problem: str) -> NoReturn:
+        self._detach()
+        raise ValueError(problem)
+
+    def _detach(self) -> None:
+        for handle in self._handles:
+            handle.remove()
