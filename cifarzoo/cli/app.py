@@ -5,28 +5,15 @@ Nothing here or in what it imports imports torch: help, completion and errors st
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
-from cifarzoo.cli import console, data, doctor, look, train
+from cifarzoo.cli import data, doctor, look, train
+from cifarzoo.cli.commands import Command, Commands
 from cifarzoo.cli.versions import version_line
-from cifarzoo.errors import CifarzooError
 
 TRAIN, LOOK, TOOLS = "Train", "Look", "Tools"
-
-
-class Commands(TyperGroup):
-    """Shows what a user can act on as one line, and ends with its exit code."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command that ``ctx`` names."""
-        try:
-            return super().invoke(ctx)
-        except CifarzooError as error:
-            console.show_error(error)
-            raise typer.Exit(error.exit_code) from error
 
 
 app = typer.Typer(
@@ -60,11 +47,14 @@ def cifarzoo(
     """Experiments on CIFAR-class images, described by .gin files."""
 
 
-app.command(rich_help_panel=TRAIN)(train.run)
-app.command(rich_help_panel=TRAIN)(train.resume)
-app.command("eval", rich_help_panel=TRAIN)(train.evaluate)
-app.command("ls", rich_help_panel=LOOK)(look.ls)
-app.command(rich_help_panel=LOOK)(look.show)
-app.command(rich_help_panel=LOOK)(look.check)
-app.add_typer(data.app, name="data", rich_help_panel=TOOLS)
-app.command("doctor", rich_help_panel=TOOLS)(doctor.doctor)
+for panel, name, command in (
+    (TRAIN, "run", train.run),
+    (TRAIN, "resume", train.resume),
+    (TRAIN, "eval", train.evaluate),
+    (LOOK, "ls", look.ls),
+    (LOOK, "show", look.show),
+    (LOOK, "check", look.check),
+    (TOOLS, "doctor", doctor.doctor),
+):
+    app.command(name, cls=Command, rich_help_panel=panel)(command)
+app.add_typer(data.app, name="data", cls=Commands, rich_help_panel=TOOLS)

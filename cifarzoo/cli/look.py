@@ -27,7 +27,7 @@ def ls(
         typer.Argument(
             help="architectures, regularizers, augmentations, schedules, optimizers, datasets "
             "or configs.",
-            metavar="[KIND]",
+            metavar="KIND",
             autocompletion=completion.kinds,
             show_default=False,
         ),
@@ -36,7 +36,7 @@ def ls(
         str | None,
         typer.Argument(
             help="Names to list, as 'wrn*'.",
-            metavar="[PATTERN]",
+            metavar="PATTERN",
             autocompletion=completion.components,
             show_default=False,
         ),

@@ -21,7 +21,7 @@ ConfigName = Annotated[
 ConfigNames = Annotated[
     list[str],
     typer.Argument(
-        metavar="CONFIG...",
+        metavar="CONFIG",
         help=".gin files: paths, or names of recipes.",
         autocompletion=completion.configs,
         show_default=False,
