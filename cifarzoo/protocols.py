@@ -112,7 +112,7 @@ class Site:
     index: int
     total: int
     final_norm: bool = field(default=False, kw_only=True)
-    draws: BranchDraws | None = field(default=None, kw_only=True, compare=False)
+    draws: BranchDraws = field(default=None, kw_only=True, compare=False)  # type: ignore[assignment]  # the port sets it
 
 
 class Regularizer:

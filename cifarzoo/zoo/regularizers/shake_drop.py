@@ -1,0 +1,142 @@
+"""ShakeDrop regularization (Yamada et al., 2019; arXiv:1802.02375).
+
+A residual branch is scaled by a random factor that is 1 with the probability to keep the
+branch, and by another one in the backward pass.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cifarzoo.errors import ConfigError
+from cifarzoo.protocols import BranchDraws, Per, Regularizer, Site
+from cifarzoo.registry import register
+from cifarzoo.zoo.regularizers.depth import Decay, check, drop_prob
+
+
+class _Scale(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, forward_factor: Tensor, backward_factor: Tensor) -> Tensor:
+        ctx.save_for_backward(backward_factor)
+        return x * forward_factor
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        (backward_factor,) = ctx.saved_tensors
+        return grad * backward_factor, None, None
+
+
+def shake_or_keep(x: Tensor, gate: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
+    """Scale a branch by ``gate + alpha - gate * alpha``.
+
+    Args:
+        x: Branch (N, C, H, W).
+        gate: 1 keeps the branch as it is, 0 shakes it; broadcasts against ``x``.
+        alpha: Factor of a shaken branch; broadcasts against ``x``.
+        beta: The same in the backward pass.
+
+    Returns:
+        The scaled branch, with the gradient that ``beta`` in place of ``alpha`` would give.
+    """
+    scaled: Tensor = _Scale.apply(x, gate + alpha - gate * alpha, gate + beta - gate * beta)
+    return scaled
+
+
+class ShakeDropBranch(nn.Module):
+    """Shakes a branch at random in training and scales it by the mean factor in evaluation.
+
+    Args:
+        draws: Where gates and factors come from.
+        drop_prob: Probability that the branch is shaken.
+        alpha: Range of the forward factor.
+        beta: Range of the backward factor.
+        per: See ``shake_drop``.
+    """
+
+    def __init__(
+        self,
+        draws: BranchDraws,
+        *,
+        drop_prob: float,
+        alpha: Sequence[float],
+        beta: Sequence[float],
+        per: Per,
+    ) -> None:
+        super().__init__()
+        self.gate = draws.bernoulli(1 - drop_prob, per=per)
+        self.alpha = draws.uniform(*alpha, per=per)
+        self.beta = draws.uniform(*beta, per=per)
+        self.mean_factor = 1 - drop_prob + drop_prob * sum(alpha) / 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The branch (N, C, H, W), scaled."""
+        if not self.training:
+            return x * self.mean_factor
+        return shake_or_keep(x, self.gate(x), self.alpha(x), self.beta(x))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShakeDrop(Regularizer):
+    """Shakes or keeps each branch; see ``shake_drop``."""
+
+    final_drop_prob: float
+    decay: Decay
+    alpha: Sequence[float]
+    beta: Sequence[float]
+    per: Per
+
+    needs_final_norm = True
+
+    def branch(self, site: Site) -> nn.Module:
+        """The factor of a block's branch."""
+        return ShakeDropBranch(
+            site.draws,
+            drop_prob=drop_prob(site, self.final_drop_prob, self.decay),
+            alpha=self.alpha,
+            beta=self.beta,
+            per=self.per,
+        )
+
+
+@register.regularizer
+def shake_drop(
+    *,
+    final_drop_prob: float = 0.5,
+    decay: Decay = "linear",
+    alpha: Sequence[float] = (-1.0, 1.0),
+    beta: Sequence[float] = (0.0, 1.0),
+    per: Per = "sample",
+) -> Regularizer:
+    """Scale residual branches by random factors, deeper ones more often.
+
+    ShakeDrop regularization (Yamada et al., 2019; arXiv:1802.02375). A branch is
+    kept with the probability ``1 - final_drop_prob * l / L`` of block l of L; otherwise its
+    output is scaled by alpha and its gradient by beta. In evaluation it is scaled by the mean
+    of the forward factor. Branches have to end in a norm.
+
+    Args:
+        final_drop_prob: Probability that the last block's branch is shaken, 0 to 1.
+        decay: ``linear`` with depth, or ``uniform``: the same for all blocks.
+        alpha: Lower and upper end of the uniform forward factor.
+        beta: Lower and upper end of the uniform backward factor.
+        per: Whether every sample or every batch gets numbers of its own.
+
+    Raises:
+        ConfigError: The probability isn't in [0, 1], or a range isn't two numbers in order.
+    """
+    check(final_drop_prob, decay, per)
+    for parameter, ends in (("alpha", alpha), ("beta", beta)):
+        if len(ends) != 2 or not all(map(math.isfinite, ends)) or ends[0] > ends[1]:
+            raise ConfigError(
+                f"is {list(ends)!r}; expected two numbers, the lower one first",
+                parameter=parameter,
+            )
+    return ShakeDrop(
+        final_drop_prob=final_drop_prob, decay=decay, alpha=tuple(alpha), beta=tuple(beta), per=per
+    )
