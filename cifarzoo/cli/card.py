@@ -54,8 +54,15 @@ def parse_docstring(doc: str) -> Docstring:
                 arguments[argument] = found[2]
             elif argument and line.strip():
                 arguments[argument] += f" {line.strip()}"
-    text = re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip()
-    return Docstring(text, arguments)
+    paragraphs = re.split(r"\n{2,}", "\n".join(kept).strip())
+    return Docstring("\n\n".join(map(_flowing, paragraphs)), arguments)
+
+
+def _flowing(paragraph: str) -> str:
+    """A paragraph as one line; a list or an indented block is left alone."""
+    lines = paragraph.splitlines()
+    is_prose = all(line[:1].isalnum() or line[:1] in "`(\"'" for line in lines)
+    return " ".join(lines) if is_prose else paragraph
 
 
 def to_json(entry: Entry) -> dict[str, Any]:
@@ -87,14 +94,14 @@ def print_card(out: Console, entry: Entry) -> None:
     doc = parse_docstring(entry.doc)
     out.print(Text.assemble((entry.name, "bold cyan"), (f"  {entry.kind}", "dim")))
     out.print()
-    for line in doc.text.splitlines():
+    for line in doc.text.replace("``", "").splitlines():
         out.print(Text(line))
     if entry.parameters:
         out.print(Text("\nParameters", style="bold"))
     for parameter in entry.parameters:
         out.print(Text("  ").append(declaration(parameter)))
         if about := doc.arguments.get(parameter.name):
-            console.print_table(out, console.labelled([("  ", about)]))
+            console.print_table(out, console.labelled([("  ", about.replace("``", ""))]))
     out.print(Text("\nIn a config", style="bold"))
     for line in snippet(entry).splitlines():
         out.print(Text(f"  {line}", style="green"), soft_wrap=True)

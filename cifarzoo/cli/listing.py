@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -109,29 +109,34 @@ def matching(rows: Iterable[Row], *, kind: str | None, pattern: str | None) -> l
 
 
 def print_rows(out: Console, rows: Sequence[Row]) -> None:
-    """Print ``rows``, grouped by kind: a line each, or two where the terminal is narrow."""
-    width = max((len(row.name) for row in rows), default=0)
+    """Print ``rows``, grouped by kind: a line each, or more where the terminal is narrow."""
+    wide = out.width >= WIDE
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True, style="cyan")
+    table.add_column(ratio=1)
+    table.add_column(no_wrap=True, style="dim")
+    if wide:
+        table.add_column(ratio=1, style="dim")
     for number, (kind, group) in enumerate(groupby(rows, key=lambda row: row.kind)):
         if number:
-            out.print()
-        out.print(Text(f"{kind}s", style="bold"))
-        console.print_table(out, _table(list(group), width, wide=out.width >= WIDE))
+            table.add_row()
+        table.add_row(Text(f"{kind}s", style="bold default"))
+        for row in group:
+            table.add_row(f"  {row.name}", *_cells(row, wide=wide))
+    console.print_table(out, table)
 
 
-def _table(rows: Sequence[Row], width: int, *, wide: bool) -> Table:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(min_width=width + 2, no_wrap=True, style="cyan")
-    table.add_column(ratio=3)
+def _cells(row: Row, *, wide: bool) -> list[RenderableType]:
+    doc, takes = Text(row.doc.replace("``", "")), Text(signature(row.parameters), style="dim")
     if wide:
-        table.add_column(ratio=2, style="dim")
-    table.add_column(no_wrap=True, style="dim")
-    for row in rows:
-        parameters = Text(signature(row.parameters), style="dim")
-        doc = Text(row.doc)
-        texts = [doc, parameters] if wide else [Text("\n").join([doc, parameters])]
-        origin = f"{row.origin}, for {row.replaces}'s" if row.replaces else row.origin
-        table.add_row(f"  {row.name}", *texts, origin)
-    return table
+        return [doc, _provider(row), takes]
+    return [Text("\n").join(text for text in (doc, takes) if text), _provider(row)]
+
+
+def _provider(row: Row) -> str:
+    """Who provides it, a file by its name alone, and whose component it takes the place of."""
+    origin = Path(row.origin).name
+    return f"{origin}, for {row.replaces}'s" if row.replaces else origin
 
 
 def signature(parameters: dict[str, str | None]) -> str:
