@@ -162,11 +162,11 @@ def test_the_average_without_warm_up_equals_pytorchs():
 
 def test_a_decay_that_warms_up_equals_a_loop():
     model = Net()
-    average = ema(decay=0.5, warmup=True).average(model)
-    history = steps(model, average, 30)
+    average = ema(decay=0.7, warmup=True).average(model)
+    history = steps(model, average, 25)
     expected = history[0]
     for n, weights in enumerate(history[1:], start=2):
-        decay = min(0.5, n / (n + 9))
+        decay = min(0.7, n / (n + 9))
         expected = decay * expected + (1 - decay) * weights
     np.testing.assert_allclose(average.module.conv.bias.detach(), expected, atol=1e-6)
 
