@@ -15,6 +15,8 @@ from pathlib import Path
 
 from cifarzoo.registry import KINDS
 
+# Statements whose bodies run where they stand: importing the file defines what is in them.
+BLOCKS = (ast.If, ast.Try, ast.ExceptHandler, ast.With, ast.For, ast.While)
 PACKAGE = Path(__file__).parent
 # The aliases in cifarzoo.protocols that stand for a kind of component, and are left.
 FACTORIES = {f"{kind.capitalize()}Factory": kind for kind in KINDS}
@@ -50,7 +52,9 @@ class Source:
         start, end = getattr(node, "lineno", 0), getattr(node, "end_lineno", -1)
         if start != end:
             return ast.unparse(node)
-        return self._lines[start - 1][node.col_offset : node.end_col_offset].decode()
+        return self._lines[start - 1][node.col_offset : node.end_col_offset].decode(
+            errors="replace"
+        )
 
     def spelled_out(self, annotation: ast.expr) -> ast.expr:
         """``annotation`` with every name of a type alias replaced by the alias's value."""
@@ -156,9 +160,11 @@ def _assignments(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
                 yield name, value
 
 
-def _imports(tree: ast.Module) -> Iterator[tuple[str, tuple[str, str]]]:
-    for node in ast.walk(tree):
+def _imports(tree: ast.AST) -> Iterator[tuple[str, tuple[str, str]]]:
+    for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.ImportFrom):
             module = "." * node.level + (node.module or "")
             for alias in node.names:
                 yield alias.asname or alias.name, (module, alias.name)
+        elif isinstance(node, BLOCKS):
+            yield from _imports(node)

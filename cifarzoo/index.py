@@ -12,14 +12,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cifarzoo.aliases import Source
+from cifarzoo.aliases import BLOCKS, Source
 from cifarzoo.errors import PluginError
 from cifarzoo.registry import KINDS, ROOT, signature_problem
 from cifarzoo.signatures import Definition, Parameter, parameters
 
 __all__ = ["Entry", "Parameter", "near", "root", "scan"]
 SPELT_OUT = ("cifarzoo.register", "cifarzoo.registry.register", "registry.register")
-BLOCKS = (ast.If, ast.Try, ast.ExceptHandler, ast.With, ast.For, ast.While)
 
 
 @dataclass(frozen=True)

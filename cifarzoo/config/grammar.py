@@ -1,0 +1,184 @@
+"""gin's grammar, read by gin's own parser: text to statements, and mistakes in words.
+
+Of gin only the parser is used here: no file is opened, nothing is bound or imported. After
+a mistake, reading goes on with the next statement, so that all are found at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from tokenize import COMMENT, DEDENT, ENDMARKER, INDENT, NEWLINE, NL, TokenError
+from typing import Any
+
+from gin import config_parser
+
+from cifarzoo.config.values import Macro, Reference
+
+
+@dataclass(frozen=True)
+class Setting:
+    """``scope/selector.parameter = value``; without a parameter it sets a macro."""
+
+    line: int
+    scope: str
+    selector: str
+    parameter: str
+    value: Any
+
+
+@dataclass(frozen=True)
+class Include:
+    """``include 'name'``."""
+
+    line: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """What cannot be read, in words."""
+
+    line: int
+    problem: str
+
+
+Statement = Setting | Include | Mistake
+
+
+def statements(text: str) -> Iterator[Statement]:
+    """Every statement of ``text``, in order."""
+    try:
+        parser = _Parser(text, _Delegate())
+    except (SyntaxError, TokenError) as error:
+        yield Mistake(1, OPEN if isinstance(error, TokenError) else str(error.msg))
+        return
+    while True:
+        try:
+            statement = parser.parse_statement()
+        except (SyntaxError, TokenError, RecursionError, TypeError) as error:
+            yield parser.mistake(error)
+            if not parser.skip_statement():
+                return
+            continue
+        if statement is None:
+            return
+        line = statement.location.line_num
+        match statement:
+            case config_parser.BindingStatement():
+                scope, selector, parameter, value, _ = statement
+                yield Setting(line, scope, selector, parameter, value)
+            case config_parser.IncludeStatement():
+                yield Include(line, statement.filename)
+            case config_parser.ImportStatement():
+                yield Mistake(line, f"{statement.format()!r}: {NO_IMPORTS}")
+
+
+class _Delegate:
+    def configurable_reference(self, name: str, called: bool) -> Reference:
+        scope, _, selector = name.rpartition("/")
+        return Reference(scope, selector, called)
+
+    def macro(self, name: str) -> Macro:
+        return Macro(name)
+
+
+class _Parser(config_parser.ConfigParser):  # type: ignore[misc]  # gin has no types
+    """gin's parser, which also knows where a statement began and can go on after a mistake."""
+
+    began: int | None = None
+
+    def _advance_one_token(self) -> None:
+        if self._current_token is not None and self._current_token.type == NEWLINE:
+            self.began = None
+        super()._advance_one_token()
+        if self.began is None and self._current_token.type not in (NL, COMMENT, INDENT, DEDENT):
+            self.began = self._current_token.start[0]
+
+    def parse_value(self) -> Any:
+        token = self.current_token
+        if token.string == "-" and token.line[token.end[1] :].lstrip()[:1] in ("@", "%"):
+            self._raise_syntax_error(MINUS)  # gin would drop it
+        return super().parse_value()
+
+    def skip_statement(self) -> bool:
+        """Go to the next statement, and out of the block that this one was in."""
+        try:
+            in_block = self.current_token.line[:1] in (" ", "\t")
+            while self.current_token.type not in (NEWLINE, ENDMARKER):
+                self._advance_one_token()
+            depth = 0
+            while in_block and self.current_token.type != ENDMARKER:
+                depth += (self.current_token.type == INDENT) - (self.current_token.type == DEDENT)
+                if depth < 0:
+                    break
+                self._advance_one_token()
+            if self.current_token.type != ENDMARKER:
+                self._advance_one_token()
+        except (StopIteration, SyntaxError, TokenError):
+            return False
+        return True
+
+    def mistake(self, error: Exception) -> Mistake:
+        """What ``error``, raised at the current token, is in words."""
+        token = self.current_token
+        began = self.began or token.start[0]
+        match error:
+            case TokenError():
+                return Mistake(began, OPEN)
+            case RecursionError():
+                return Mistake(began, "the value is nested too deeply")
+            case TypeError():
+                return Mistake(began, f"a key of a dict is a text or a number ({error})")
+        line = getattr(error, "lineno", None) or began
+        message = str(getattr(error, "msg", error))
+        if message.startswith("Expected ',' or") and token.start[1] == 0 and line > began:
+            return Mistake(began, OPEN)  # the next statement was read as part of this one
+        return Mistake(line, _in_words(message, token.string, token.line))
+
+
+def _in_words(message: str, token: str, line: str) -> str:
+    """In cifarzoo's words: gin's ``message`` about a mistake at ``token`` of ``line``."""
+    gins, _, word = message.partition(FAILED)
+    if line.split()[:1] == ["include"]:
+        return INCLUDE
+    if word:
+        return _not_a_value(word[1:-1])
+    if token in ("'", '"'):
+        return OPEN
+    there = repr(token) if token.strip() else "the end of the line"
+    ours = next((ours for start, ours in WORDING.items() if gins.startswith(start)), gins)
+    return ours.replace("{}", there)
+
+
+def _not_a_value(word: str) -> str:
+    if word.lower() in WORDS:
+        return f"{word!r} is not a value; did you mean {WORDS[word.lower()]}?"
+    if word.isidentifier():
+        return f"{word!r} is not a value; a text takes quotes, a component an @"
+    return f"{word[:40]!r} is not a value"
+
+
+WORDS = {"none": "None", "null": "None", "true": "True", "false": "False"}
+OPEN = "a bracket or a quote is left open"
+INCLUDE = "expected include 'FILE.gin', with quotes"
+MINUS = "a minus stands before numbers only"
+NO_IMPORTS = "configs import nothing; name a plugin's file by --plugin, or install the plugin"
+FAILED = "\n    Failed to parse token "
+# How gin's messages begin, and what is said instead; {} is what stands there.
+WORDING = {
+    "Expected newline.  Got": "expected NAME = VALUE, or after 'NAME:' indented lines of it",
+    "Expected newline.": "unexpected {} after the value; a value cannot be computed",
+    "Expected indentation.": "expected indented lines after 'NAME:'",
+    "Expected ',' or": "expected a comma or the closing bracket before {}",
+    "Expected ':'.": "expected a colon before {}",
+    "Expected '='.": "expected NAME = VALUE, not {}",
+    "Expected file path as string.": INCLUDE,
+    "Expected ')'.": "unexpected {}; a component is @name alone, its settings have own lines",
+    "Expected 'import'.": NO_IMPORTS,
+    "Couldn't parse statement": "expected NAME = VALUE, not {}",
+    "Unable to parse value.": "expected a value, not {}",
+    "Unexpected token.": "expected a name, not {}",
+    "Malformatted scope or selector.": "expected a name such as scope/component.parameter",
+    "Invalid identifier name.": "expected the name of a parameter, not {}",
+}

@@ -1,0 +1,166 @@
+"""Reads a config and what it includes into one binding for each key, each with its place.
+
+Of bindings for one key the last counts: a file may change what it includes, and ``--set``
+what the files say. Twice in one file is a mistake, and so is an include that undoes a line
+before it. A file that is included twice is read once, where it is included first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from cifarzoo.config.files import find, read, shown
+from cifarzoo.config.grammar import Include, Mistake, Setting, statements
+from cifarzoo.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Binding:
+    """One line of a config.
+
+    Attributes:
+        scope: Uses of the component that it holds for, or nothing: for all.
+        selector: The component, as ``name`` or ``kind.name``; or the name of a macro.
+        parameter: What it sets; nothing: it sets a macro.
+        value: A literal that may hold references and macros.
+        location: ``file:line``, or the ``--set`` that it comes from.
+        order: Its place among all that was read.
+        counts: Whether it has to have an effect: it is of the file that was named, or of a
+            ``--set`` where there is one. An include may set what a run doesn't use.
+    """
+
+    scope: str
+    selector: str
+    parameter: str
+    value: Any
+    location: str
+    order: int
+    counts: bool
+
+    @property
+    def name(self) -> str:
+        """The component's name, without its kind."""
+        return self.selector.rpartition(".")[2]
+
+    @property
+    def key(self) -> str:
+        """``scope/name.parameter``; the same for every way to write it."""
+        name = f"{self.name}.{self.parameter}" if self.parameter else self.selector
+        return f"{self.scope}/{name}" if self.scope else name
+
+
+@dataclass
+class Reading:
+    """What was read so far.
+
+    Attributes:
+        bindings: By key.
+        problems: What can't be used, in words, each with its place among all that was read.
+    """
+
+    bindings: dict[str, Binding] = field(default_factory=dict)
+    problems: list[tuple[int, str]] = field(default_factory=list)
+    _count: int = 0
+    _read: set[Path] = field(default_factory=set)
+
+    def file(self, name: str | Path) -> Path:
+        """Read the config called ``name`` and all that it includes.
+
+        Returns:
+            The file that was meant.
+
+        Raises:
+            ConfigError: There is no such file.
+        """
+        path = find(name)
+        self._file(path, ())
+        return path
+
+    def text(self, text: str, shown_as: str) -> None:
+        """Read a config from memory, which errors call ``shown_as``."""
+        self._statements(text, shown_as, None, (Path(shown_as),))
+
+    def setting(self, text: str) -> None:
+        """Read ``NAME=VALUE``; from then on only such settings need to have an effect."""
+        self.bindings = {
+            key: replace(binding, counts=binding.location.startswith("--set "))
+            for key, binding in self.bindings.items()
+        }
+        location = f"--set {text!r}"
+        match list(statements(text)):
+            case [Setting() as setting]:
+                self._bind(setting, location, counts=True)
+            case [Mistake(problem=problem), *_] if "=" in text:
+                name, _, word = text.partition("=")
+                quoted = f" (--set \"{name}='{word}'\")" if problem.endswith("an @") else ""
+                self._problem(f"{location}: {problem}{quoted}")
+            case _:
+                self._problem(f"{location}: expected NAME=VALUE, such as run.epochs=3")
+
+    def _file(self, path: Path, inside: tuple[Path, ...]) -> None:
+        self._read.add(path.resolve())
+        try:
+            text = read(path)
+        except ConfigError as error:
+            self._problem(str(error))
+        else:
+            self._statements(text, str(shown(path)), path.parent, (*inside, path.resolve()))
+
+    def _statements(
+        self, text: str, file: str, folder: Path | None, inside: tuple[Path, ...]
+    ) -> None:
+        own: dict[str, Binding] = {}
+        for statement in statements(text):
+            location = f"{file}:{statement.line}"
+            match statement:
+                case Mistake(problem=problem):
+                    self._problem(f"{location}: {problem}")
+                case Include(name=name):
+                    self._include(name, location, folder, inside)
+                case Setting():
+                    binding = self._bind(statement, location, counts=len(inside) == 1)
+                    first = own.setdefault(binding.key, binding)
+                    if first is not binding:
+                        again = f"is set twice, first on line {first.location.rpartition(':')[2]}"
+                        self._problem(f"{location}: {binding.key} {again}")
+
+    def _include(
+        self, name: str, location: str, folder: Path | None, inside: tuple[Path, ...]
+    ) -> None:
+        self._count += 1
+        try:
+            path = find(name, beside=folder)
+        except ConfigError as error:
+            self._problem(f"{location}: {error}")
+            return
+        if path.resolve() in inside:
+            chain = [other.name for other in (*inside[inside.index(path.resolve()) :], path)]
+            self._problem(f"{location}: {name!r} includes itself ({' > '.join(chain)})")
+        elif path.resolve() not in self._read:
+            before = dict(self.bindings)
+            self._file(path, inside)
+            for key, old in before.items():
+                new = self.bindings[key]
+                if new is not old and old.counts:
+                    undone = f"{old.key} changes nothing: {new.location}, which is included after"
+                    self._problem(f"{old.location}: {undone} it, sets it again", old.order)
+
+    def _bind(self, setting: Setting, location: str, *, counts: bool) -> Binding:
+        self._count += 1
+        binding = Binding(
+            setting.scope,
+            setting.selector,
+            setting.parameter,
+            setting.value,
+            location,
+            self._count,
+            counts,
+        )
+        self.bindings[binding.key] = binding
+        return binding
+
+    def _problem(self, text: str, order: int | None = None) -> None:
+        self._count += 1
+        self.problems.append((self._count if order is None else order, text))

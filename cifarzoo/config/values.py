@@ -1,0 +1,62 @@
+"""Values of .gin files: what Python's literals lack, and how values are written."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Reference:
+    """``@scope/selector``: a component, to be made by the engine.
+
+    Attributes:
+        scope: Where its parameters may be set apart from other uses, or nothing.
+        selector: ``name`` or ``kind.name``.
+        called: Whether it was written with ``()``, which configs may not.
+    """
+
+    scope: str
+    selector: str
+    called: bool = False
+
+    @property
+    def name(self) -> str:
+        """The component's name, without its kind."""
+        return self.selector.rpartition(".")[2]
+
+    def __repr__(self) -> str:
+        return f"@{self.scope}{'/' * bool(self.scope)}{self.selector}{'()' * self.called}"
+
+
+@dataclass(frozen=True)
+class Macro:
+    """``%name``: the value that a line ``name = value`` gives."""
+
+    name: str
+
+    def __repr__(self) -> str:
+        return f"%{self.name}"
+
+
+def written(value: Any) -> str:
+    """``value`` as gin reads it."""
+    match value:
+        case float() if math.isinf(value):
+            return "1e999" if value > 0 else "-1e999"  # gin has no word for it
+        case int() if value.bit_length() > 10_000:
+            return hex(value)  # Python writes no decimals of that length
+        case list():
+            return f"[{', '.join(map(written, value))}]"
+        case tuple():
+            return f"({', '.join(map(written, value))}{',' * (len(value) == 1)})"
+        case dict():
+            return f"{{{', '.join(f'{written(k)}: {written(v)}' for k, v in value.items())}}}"
+    return repr(value)
+
+
+def shown(value: Any) -> str:
+    """``value`` as an error names it: on one line that stays readable."""
+    text = written(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
