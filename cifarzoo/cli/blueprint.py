@@ -23,7 +23,7 @@ def to_json(config: Config, description: Description) -> dict[str, Any]:
     plan = description.plan
     return {
         "name": config.name,
-        "bindings": config.bindings,
+        "bindings": {key: bound.source for key, bound in config.bindings.items()},
         "num_parameters": description.num_parameters,
         "weight_decay": description.weight_decay,
         "steps": plan.total_steps if plan else None,

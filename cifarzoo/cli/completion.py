@@ -23,7 +23,7 @@ def configs(incomplete: str) -> list[Offer]:
     from cifarzoo.cli.header import title
     from cifarzoo.config import recipes
 
-    offers = {path.name: title(path) for path in recipes().values()}
+    offers = {name: title(path) for name, path in recipes().items()}
     folder, _, start = incomplete.rpartition(os.sep)
     place = Path(folder + os.sep) if os.sep in incomplete else Path()
     for path in sorted(place.glob(f"{start}*")) if place.is_dir() else []:

@@ -70,11 +70,11 @@ def of_component(entry: Entry) -> Row:
     )
 
 
-def of_recipe(path: Path) -> Row:
+def of_recipe(name: str, path: Path) -> Row:
     """A recipe as a row; its doc is the first line of its comment."""
     return Row(
         kind=CONFIG,
-        name=path.name,
+        name=name,
         doc=title(path),
         origin="cifarzoo",
         source=str(path),

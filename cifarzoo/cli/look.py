@@ -54,7 +54,7 @@ def ls(
         kind, pattern = None, kind
     chosen = listing.kind_named(kind) if kind else None
     if chosen == listing.CONFIG:
-        everything = [listing.of_recipe(path) for path in recipes().values()]
+        everything = [listing.of_recipe(*recipe) for recipe in recipes().items()]
     else:
         found = catalogue(files=plugins or ())
         everything = [listing.of_component(entry) for entry in found.entries.values()]
@@ -142,7 +142,7 @@ def _show_component(name: str, plugins: list[Path], *, as_json: bool) -> None:
     _warn_of_broken(found)
     known = {ROOT: root(), **found.entries}
     if name not in known:
-        names = [*known, *(path.name for path in recipes().values())]
+        names = [*known, *recipes()]
         hint = f"; did you mean {name}.gin?" if f"{name}.gin" in names else near(name, names)
         raise UsageError(f"no component {name!r}{hint or '; cifarzoo ls lists them'}")
     if as_json:

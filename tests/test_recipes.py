@@ -1,0 +1,88 @@
+"""Every recipe passes check, and builds the network that its paper counted."""
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from cifarzoo import config
+from cifarzoo.engine.describe import Description, describe
+from cifarzoo.protocols import Moment
+
+FOLDER = Path(__file__).parents[1] / "gin"
+INCLUDES = {"flax2020"}
+# Flax's from the original's own initialisation, He's from table 6 of the paper (0.27 M).
+PARAMETERS = {
+    "pyramid": 26_109_432,
+    "pyramid_cosine1800": 26_109_432,
+    "resnet20": 269_722,
+    "wrn26_10": 38_557_770,
+    "wrn26_2": 1_555_658,
+    "wrn26_6_ss": 26_953_898,
+    "wrn26_6_ss_cosine1800": 26_953_898,
+}
+# Kernels, and BatchNorm's scales and shifts, which are as many as its running statistics; both
+# counted in the original.
+DECAYED = {
+    "pyramid": 25_836_394 + 210_024,
+    "wrn26_10": 38_529_712 + 17_952,
+    "wrn26_2": 1_550_000 + 3_616,
+    "wrn26_6_ss": 26_919_600 + 22_848,
+}
+EPOCHS = {"wrn26_10": 200, "wrn26_6_ss": 200, "wrn26_6_ss_cosine1800": 1800, "pyramid": 300}
+RECIPES = sorted(path.stem for path in FOLDER.glob("*.gin") if path.stem not in INCLUDES)
+
+
+@cache
+def described(name: str) -> Description:
+    return describe(config.load(f"{name}.gin").build(), data=None)
+
+
+def test_the_recipes_that_are_found_are_those_of_the_folder():
+    assert {path.name for path in config.recipes().values()} == {
+        path.name for path in FOLDER.glob("*.gin")
+    }
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_says_what_it_claims_and_how_it_is_run(name):
+    claim, command, *_ = (FOLDER / f"{name}.gin").read_text().splitlines()
+    assert claim.startswith("# ")
+    assert command == f"#   cifarzoo run {name}.gin"
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_passes_check(name):
+    assert config.load(f"{name}.gin").name == name
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_builds_without_a_warning(name):
+    assert described(name).warnings == []
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_a_recipe_builds_the_published_number_of_parameters(name):
+    assert described(name).num_parameters == PARAMETERS[name]
+
+
+@pytest.mark.parametrize("name", DECAYED)
+def test_the_flax_recipes_decay_kernels_and_batch_norms_as_the_published_runs_did(name):
+    assert described(name).weight_decay["covered"]["values"] == DECAYED[name]
+
+
+@pytest.mark.parametrize("name", EPOCHS)
+def test_the_flax_recipes_take_195_steps_an_epoch(name):
+    plan = described(name).plan
+    assert (plan.steps_per_epoch, plan.total_steps) == (195, 195 * EPOCHS[name])
+
+
+def test_resnet20_takes_64k_steps():
+    assert described("resnet20").plan.total_steps == pytest.approx(64_000, rel=1e-3)
+
+
+def test_resnet20_cut_short_anneals_too():
+    run = config.load("resnet20.gin", sets=["run.epochs=4"]).build()
+    schedule = run.schedule()
+    factors = [schedule(Moment(step, 100, 400)) for step in (0, 199, 200, 299, 300, 399)]
+    assert factors == [1.0, 1.0, 0.1, 0.1, 0.01, 0.01]
