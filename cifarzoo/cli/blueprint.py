@@ -49,11 +49,11 @@ def facts(description: Description) -> list[tuple[str, str]]:
     """What a run would build, as labelled lines."""
     decay = description.weight_decay
     plan = description.plan
-    covered, spared = decay["covered"], decay["not_covered"]
     lines = [
         ("network", f"{count(description.num_parameters)} parameters"),
         ("flops", f"{scaled(description.flops)}FLOPs, one image forward (a multiply-add is two)"),
-        ("weight decay", f"{decay['policy']}: {_part(covered)} decayed, {_part(spared)} not"),
+        ("decayed", f"{_part(decay['covered'])}, by the policy {decay['policy']}"),
+        ("not decayed", _part(decay["not_covered"])),
         ("optimizer", f"{description.optimizer['name']}, base rate {description.optimizer['lr']}"),
     ]
     if plan is None:

@@ -135,6 +135,8 @@ def _cells(row: Row, *, wide: bool) -> list[RenderableType]:
 
 def _provider(row: Row) -> str:
     """Who provides it, a file by its name alone, and whose component it takes the place of."""
+    if row.kind == CONFIG:
+        return ""
     origin = Path(row.origin).name
     return f"{origin}, for {row.replaces}'s" if row.replaces else origin
 
