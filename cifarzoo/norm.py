@@ -241,11 +241,15 @@ def batch_norms(model: nn.Module) -> list[BatchNorm2d]:
 
 def running_statistics(model: nn.Module) -> list[Tensor]:
     """Running means and variances of all batch normalisations of ``model``, 1-d and 3-d too."""
+    return [tensor for tensor in tracked(model) if tensor.is_floating_point()]
+
+
+def tracked(model: nn.Module) -> list[Tensor]:
+    """All that batch normalisations change in a forward pass: statistics and step counts."""
     kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-    tensors = (
-        tensor
+    return [
+        buffer
         for module in model.modules()
         if isinstance(module, kinds)
-        for tensor in (module.running_mean, module.running_var)
-    )
-    return [tensor for tensor in tensors if tensor is not None]
+        for buffer in module.buffers(recurse=False)
+    ]

@@ -52,7 +52,9 @@ class LayerDetails:
                 f"is {self.bn_momentum!r}; expected above 0 to 1", parameter="bn_momentum"
             )
         if not 0 < self.bn_eps < 1:
-            raise ConfigError(f"is {self.bn_eps!r}; expected above 0 to 1", parameter="bn_eps")
+            raise ConfigError(
+                f"is {self.bn_eps!r}; expected above 0 to below 1", parameter="bn_eps"
+            )
 
     def conv(self, in_channels: int, channels: int, kernel_size: int, stride: int = 1) -> nn.Module:
         """A convolution that keeps the size, up to its stride."""

@@ -79,10 +79,10 @@ def blocks_in(depth: int, *, per_group: int, outside: int = 2) -> int:
     """
     num_blocks, rest = divmod(depth - outside, per_group)
     if rest or num_blocks < 1:
-        least = per_group + outside
+        below = per_group * max(num_blocks, 1) + outside
         raise ConfigError(
-            f"is {depth!r}; expected {per_group} n + {outside}, such as "
-            f"{least}, {least + per_group} or {least + 2 * per_group}",
+            f"is {depth!r}; expected {per_group} n + {outside}, such as {below} or "
+            f"{below + per_group}",
             parameter="depth",
         )
     return num_blocks
