@@ -16,6 +16,14 @@ class DamageError(DataError):
     """What was found in a file and what was expected there; not yet what to do."""
 
 
+class ForeignError(DamageError):
+    """A whole file, but of something else."""
+
+
+class MissingError(DataError):
+    """Nothing of the dataset is there."""
+
+
 @contextmanager
 def advised(remedy: str) -> Iterator[None]:
     """Add ``remedy`` to the damage found inside, and name the file that can't be read.

@@ -56,6 +56,10 @@ class _BrokenError(Exception):
     """A connection that could not be made or broke: worth another attempt."""
 
 
+class _StaleError(_BrokenError):
+    """The server has no such rest: what is there belongs to something else."""
+
+
 class _RefusedError(Exception):
     """An answer that another attempt won't change."""
 
@@ -133,6 +137,8 @@ def _download(
         try:
             _attempt(archive, part, listener, timeout)
         except _BrokenError as error:
+            if isinstance(error, _StaleError):
+                part.unlink()
             if part.exists() and part.stat().st_size > before:
                 left = list(pauses)
             if not left:
@@ -193,19 +199,29 @@ def _open(archive: Archive, start: int, timeout: float) -> Any:
     try:
         return urllib.request.build_opener(*handlers).open(request, timeout=timeout)
     except urllib.error.HTTPError as error:
-        is_passing = error.code >= 500 or error.code in (408, 429)
-        kind = _BrokenError if is_passing else _RefusedError
-        raise kind(f"it answers {error.code} {error.reason}") from error
+        error.close()  # it holds the connection
+        raise _kind_of(error.code)(f"it answers {error.code} {error.reason}") from error
     except (OSError, http.client.HTTPException) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
-        raise _BrokenError(str(reason)) from error
+        raise _BrokenError(getattr(reason, "strerror", None) or str(reason)) from error
+
+
+def _kind_of(status: int) -> type[_BrokenError | _RefusedError]:
+    if status == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+        return _StaleError
+    return _BrokenError if status >= 500 or status in (408, 429) else _RefusedError
 
 
 class _SecureRedirects(urllib.request.HTTPRedirectHandler):
     """Follows a redirect only to where the first request might have gone, too."""
 
     def redirect_request(self, *args: Any) -> urllib.request.Request | None:
-        _refuse_insecure(args[-1])
+        _, response, *_, url = args
+        try:
+            _refuse_insecure(url)
+        except DataError:
+            response.close()
+            raise
         return super().redirect_request(*args)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cifarzoo.data.archive import Archive
-from cifarzoo.data.damage import DamageError
+from cifarzoo.data.damage import DamageError, ForeignError, MissingError
 from cifarzoo.data.formats import parquet
 from cifarzoo.data.published import Labelling, Published
 from cifarzoo.data.sources import (
@@ -18,7 +18,6 @@ from cifarzoo.data.sources import (
     binary_decoder,
     decode_batch,
 )
-from cifarzoo.errors import DataError
 
 PARQUET = tuple(f"{split}-00000-of-00001.parquet" for split in ("train", "test"))
 
@@ -35,21 +34,22 @@ def locate(published: Published, folder: Path, *, labelling: Labelling) -> Sourc
         labelling: Which labels are wanted.
 
     Raises:
-        DataError: There is no such folder, or nothing of the dataset in it.
+        MissingError: There is no such folder, or nothing of the dataset in it.
         DamageError: What is there cannot be what it is named.
     """
     remedy = published.remedy(folder)
     if not folder.exists():
-        raise DataError(f"there is no folder {folder}; {remedy}")
+        raise MissingError(f"there is no folder {folder}; {remedy}")
     if not folder.is_dir():
-        raise DataError(f"{folder} is a file; expected the folder that holds {published.title}")
+        raise MissingError(f"{folder} is a file; expected the folder that holds {published.title}")
     places = [*_named_after(published, folder), folder]
-    source = next(_candidates(published, places, labelling), None)
+    foreign: list[ForeignError] = []
+    source = next(_candidates(published, places, labelling, foreign), None)
     if source is None:
-        forms = [a for x in (published.binary, published.python) for a in (x.file_name, x.folder)]
-        looked_for = ", ".join([*forms, *PARQUET])
         state = "is empty" if not any(folder.iterdir()) else f"holds no {published.title}"
-        raise DataError(f"{folder} {state}; looked for {looked_for}; {remedy}")
+        forms = [a for x in (published.binary, published.python) for a in (x.file_name, x.folder)]
+        looked_for = "looked for " + ", ".join([*forms, *PARQUET])
+        raise MissingError(f"{folder} {state}; {foreign[0] if foreign else looked_for}; {remedy}")
     return source
 
 
@@ -63,10 +63,21 @@ def _named_after(published: Published, folder: Path) -> list[Path]:
     return sorted(path for path in found if path.is_dir())
 
 
-def _candidates(published: Published, places: list[Path], labelling: Labelling) -> Iterator[Source]:
+def _candidates(
+    published: Published,
+    places: list[Path],
+    labelling: Labelling,
+    foreign: list[ForeignError],
+) -> Iterator[Source]:
     binary = binary_decoder(published)
     yield from _archives(published, published.binary, places, "binary", binary)
-    yield from _parquet(published, places, labelling)
+    for folder in _parquet_folders(published, places):
+        try:
+            source = _parquet(folder, labelling)
+        except ForeignError as error:  # the names say nothing of what is inside
+            foreign.append(error)
+        else:
+            yield source
     yield from _archives(published, published.python, places, "python", decode_batch)
 
 
@@ -92,22 +103,24 @@ def _archives(
                 yield source("files", folder)
 
 
-def _parquet(published: Published, places: list[Path], labelling: Labelling) -> Iterator[Source]:
+def _parquet_folders(published: Published, places: list[Path]) -> Iterator[Path]:
     for place in places:
         for folder in (place, place / "plain_text", place / "data", place / published.name):
-            train, test = (folder / name for name in PARQUET)
-            there = [path for path in (train, test) if path.is_file()]
-            if not there:
-                continue
-            if len(there) == 1:
-                missing = test if there == [train] else train
-                raise DamageError(f"{folder} holds {there[0].name} but no {missing.name}")
-            num_train, codec = parquet.peek(train, label=labelling.column)
-            num_test, test_codec = parquet.peek(test, label=labelling.column)
-            yield ParquetSource(
-                train=train,
-                test=test,
-                num_train=num_train,
-                num_test=num_test,
-                codec="JPEG" if "JPEG" in (codec, test_codec) else codec,
-            )
+            if any((folder / name).is_file() for name in PARQUET):
+                yield folder
+
+
+def _parquet(folder: Path, labelling: Labelling) -> Source:
+    train, test = (folder / name for name in PARQUET)
+    for path, other in ((train, test), (test, train)):
+        if not path.is_file():
+            raise DamageError(f"{folder} holds {other.name} but no {path.name}")
+    num_train, codec = parquet.peek(train, label=labelling.column)
+    num_test, test_codec = parquet.peek(test, label=labelling.column)
+    return ParquetSource(
+        train=train,
+        test=test,
+        num_train=num_train,
+        num_test=num_test,
+        codec="JPEG" if "JPEG" in (codec, test_codec) else codec,
+    )

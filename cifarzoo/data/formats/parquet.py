@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from cifarzoo.data.damage import DamageError
+from cifarzoo.data.damage import DamageError, ForeignError
 from cifarzoo.data.formats import pictures
 from cifarzoo.data.splits import Images, Labels
 from cifarzoo.errors import DataError
@@ -32,7 +32,8 @@ def peek(path: Path, *, label: str) -> tuple[int, str | None]:
         The number of images, and ``JPEG``, ``PNG`` or None.
 
     Raises:
-        DamageError: It is no Parquet file or has other columns.
+        ForeignError: It has other columns.
+        DamageError: It is no Parquet file.
     """
     with _reading(path), path.open("rb") as source:
         file = _open(source)
@@ -109,7 +110,7 @@ def _check_columns(schema: Any, label: str, path: Path) -> None:
     )
     if not has_images or labels is None or not types.is_integer(labels):
         found = ", ".join(f"{name} ({kind})" for name, kind in fields.items()) or "none"
-        raise DamageError(
+        raise ForeignError(
             f"{path} has the columns {found}; "
             f"expected {IMAGES} (struct<bytes, path>) and {label} (int64)"
         )

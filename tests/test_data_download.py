@@ -1,0 +1,315 @@
+"""Fetching from a server on this machine that cuts, lies, stalls and refuses."""
+
+import contextlib
+import http.server
+import threading
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from cifarzoo.data import download
+from cifarzoo.data.catalogue import CIFAR10
+from cifarzoo.errors import DataError
+from tests.small_cifar import small
+
+WHOLE = 10**9
+
+
+@dataclass
+class Heard:
+    """A listener that remembers."""
+
+    bytes: list[int] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def arrived(self, done, total):
+        self.bytes.append(done)
+        self.total = total
+
+    def retrying(self, problem, _seconds):
+        self.problems.append(problem)
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serves ``body`` under any path.
+
+    ``cuts`` says after how many bytes each of the next answers ends; ``statuses`` are sent
+    instead of the next answers; ``ranges`` remembers what was asked for.
+    """
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.body, self.cuts, self.statuses, self.ranges = b"", [], [], []
+        self.location, self.understands_ranges, self.says_length = "", True, True
+
+    def archive(self):
+        """A small CIFAR-10's archive, as if it were published here."""
+        data = small()
+        self.body = data.archives["binary"]
+        url = f"http://127.0.0.1:{self.server_address[1]}/cifar-10-binary.tar.gz"
+        return replace(data.published.binary, url=url)
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        server = self.server
+        asked = self.headers.get("Range")
+        server.ranges.append(asked)
+        if server.statuses:
+            status = server.statuses.pop(0)
+            self.send_response(status)
+            if status == 302:
+                self.send_header("Location", server.location)
+            self.end_headers()
+            return
+        start = 0
+        if asked and server.understands_ranges:
+            start = int(asked.removeprefix("bytes=").removesuffix("-"))
+        self.send_response(206 if start else 200)
+        if server.says_length:
+            self.send_header("Content-Length", str(len(server.body) - start))
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        cut = server.cuts.pop(0) if server.cuts else WHOLE
+        with contextlib.suppress(OSError):
+            self.wfile.write(server.body[start : start + cut])
+
+
+@pytest.fixture
+def server():
+    with Server() as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def fetch(archive, folder, heard=None, **options):
+    options = {"pauses": (0, 0, 0), "timeout": 5} | options
+    return download.fetch(archive, folder, heard or Heard(), **options)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_what_arrives_is_the_archive_and_nothing_else_is_left(tmp_path, server):
+    archive, heard = server.archive(), Heard()
+    fetched = fetch(archive, tmp_path / "new" / "data", heard)
+    assert fetched.is_new
+    assert fetched.path.read_bytes() == server.body
+    assert names(fetched.path.parent) == ["cifar-10-binary.tar.gz"]
+    assert (heard.bytes[0], heard.bytes[-1], heard.total) == (0, archive.size, archive.size)
+
+
+def test_a_whole_file_is_not_fetched_again(tmp_path, server):
+    archive = server.archive()
+    (tmp_path / archive.file_name).write_bytes(server.body)
+    assert not fetch(archive, tmp_path).is_new
+    assert server.ranges == []
+
+
+@pytest.mark.parametrize("damage", [b"", b"<html>", b"x" * 5000])
+def test_a_damaged_file_is_replaced(tmp_path, server, damage):
+    archive = server.archive()
+    (tmp_path / archive.file_name).write_bytes(damage)
+    assert fetch(archive, tmp_path).path.read_bytes() == server.body
+
+
+def test_a_file_of_the_right_size_but_another_digest_is_replaced(tmp_path, server):
+    archive = server.archive()
+    (tmp_path / archive.file_name).write_bytes(server.body[:-1] + b"?")
+    assert fetch(archive, tmp_path).path.read_bytes() == server.body
+
+
+def test_a_cut_connection_goes_on_where_it_stopped(tmp_path, server):
+    archive, heard = server.archive(), Heard()
+    server.cuts = [1000, 2000]
+    fetched = fetch(archive, tmp_path, heard)
+    assert server.ranges == [None, "bytes=1000-", "bytes=3000-"]
+    assert fetched.path.read_bytes() == server.body
+    assert heard.bytes == sorted(heard.bytes)
+    assert heard.problems[0] == f"the connection ended after 1,000 of {archive.size:,} bytes"
+
+
+def test_progress_starts_the_attempts_anew(tmp_path, server):
+    archive = server.archive()
+    server.cuts = [1000] * 10
+    assert fetch(archive, tmp_path, pauses=(0,)).path.read_bytes() == server.body
+
+
+def test_an_interrupted_fetch_keeps_what_came_and_the_next_goes_on(tmp_path, server):
+    archive = server.archive()
+
+    class Interrupt(Heard):
+        def arrived(self, done, _total):
+            if done:
+                raise KeyboardInterrupt
+
+    server.cuts = [1000]
+    with pytest.raises(KeyboardInterrupt):
+        fetch(archive, tmp_path, Interrupt())
+    assert names(tmp_path) == ["cifar-10-binary.tar.gz.part"]
+
+    assert fetch(archive, tmp_path).path.read_bytes() == server.body
+    assert server.ranges == [None, "bytes=1000-"]
+
+
+def test_a_server_without_ranges_is_read_from_the_start(tmp_path, server):
+    archive = server.archive()
+    server.understands_ranges = False
+    server.cuts = [1000]
+    assert fetch(archive, tmp_path).path.read_bytes() == server.body
+
+
+def test_a_server_that_does_not_say_the_length_will_do(tmp_path, server):
+    archive = server.archive()
+    server.says_length = False
+    server.cuts = [1000]
+    assert fetch(archive, tmp_path).path.read_bytes() == server.body
+
+
+def test_a_leftover_that_is_too_long_is_started_over(tmp_path, server):
+    archive = server.archive()
+    (tmp_path / (archive.file_name + ".part")).write_bytes(b"x" * (archive.size + 1))
+    assert fetch(archive, tmp_path).path.read_bytes() == server.body
+
+
+def test_a_leftover_that_is_whole_is_only_checked(tmp_path, server):
+    archive = server.archive()
+    (tmp_path / (archive.file_name + ".part")).write_bytes(server.body)
+    assert fetch(archive, tmp_path).path.read_bytes() == server.body
+    assert server.ranges == []
+
+
+def test_a_foreign_leftover_is_found_out_and_removed(tmp_path, server):
+    archive = server.archive()
+    (tmp_path / (archive.file_name + ".part")).write_bytes(b"x" * 1000)
+    with pytest.raises(
+        DataError,
+        match=r"^what arrived from http.*gz has the sha256 [0-9a-f]{64}; "
+        r"expected [0-9a-f]{64}; it was removed: try again$",
+    ):
+        fetch(archive, tmp_path)
+    assert names(tmp_path) == []
+    assert fetch(archive, tmp_path).path.read_bytes() == server.body
+
+
+def test_other_bytes_of_the_right_length_never_get_the_name(tmp_path, server):
+    archive = server.archive()
+    server.body = server.body[:-1] + b"?"
+    with pytest.raises(DataError, match="has the sha256"):
+        fetch(archive, tmp_path)
+    assert names(tmp_path) == []
+
+
+def by_hand(archive, folder, problem):
+    return (
+        rf"^cannot fetch {archive.url}: {problem}; "
+        rf"fetch it by hand \({archive.size:,} bytes\) and put it into {folder}$"
+    )
+
+
+@pytest.mark.parametrize(("status", "words"), [(404, "Not Found"), (403, "Forbidden")])
+def test_a_refusal_is_not_asked_again(tmp_path, server, status, words):
+    archive = server.archive()
+    server.statuses = [status]
+    with pytest.raises(DataError, match=by_hand(archive, tmp_path, f"it answers {status} {words}")):
+        fetch(archive, tmp_path)
+    assert len(server.ranges) == 1
+
+
+def test_a_server_that_is_busy_is_asked_again(tmp_path, server):
+    archive, heard = server.archive(), Heard()
+    server.statuses = [503, 429]
+    assert fetch(archive, tmp_path, heard).path.read_bytes() == server.body
+    assert heard.problems == [
+        "it answers 503 Service Unavailable",
+        "it answers 429 Too Many Requests",
+    ]
+
+
+def test_a_web_page_instead_of_the_archive_is_refused_by_its_length(tmp_path, server):
+    archive = server.archive()
+    server.body = b"<html>Please log in</html>"
+    problem = rf"it offers 26 bytes \(text/html\), expected {archive.size}"
+    with pytest.raises(DataError, match=by_hand(archive, tmp_path, problem)):
+        fetch(archive, tmp_path)
+    assert names(tmp_path) == []
+
+
+def test_a_stream_that_does_not_end_is_cut_off(tmp_path, server):
+    archive = server.archive()
+    server.body += b"x" * 10**6
+    server.says_length = False
+    problem = f"it sends more than {archive.size:,} bytes"
+    with pytest.raises(DataError, match=by_hand(archive, tmp_path, problem)):
+        fetch(archive, tmp_path)
+
+
+def test_a_stale_range_is_started_over(tmp_path, server):
+    archive = server.archive()
+    (tmp_path / (archive.file_name + ".part")).write_bytes(b"x" * 1000)
+    server.statuses = [416]
+    assert fetch(archive, tmp_path).path.read_bytes() == server.body
+    assert server.ranges == ["bytes=1000-", None]
+
+
+def test_without_a_connection_the_address_and_the_place_are_named(tmp_path, server):
+    archive, heard = server.archive(), Heard()
+    server.server_close()
+    server.shutdown()
+    with pytest.raises(DataError, match=by_hand(archive, tmp_path, "Connection refused")):
+        fetch(archive, tmp_path, heard)
+    assert heard.problems == ["Connection refused"] * 3
+
+
+def test_a_server_that_stalls_is_given_up(tmp_path, server):
+    archive, heard = server.archive(), Heard()
+    gate = threading.Event()
+
+    class Stalling(Handler):
+        def do_GET(self):
+            gate.wait(10)
+
+    server.RequestHandlerClass = Stalling
+    with pytest.raises(DataError, match=by_hand(archive, tmp_path, "(timed out|.*timed out)")):
+        fetch(archive, tmp_path, heard, pauses=(0,), timeout=0.1)
+    gate.set()
+    assert len(heard.problems) == 1
+
+
+@pytest.mark.parametrize("url", ["http://example.org/x.tar.gz", "file:///etc/passwd", "ftp://h/x"])
+def test_only_https_is_fetched(tmp_path, url):
+    with pytest.raises(DataError, match=f"^{url} is not https; refusing to fetch it$"):
+        fetch(replace(CIFAR10.binary, url=url), tmp_path)
+
+
+def test_a_redirect_to_plain_http_is_refused(tmp_path, server):
+    archive = server.archive()
+    server.statuses, server.location = [302], "http://example.org/cifar-10-binary.tar.gz"
+    with pytest.raises(DataError, match=r"^http://example.org/.* is not https; refusing"):
+        fetch(archive, tmp_path)
+
+
+def test_a_redirect_to_a_safe_place_is_followed(tmp_path, server):
+    archive = server.archive()
+    server.statuses, server.location = [302], archive.url + "?again"
+    assert fetch(archive, tmp_path).path.read_bytes() == server.body
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path, server):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DataError, match=r"^cannot write to .*file/data: Not a directory$"):
+        fetch(server.archive(), tmp_path / "file" / "data")
+
+
+def test_a_full_disk_is_named_and_keeps_what_came(tmp_path, server):
+    archive = server.archive()
+    (tmp_path / (archive.file_name + ".part")).symlink_to("/dev/full")
+    with pytest.raises(DataError, match=rf"^cannot write to {tmp_path}: No space left on device$"):
+        fetch(archive, tmp_path)
