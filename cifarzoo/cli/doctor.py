@@ -118,11 +118,11 @@ def _devices() -> Iterator[Finding]:
 
 
 def _plugins() -> Iterator[Finding]:
-    from cifarzoo.plugins import catalogue
-
     try:
+        from cifarzoo.plugins import catalogue
+
         found = catalogue()
-    except CifarzooError as error:
+    except (CifarzooError, ImportError) as error:
         yield Finding("plugins", str(error), True)
         return
     origins = sorted({entry.origin for entry in found.entries.values()} - {"cifarzoo"})

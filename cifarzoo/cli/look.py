@@ -14,7 +14,6 @@ import typer
 from cifarzoo.cli import completion, console
 from cifarzoo.cli.options import ConfigNames, DataFolder, Json, Plugins, Sets
 from cifarzoo.errors import CifarzooError, UsageError
-from cifarzoo.registry import ROOT
 
 if TYPE_CHECKING:
     from cifarzoo.config import Config
@@ -137,6 +136,7 @@ def _show_component(name: str, plugins: list[Path], *, as_json: bool) -> None:
     from cifarzoo.config import recipes
     from cifarzoo.index import near, root
     from cifarzoo.plugins import catalogue
+    from cifarzoo.registry import ROOT
 
     found = catalogue(files=plugins)
     _warn_of_broken(found)
