@@ -240,11 +240,11 @@ def launch(work: Callable[[Any], None], job: Any, *, nproc: int) -> int:
         CifarzooError: What the first rank to fail raised.
     """
     with tempfile.TemporaryDirectory(prefix="cifarzoo-") as folder:
-        os.environ[STORE] = folder
-        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // nproc)))
+        # Handed over, since a fork server keeps the environment that it was started with.
+        environment = {STORE: folder, "GLOO_SOCKET_IFNAME": "lo", **os.environ}
+        threads = str(max(1, (os.cpu_count() or 1) // nproc))
+        environment.setdefault("OMP_NUM_THREADS", threads)
         os.environ.setdefault("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")  # or restarts fail
-        if not torch.cuda.is_available():
-            os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
         # One import of torch for all ranks; plain fork is unsafe once OpenMP has run.
         get_context("forkserver").set_forkserver_preload([work.__module__])
         config = LaunchConfig(
@@ -263,18 +263,18 @@ def launch(work: Callable[[Any], None], job: Any, *, nproc: int) -> int:
             shutdown_timeout=SHUTDOWN_SECONDS,
         )
         try:
-            elastic_launch(config, _worker)(work, job)
+            elastic_launch(config, _worker)(work, job, environment)
         except SignalException:
             return _exit_code_after_signal(Path(folder))
         except ChildFailedError as error:
             return _exit_code_of(error, Path(folder))
-        finally:
-            del os.environ[STORE]
     return 0
 
 
-def _worker(work: Callable[[Any], None], job: Any) -> None:
+def _worker(work: Callable[[Any], None], job: Any, environment: dict[str, str]) -> None:
     """One rank: what it raises is noted for the parent, which alone reports it."""
+    for name, value in environment.items():
+        os.environ.setdefault(name, value)  # the agent's own, such as RANK, stand
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     try:
         work(job)

@@ -62,7 +62,7 @@ def execute(task: Task, listeners: Sequence[Listener] = ()) -> Event:
     """
     counts = not is_launched_by_us()
     with ExitStack() as held, StopRequest(counts_interrupts=counts) as stop, joined() as world:
-        folder = RunFolder(world.on_main(lambda: task.open_folder().path))
+        folder = world.on_main(task.open_folder)
         world.on_main(lambda: held.enter_context(folder.locked()) and None)
         tell = tell_all(listeners) if world.is_main else silent
         finished = world.on_main(lambda: _finished(folder))

@@ -12,7 +12,7 @@ from cifarzoo.engine.distributed import unsynchronised
 from cifarzoo.engine.plan import Plan
 from cifarzoo.engine.training import Training
 from cifarzoo.errors import NotFiniteError
-from cifarzoo.norm import running_statistics
+from cifarzoo.norm import running_statistics, tracked
 from cifarzoo.randomness import SiteDraw, draw_sites, feed, generator, key, site_draws
 
 
@@ -56,7 +56,9 @@ def take_step(training: Training, images: Tensor, targets: Tensor) -> Report:
         seed_torch(training.run.seed, state.step, world.rank)
         state.optimizer.zero_grad(set_to_none=True)
         loss = torch.zeros((), device=images.device)
+        running = MeanOfParts(tracked(state.model), plan.num_micro_batches)
         for rows in micro_batches(plan):
+            running.start_part()
             feed(sites, gates[:, rows])
             is_last = rows.stop == plan.local_batch_size
             with unsynchronised(training.parallel, active=not is_last):
@@ -66,6 +68,7 @@ def take_step(training: Training, images: Tensor, targets: Tensor) -> Report:
                 part = part / plan.num_micro_batches  # equal parts: the mean of means is the mean
                 state.scaler.backward(part)
             loss += part.detach()
+            running.end_part()
         state.scaler.unscale(state.optimizer)
         norm = clip_gradient(state.model, training.run.clip_norm)
         reports.append(agree(training, loss, norm))
@@ -75,6 +78,38 @@ def take_step(training: Training, images: Tensor, targets: Tensor) -> Report:
     if plan.bn_ranks < world.size:  # the groups of each rank are its own
         world.average_(running_statistics(state.model))
     return reports[0]
+
+
+class MeanOfParts:
+    """Makes buffers take in the micro-batches of a step as one: each from where the step began.
+
+    Otherwise BatchNorm's running statistics would move as many times as there are
+    micro-batches, and accumulation would change what is learned.
+
+    Args:
+        buffers: What each part changes.
+        num_parts: Micro-batches in the step; 1: nothing needs to be done.
+    """
+
+    def __init__(self, buffers: list[Tensor], num_parts: int) -> None:
+        self._num_parts = num_parts
+        self._buffers = buffers if num_parts > 1 else []
+        self._before = [buffer.clone() for buffer in self._buffers]
+        self._sums = [torch.zeros_like(buffer) for buffer in self._buffers]
+        self._done = 0
+
+    def start_part(self) -> None:
+        """Bring the buffers back to where the step began."""
+        for buffer, before in zip(self._buffers, self._before, strict=True):
+            buffer.copy_(before)
+
+    def end_part(self) -> None:
+        """Take in what the part made of the buffers; after the last, they are its mean."""
+        self._done += 1
+        for buffer, total in zip(self._buffers, self._sums, strict=True):
+            total.add_(buffer)
+            if self._done == self._num_parts:
+                buffer.copy_(total / self._num_parts)
 
 
 def micro_batches(plan: Plan) -> list[slice]:

@@ -12,7 +12,7 @@ import re
 import secrets
 import shutil
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,10 +36,12 @@ class RunFolder:
 
     Args:
         path: Where it is; see ``create``, ``adopt`` and ``find`` for how one comes to be.
+        made: Folders that were made for it, the innermost first.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, made: Sequence[Path] = ()) -> None:
         self.path = path
+        self._made = tuple(made)
 
     @property
     def checkpoints(self) -> Path:
@@ -91,14 +93,14 @@ class RunFolder:
             lock.release()
 
     def discard(self) -> None:
-        """Take away the folder of a run that was refused before it began, and empty ones above."""
+        """Take away what was made for a run that was refused before it began."""
         for name in (CONFIG, RECORD, LOCK):
             (self.path / name).unlink(missing_ok=True)
         shutil.rmtree(self.path / PLUGINS, ignore_errors=True)
-        for folder in (self.path, self.path.parent, self.path.parent.parent):
+        for folder in self._made:
             try:
                 folder.rmdir()
-            except OSError:  # something of somebody else's is in it
+            except OSError:  # another run is in it by now
                 return
 
     def keep_plugins(self, files: Iterable[Path]) -> None:
@@ -221,12 +223,13 @@ def this_process() -> dict[str, Any]:
 
 
 def _start(path: Path, config_text: str) -> RunFolder:
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
         path.mkdir(parents=True, exist_ok=True)
         write_whole(path / CONFIG, config_text)
     except OSError as error:
         raise UsageError(f"{path} cannot be written to: {error.strerror}") from error
-    return RunFolder(path)
+    return RunFolder(path, made)
 
 
 def _safe(name: str) -> str:

@@ -1,0 +1,28 @@
+"""What many tests need: one thread a test process, and tasks for tiny runs."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from cifarzoo.engine.runner import Task
+from tests.tiny import tiny_task
+
+# Ranks and runs that are to be killed are forked from a server that has imported torch once.
+multiprocessing.get_context("forkserver").set_forkserver_preload(["tests.tiny"])
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    torch.set_num_threads(1)  # pytest-xdist fills the cores
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Callable[..., Task]:
+    """``task(name, **changes)``: a tiny run in a folder of this test."""
+    return partial(tiny_task, tmp_path)

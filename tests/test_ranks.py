@@ -1,0 +1,167 @@
+"""Several processes give what one gives, and end together."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from cifarzoo.engine.distributed import launch, world_size_here
+from cifarzoo.engine.runner import execute
+from cifarzoo.errors import CifarzooError, NotFiniteError, UsageError
+from cifarzoo.zoo.optimizers.sgd import sgd
+from cifarzoo.zoo.regularizers.ema import ema
+from cifarzoo.zoo.regularizers.mixup import mixup
+from cifarzoo.zoo.regularizers.shake_drop import shake_drop
+from cifarzoo.zoo.regularizers.shake_shake import shake_shake
+from tests.tiny import tiny_task, train_as_rank
+
+
+def on_ranks(root: Path, name: str, changes: dict[str, Any], *, nproc: int = 2) -> Any:
+    assert launch(train_as_rank, (root, name, changes), nproc=nproc) == 0
+    return tiny_task(root, name, **changes).open_folder()
+
+
+def weights(folder: Any) -> dict[str, torch.Tensor]:
+    newest = max(folder.checkpoints.iterdir())
+    return torch.load(newest / "state.pt", weights_only=True)["model"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"regularizers": [shake_shake, shake_drop, mixup, ema]},
+        {"bn_group_size": 4},
+        {"bn_group_size": 4, "micro_batch_size": 4},
+    ],
+    ids=["synchronised statistics, every kind of draw", "ghost groups", "micro-batches"],
+)
+def test_two_processes_equal_one(task, tmp_path, changes):
+    # Few steps: float32 sums in another order are amplified from step to step.
+    changes = {**changes, "max_steps": 5, "epochs": 1}
+    alone = task("alone", **changes)
+    execute(alone)
+
+    together = on_ranks(tmp_path, "together", changes)
+
+    torch.testing.assert_close(
+        weights(together), weights(alone.open_folder()), rtol=1e-3, atol=2e-5
+    )
+    one, two = (folder.metrics()[-1] for folder in (alone.open_folder(), together))
+    assert one["test_error"] == two["test_error"]
+    assert one["train_loss"] == pytest.approx(two["train_loss"], abs=1e-5)
+
+
+def test_ranks_that_stop_for_a_signal_go_on_as_one_or_two(task, tmp_path):
+    changes = {"epochs": 3, "checkpoint_steps": 4}
+    whole = on_ranks(tmp_path, "whole", changes)
+    stopping = {**changes, "schedule": stopping_schedule}
+    assert launch(train_as_rank, (tmp_path, "stopped", stopping), nproc=2) == 75
+    stopped = tiny_task(tmp_path, "stopped", **stopping).open_folder()
+    assert stopped.record["status"] == "stopped"
+
+    resumed = on_ranks(tmp_path, "stopped", stopping)
+
+    assert resumed.record["weights_sha256"] == whole.record["weights_sha256"]
+
+
+def stopping_schedule() -> Any:
+    """The usual schedule; sends rank 1 alone SIGUSR1 in step 10 of its first attempt."""
+    from cifarzoo.zoo.schedules.cosine import cosine
+
+    factor = cosine()
+
+    def at(moment: Any) -> float:
+        if moment.step == 10 and os.environ["RANK"] == "1":
+            os.kill(os.getpid(), signal.SIGUSR1)
+        return factor(moment)
+
+    return at
+
+
+def test_what_one_rank_refuses_is_raised_once_with_its_exit_code(tmp_path):
+    with pytest.raises(CifarzooError, match="batch_size is 999; expected at most") as info:
+        launch(train_as_rank, (tmp_path, "run", {"batch_size": 999}), nproc=2)
+
+    assert info.value.exit_code == 2
+
+
+def test_a_loss_that_is_not_finite_ends_all_ranks_with_exit_code_4(tmp_path):
+    changes = {"optimizer": partial(sgd, lr=1e30)}
+
+    with pytest.raises(CifarzooError, match="is not finite in step") as info:
+        launch(train_as_rank, (tmp_path, "run", changes), nproc=2)
+
+    assert info.value.exit_code == NotFiniteError.exit_code == 4
+
+
+def test_a_rank_that_is_killed_ends_the_others(tmp_path):
+    with pytest.raises(CifarzooError, match=r"rank 1 ended with SIGKILL; cifarzoo resume goes on"):
+        launch(train_as_rank, (tmp_path, "run", {"schedule": killing_schedule}), nproc=2)
+
+
+def killing_schedule() -> Any:
+    """Kills rank 1 in step 3."""
+
+    def at(moment: Any) -> float:
+        if moment.step == 3 and os.environ["RANK"] == "1":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return 1.0
+
+    return at
+
+
+def test_torchrun_starts_ranks_that_agree(tmp_path):
+    script = tmp_path / "work.py"
+    script.write_text(
+        "import pathlib, torch\n"
+        "from tests.tiny import train_as_rank\n"
+        "torch.set_num_threads(1)\n"
+        f"train_as_rank((pathlib.Path({str(tmp_path)!r}), 'run', {{'max_steps': 3}}))\n"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    command += ["--standalone", str(script)]
+    environment = os.environ | {"PYTHONPATH": str(Path.cwd()), "GLOO_SOCKET_IFNAME": "lo"}
+
+    subprocess.run(command, check=True, env=environment, timeout=200, capture_output=True)
+
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (record["status"], record["world_size"]) == ("done", 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"RANK": "two", "WORLD_SIZE": "2"}, "environment's RANK is 'two'; expected a number"),
+        ({"RANK": "0", "WORLD_SIZE": "-1"}, "environment's WORLD_SIZE is '-1'; expected a number"),
+        ({"RANK": "5", "WORLD_SIZE": "2"}, "RANK is 5; expected less than WORLD_SIZE, which is 2"),
+    ],
+)
+def test_an_environment_that_makes_no_sense_is_refused_before_any_socket(
+    monkeypatch, changes, message
+):
+    for name, value in changes.items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(UsageError, match=message):
+        world_size_here(None)
+
+
+def test_nproc_below_one_is_refused():
+    with pytest.raises(UsageError, match="--nproc is 0; expected at least 1"):
+        world_size_here(0)
+
+
+def test_nproc_beyond_the_gpus_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+    with pytest.raises(UsageError, match="--nproc is 3, and this machine has 2 GPUs"):
+        world_size_here(3)

@@ -1,0 +1,88 @@
+"""A run that trains in about a second: every stage of the engine at its smallest."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cifarzoo.engine.runner import Task, execute
+from cifarzoo.protocols import Residual, Site
+from cifarzoo.results.folder import RunFolder, adopt
+from cifarzoo.run import Run
+from cifarzoo.zoo.augmentations.flip import flip
+from cifarzoo.zoo.augmentations.normalize import normalize
+from cifarzoo.zoo.augmentations.pad_crop import pad_crop
+from cifarzoo.zoo.datasets.glyphs import glyphs
+from cifarzoo.zoo.optimizers.sgd import sgd
+from cifarzoo.zoo.schedules.cosine import cosine
+
+
+class TinyNet(nn.Module):
+    """A stem and two residual blocks on a quarter of the resolution."""
+
+    def __init__(self, num_classes: int, residual: Residual, width: int) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, width, 4, 4, bias=False), nn.BatchNorm2d(width))
+
+        def path() -> nn.Module:
+            return nn.Sequential(
+                nn.ReLU(), nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width)
+            )
+
+        self.blocks = nn.ModuleList(residual(path, Site(i, 2, final_norm=True)) for i in (1, 2))
+        self.head = nn.Linear(width, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for block in self.blocks:
+            x = x + block(x)
+        return self.head(torch.relu(x).mean((2, 3)))
+
+
+def tiny_net(num_classes: int, residual: Residual, *, width: int = 8) -> nn.Module:
+    """A network of a few thousand parameters."""
+    return TinyNet(num_classes, residual, width)
+
+
+def tiny_run(**changes: Any) -> Run:
+    """Two epochs of eight steps on 128 glyphs."""
+    settings: dict[str, Any] = {
+        "architecture": tiny_net,
+        "dataset": partial(glyphs, train_images=128, test_images=60),
+        "augmentations": [partial(pad_crop, padding=2), flip, normalize],
+        "optimizer": partial(sgd, lr=0.05),
+        "schedule": cosine,
+        "epochs": 2,
+        "batch_size": 16,
+    }
+    return Run(**(settings | changes))
+
+
+def tiny_task(root: Path, name: str = "run", **changes: Any) -> Task:
+    """The task of ``tiny_run(**changes)`` in ``root/name``; the same settings, the same run."""
+    run = tiny_run(**changes)
+    text = f"changes = {hashlib.sha256(pickle.dumps(changes)).hexdigest()!r}\n"
+
+    def open_folder() -> RunFolder:
+        return adopt(root / name, text)[0]
+
+    return Task(
+        run=run,
+        name="tiny",
+        digest=hashlib.sha256(text.encode()).hexdigest(),
+        open_folder=open_folder,
+        data=None,
+        provenance={},
+    )
+
+
+def train_as_rank(job: tuple[Path, str, dict[str, Any]]) -> None:
+    """What each launched rank does: ``tiny_task(root, name, **changes)``."""
+    root, name, changes = job
+    execute(tiny_task(root, name, **changes))
