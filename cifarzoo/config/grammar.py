@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from tokenize import COMMENT, DEDENT, ENDMARKER, INDENT, NEWLINE, NL, TokenError
+from tokenize import COMMENT, DEDENT, ENDMARKER, INDENT, NAME, NEWLINE, NL, TokenError
 from typing import Any
 
 from gin import config_parser
@@ -86,14 +86,14 @@ class _Delegate:
 class _Parser(config_parser.ConfigParser):  # type: ignore[misc]  # gin has no types
     """gin's parser, which also knows where a statement began and can go on after a mistake."""
 
-    began: int | None = None
+    began: tuple[int, int] | None = None  # line and column of the statement's first token
 
     def _advance_one_token(self) -> None:
         if self._current_token is not None and self._current_token.type == NEWLINE:
             self.began = None
         super()._advance_one_token()
         if self.began is None and self._current_token.type not in (NL, COMMENT, INDENT, DEDENT):
-            self.began = self._current_token.start[0]
+            self.began = self._current_token.start
 
     def parse_value(self) -> Any:
         token = self.current_token
@@ -104,7 +104,7 @@ class _Parser(config_parser.ConfigParser):  # type: ignore[misc]  # gin has no t
     def skip_statement(self) -> bool:
         """Go to the next statement, and out of the block that this one was in."""
         try:
-            in_block = self.current_token.line[:1] in (" ", "\t")
+            in_block = self.began is not None and self.began[1] > 0
             while self.current_token.type not in (NEWLINE, ENDMARKER):
                 self._advance_one_token()
             depth = 0
@@ -122,7 +122,7 @@ class _Parser(config_parser.ConfigParser):  # type: ignore[misc]  # gin has no t
     def mistake(self, error: Exception) -> Mistake:
         """What ``error``, raised at the current token, is in words."""
         token = self.current_token
-        began = self.began or token.start[0]
+        began = (self.began or token.start)[0]
         match error:
             case TokenError():
                 return Mistake(began, OPEN)
@@ -131,9 +131,9 @@ class _Parser(config_parser.ConfigParser):  # type: ignore[misc]  # gin has no t
             case TypeError():
                 return Mistake(began, f"a key of a dict is a text or a number ({error})")
         line = getattr(error, "lineno", None) or began
-        message = str(getattr(error, "msg", error))
-        if message.startswith("Expected ',' or") and token.start[1] == 0 and line > began:
+        if token.start[1] == 0 and token.start[0] > began and token.type == NAME:
             return Mistake(began, OPEN)  # the next statement was read as part of this one
+        message = str(getattr(error, "msg", error))
         return Mistake(line, _in_words(message, token.string, token.line))
 
 

@@ -1,0 +1,209 @@
+"""What a checked config is: its text, its digest, where things were set, and the run it builds."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cifarzoo.config import from_text
+from cifarzoo.errors import ConfigError
+from tests.toy import BASE, PLUGIN, problems, read
+
+TEXT = """\
+architecture.toy_net.drop = 0.5
+architecture.toy_net.width = 3
+run.architecture = @architecture.toy_net
+run.augmentations = [@small/augmentation.toy_cut, @augmentation.toy_cut]
+run.dataset = @dataset.toy_data
+run.epochs = 3
+run.optimizer = @optimizer.toy_sgd
+run.schedule = @schedule.toy_flat
+small/augmentation.toy_cut.size = 9
+"""
+LINES = """\
+toy_net:
+  width = %WIDTH
+  drop = .5
+WIDTH = 0x3
+include 'shared.gin'
+run.augmentations = [@small/toy_cut, @augmentation.toy_cut]
+small/toy_cut.size = 9
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "shared.gin").write_text("toy_steps.milestones = [1]\ntoy_net.width = 7\n")
+    return tmp_path
+
+
+def test_the_text_is_flat_sorted_whole_and_only_what_is_used(folder: Path):
+    lines = LINES.replace("include 'shared.gin'\n", "")
+
+    assert read("include 'shared.gin'\n" + lines, folder).text() == TEXT
+
+
+def test_a_text_is_its_own_text(folder: Path):
+    again = from_text(TEXT, plugins=[PLUGIN])
+
+    assert again.text() == TEXT
+    assert again.name == "config"
+    assert again.plugins == (PLUGIN,)
+
+
+def test_configs_that_mean_the_same_have_one_digest(folder: Path):
+    digest = from_text(TEXT, plugins=[PLUGIN]).digest()
+    shuffled = "".join(sorted(TEXT.splitlines(keepends=True), reverse=True))
+
+    assert digest == hashlib.sha256(TEXT.encode()).hexdigest()
+    assert from_text(shuffled, plugins=[PLUGIN]).digest() == digest
+    assert from_text(TEXT.replace("3", "4"), plugins=[PLUGIN]).digest() != digest
+
+
+def test_places_survive_includes_macros_and_sets(folder: Path):
+    config = read("include 'shared.gin'", folder, "run.seed=5")
+
+    assert config.location("toy_net", "width") == f"{folder}/shared.gin:2"
+    assert config.location("run", "epochs") == f"{folder}/c.gin:5"
+    assert config.location("run", "seed") == "--set 'run.seed=5'"
+    assert config.location("toy_net", "drop") is None
+    assert config.name == "c"
+
+
+def test_a_file_inside_the_current_folder_is_shown_from_there(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(folder)
+
+    assert read("", folder).location("run", "epochs") == "c.gin:5"
+
+
+def test_the_components_are_those_that_are_reached(folder: Path):
+    config = read("include 'shared.gin'", folder)
+
+    assert [entry.name for entry in config.components()] == [
+        "toy_data", "toy_flat", "toy_net", "toy_sgd",
+    ]  # fmt: skip
+
+
+def test_a_run_is_made_of_partials_of_plain_factories(folder: Path):
+    run = from_text(TEXT, plugins=[PLUGIN]).build()
+
+    assert run.epochs == 3
+    assert run.architecture(num_classes=10) == ("toy_net", 10, 3, 0.5, "left")
+    assert [make() for make in run.augmentations] == [
+        ("toy_cut", 9, "zero", 0),
+        ("toy_cut", 4, "zero", 0),
+    ]
+    assert run.architecture.func.__name__ == "toy_net"
+    assert run.architecture.func.__module__ == "cifarzoo_plugin_toy_components"
+
+
+def test_two_configs_coexist_and_neither_leaves_a_trace_in_gin(folder: Path):
+    gin = pytest.importorskip("gin")
+    first = read("toy_sgd.lr = 1.0", folder).build()
+    second = read("toy_sgd.lr = 2.0", folder).build()
+    third = read("", folder).build()
+
+    assert [run.optimizer(params=()) for run in (first, second, third)] == [
+        ("toy_sgd", 1.0, (), None),
+        ("toy_sgd", 2.0, (), None),
+        ("toy_sgd", 0.1, (), None),
+    ]
+    assert gin.config_str() == ""
+
+
+def test_a_run_pickles(folder: Path):
+    run = from_text(TEXT, plugins=[PLUGIN]).build()
+
+    again = pickle.loads(pickle.dumps(run))
+
+    assert again.architecture(num_classes=10) == run.architecture(num_classes=10)
+    assert len(pickle.dumps(run)) < 2000
+
+
+def test_components_hold_components(folder: Path):
+    text = (
+        "run.augmentations = [@big/toy_both]\ntoy_both.first = @toy_cut\n"
+        "toy_both.second = @small/toy_cut\nbig/toy_cut.size = 9\nsmall/toy_cut.fill = 'mean'\n"
+    )
+
+    [make] = read(text, folder).build().augmentations
+
+    assert make() == (("toy_cut", 9, "zero", 0), ("toy_cut", 4, "mean", 0))
+
+
+def test_a_value_that_run_refuses_names_its_line(folder: Path):
+    config = read("run.batch_size = 0", folder)
+
+    with pytest.raises(ConfigError) as caught:
+        config.build()
+
+    assert str(caught.value) == f"{folder}/c.gin:6: run.batch_size is 0; expected at least 1"
+
+
+def as_the_engine_makes(factory: Callable[..., Any], name: str, **given: Any) -> Any:
+    try:
+        return factory(**given)
+    except ConfigError as error:
+        error.component = name
+        raise
+
+
+def test_a_value_that_a_factory_refuses_names_its_line_when_it_is_made(folder: Path):
+    config = read("toy_net.drop = 1.5", folder)
+    make = partial(as_the_engine_makes, config.build().architecture, "toy_net", num_classes=10)
+
+    with pytest.raises(ConfigError) as caught, config.locating():
+        make()
+
+    expected = f"{folder}/c.gin:6: toy_net.drop is 1.5; expected 0 to below 1"
+    assert str(caught.value) == expected
+
+
+def test_a_value_set_in_several_scopes_names_every_line(folder: Path):
+    text = "run.augmentations = [@a/toy_cut, @b/toy_cut]\na/toy_cut.size = 1\nb/toy_cut.size = 2\n"
+    error = ConfigError("is 1; expected more", parameter="size")
+    error.component = "toy_cut"
+
+    read(text, folder).locate(error)
+
+    assert str(error).replace(f"{folder}/", "") == (
+        "c.gin:7 or c.gin:8: toy_cut.size is 1; expected more"
+    )
+
+
+def test_an_error_about_the_whole_run_finds_its_line(folder: Path):
+    config = read("run.augmentations = [@toy_cut]", folder)
+    error = ConfigError("has one too many", parameter="augmentations")
+
+    config.locate(error)
+
+    assert str(error) == f"{folder}/c.gin:6: run.augmentations has one too many"
+
+
+def test_names_that_gin_keeps_for_itself_work_as_components(folder: Path):
+    base = BASE.replace("@toy_flat", "@constant")
+
+    config = read("constant.warmup_epochs = 2.0", folder, base=base)
+
+    assert "schedule.constant.warmup_epochs = 2.0\n" in config.text()
+    assert config.build().schedule.keywords == {"warmup_epochs": 2.0}
+    [line] = problems("macro.value = 3", folder)
+    assert line.startswith("c.gin:6: no component 'macro'")
+
+
+def test_infinity_and_long_numbers_are_written_as_gin_reads_them(folder: Path):
+    text = "toy_sgd.steps = [1e999, -1e999]\ntoy_cut.size = 0x" + "f" * 5000
+    text += "\nrun.augmentations = [@toy_cut]\n"
+
+    config = read(text, folder)
+
+    assert from_text(config.text(), plugins=[PLUGIN]).text() == config.text()
+    assert config.build().optimizer(params=())[2] == [float("inf"), float("-inf")]
