@@ -23,6 +23,7 @@ __all__ = ["Catalogue", "catalogue", "load", "provenance"]
 GROUP = "cifarzoo.plugins"
 VARIABLE = "CIFARZOO_PLUGINS"
 ZOO = Path(__file__).with_name("zoo")
+INSTALLED = 1  # level of what an installed plugin registers
 OURS = "cifarzoo"  # the origin of the zoo's components
 
 
@@ -96,24 +97,22 @@ def _add(entry: Entry, entries: dict[str, Entry]) -> None:
 
 def _add_override(entry: Entry, entries: dict[str, Entry], broken: list[tuple[str, str]]) -> None:
     old = entries.get(entry.name)
-    if old is not None and _same(old, entry):
-        return
     if old is None:
         problem = f"nothing named {entry.name!r} to override{near(entry.name, entries)}"
+    elif _same(old, entry):
+        return
     elif old.kind != entry.kind:
-        problem = (
-            f"{entry.name!r} overrides the {old.kind} of {old.source}, but is of kind {entry.kind}"
-        )
+        theirs = f"a component of kind {old.kind} ({old.source})"
+        problem = f"{entry.name!r} is of kind {entry.kind} and overrides {theirs}"
     elif old.override and _level(old) == _level(entry):
         problem = f"{entry.name!r} is overridden at {old.source} too; use one of them"
         raise PluginError(f"{entry.source}: {problem}")
     else:
         entries[entry.name] = replace(entry, overridden=old)
         return
-    if _level(entry) == 1:
-        broken.append((entry.origin, f"{entry.source}: {problem}"))
-    else:
+    if _level(entry) != INSTALLED:
         raise PluginError(f"{entry.source}: {problem}")
+    broken.append((entry.origin, f"{entry.source}: {problem}"))
 
 
 def _same(a: Entry, b: Entry) -> bool:
@@ -122,8 +121,8 @@ def _same(a: Entry, b: Entry) -> bool:
 
 
 def _level(entry: Entry) -> int:
-    """Who may override whom: a file (2) an installed plugin (1), both the zoo (0)."""
-    return 2 if is_file_plugin(entry) else int(entry.origin != OURS)
+    """Who may override whom: a file an installed plugin, and both the zoo (0)."""
+    return INSTALLED + 1 if is_file_plugin(entry) else INSTALLED * (entry.origin != OURS)
 
 
 def _some(entries: list[Entry], where: str) -> list[Entry]:
