@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import tarfile
 from dataclasses import replace
 
 import numpy as np
@@ -199,6 +200,19 @@ def test_an_archive_without_one_of_its_files_is_refused(tmp_path):
     refused(data, tmp_path, "lacks data_batch_1.bin in cifar-10-batches-bin/;")
 
 
+def test_a_link_in_the_place_of_a_file_is_not_followed(tmp_path):
+    data = small()
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for name in data.files["binary"]:
+            link = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+            link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            tar.addfile(link)
+    data = with_archive(data, buffer.getvalue())
+    data.write_archive("binary", tmp_path)
+    refused(data, tmp_path, "lacks data_batch_1.bin, data_batch_2.bin, test_batch.bin in cifar")
+
+
 def test_members_are_taken_by_their_exact_name_and_nothing_else_is_written(tmp_path):
     data = small()
     files = {f"cifar-10-batches-bin/{n}": raw for n, raw in data.files["binary"].items()}
@@ -323,14 +337,21 @@ def test_a_batch_of_another_shape_is_refused(tmp_path, raw, problem):
     refused(data, tmp_path, problem)
 
 
+def python_2_array(data: np.ndarray) -> bytes:
+    """Opcodes of protocol 2 for a uint8 array: Python 2 put its bytes into a plain string."""
+    rows, columns = (b"M" + size.to_bytes(2, "little") for size in data.shape)
+    minus_one = b"J" + (-1).to_bytes(4, "little", signed=True)
+    dtype = b"cnumpy\ndtype\n(U\x02u1K\x00K\x01tR(K\x03U\x01|NNN" + minus_one * 2 + b"K\x00tb"
+    empty = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tU\x01btR"
+    raw = b"T" + data.nbytes.to_bytes(4, "little") + data.tobytes()
+    return empty + b"(K\x01(" + rows + columns + b"t" + dtype + b"I00\n" + raw + b"tb"
+
+
 def test_a_batch_as_python_2_wrote_it_is_read():
     images, labels = small().train
-
-    def body(value):  # without the protocol and the stop mark
-        return pickle.dumps(value, 2)[2:-1]
-
-    raw = b"\x80\x02}(U\x04data" + body(images.reshape(20, -1))
-    raw += b"U\x06labels" + body(labels.tolist()) + b"u."
+    numbers = b"](" + b"".join(b"K" + bytes([label]) for label in labels) + b"e"
+    raw = b"\x80\x02}(U\x04data" + python_2_array(images.reshape(20, -1))
+    raw += b"U\x06labels" + numbers + b"u."
     read_images, read_labels = batches.decode(raw, key="labels", where="here")
     np.testing.assert_array_equal(read_images, images)
     np.testing.assert_array_equal(read_labels, labels)

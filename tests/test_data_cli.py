@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from dataclasses import replace
 
@@ -222,3 +223,24 @@ def test_verify_passes_the_real_jpeg_copy():
     assert report["title"] == "CIFAR-10 (JPEG)"
     assert report["train_images"] == [5000] * 10
     assert report["repeated"] == 0
+
+
+def test_neither_fetching_nor_verifying_imports_torch(tmp_path):
+    code = """
+import sys
+from pathlib import Path
+from cifarzoo.cli.data import app
+from cifarzoo.data import download
+from cifarzoo.data.catalogue import CATALOGUE
+from tests.small_cifar import small
+data = small()
+CATALOGUE["cifar10"] = data.published
+data.write_archive("binary", Path(sys.argv[1]))
+for command in ("fetch", "verify"):
+    app([command, "cifar10", "--data", sys.argv[1]], standalone_mode=False)
+print(sorted({"torch", "torchvision", "gin"} & sys.modules.keys()))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"

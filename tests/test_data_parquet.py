@@ -216,6 +216,15 @@ def test_an_image_of_another_size_is_refused_with_its_place(with_train, images, 
     refused(with_train(files, [0, 1, 2]), "image 2 is 64 x 28 pixels; expected 32 x 32;")
 
 
+@pytest.mark.parametrize("wrong", [np.zeros((3, 32, 31), np.uint8), None])
+def test_a_wrong_jpeg_far_behind_is_named_by_its_place_in_the_file(images, wrong, monkeypatch):
+    monkeypatch.setattr(pictures, "_CHUNK", 3)
+    files = [encoded(image, "JPEG") for image in images[:9]]
+    files[7] = files[7][:200] if wrong is None else encoded(wrong, "JPEG")
+    with pytest.raises(DataError, match=r"^here: image 7 (is 31 x 32 pixels|cannot be decoded)"):
+        pictures.decode(files, where="here")
+
+
 @pytest.mark.parametrize("codec", ["PNG", "JPEG"])
 @pytest.mark.parametrize("keep", [20, 300, -30])
 def test_a_cut_off_image_is_refused_with_its_place(with_train, images, codec, keep):
