@@ -13,8 +13,8 @@ from cifarzoo.cli.data import app
 from cifarzoo.cli.download_progress import Bar, Lines
 from cifarzoo.data.catalogue import CATALOGUE, CIFAR100
 from cifarzoo.errors import DataError, UsageError
+from tests.archive_server import running_server
 from tests.small_cifar import records, small, write_parquets
-from tests.test_data_download import server  # noqa: F401 - a fixture
 
 REAL = os.environ.get("CIFARZOO_TEST_DATA")
 
@@ -151,11 +151,12 @@ def test_an_unknown_name_is_refused_with_a_hint(tmp_path, command, name, hint):
 
 
 @pytest.fixture
-def served(data, server, monkeypatch):  # noqa: F811 - the fixture
+def served(data, monkeypatch):
     """The small dataset, published on a server of this machine."""
-    archive = server.archive()
-    monkeypatch.setitem(CATALOGUE, "cifar10", replace(data.published, binary=archive))
-    return server
+    with running_server() as server:
+        archive = server.archive()
+        monkeypatch.setitem(CATALOGUE, "cifar10", replace(data.published, binary=archive))
+        yield server
 
 
 def test_fetch_then_verify_works(tmp_path, served):
