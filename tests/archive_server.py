@@ -14,7 +14,8 @@ class Server(http.server.ThreadingHTTPServer):
     """Serves ``body`` under any path.
 
     ``cuts`` says after how many bytes each of the next answers ends; ``statuses`` are sent
-    instead of the next answers; ``ranges`` remembers what was asked for.
+    instead of the next answers; ``ranges`` remembers what was asked for; nothing is answered
+    while ``gate`` is clear.
     """
 
     daemon_threads = True
@@ -22,6 +23,8 @@ class Server(http.server.ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.body, self.cuts, self.statuses, self.ranges = b"", [], [], []
+        self.gate = threading.Event()
+        self.gate.set()
         self.location, self.understands_ranges, self.says_length = "", True, True
 
     def archive(self):
@@ -38,6 +41,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         server = self.server
+        server.gate.wait(10)
         asked = self.headers.get("Range")
         server.ranges.append(asked)
         if server.statuses:

@@ -1,6 +1,5 @@
 """Fetching from a server on this machine that cuts, lies, stalls and refuses."""
 
-import threading
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from cifarzoo.data import download
 from cifarzoo.data.catalogue import CIFAR10
 from cifarzoo.errors import DataError
-from tests.archive_server import Handler, running_server
+from tests.archive_server import running_server
 
 
 @dataclass
@@ -214,16 +213,10 @@ def test_without_a_connection_the_address_and_the_place_are_named(tmp_path, serv
 
 def test_a_server_that_stalls_is_given_up(tmp_path, server):
     archive, heard = server.archive(), Heard()
-    gate = threading.Event()
-
-    class Stalling(Handler):
-        def do_GET(self):
-            gate.wait(10)
-
-    server.RequestHandlerClass = Stalling
+    server.gate.clear()
     with pytest.raises(DataError, match=by_hand(archive, tmp_path, "(timed out|.*timed out)")):
         fetch(archive, tmp_path, heard, pauses=(0,), timeout=0.1)
-    gate.set()
+    server.gate.set()
     assert len(heard.problems) == 1
 
 
