@@ -1,0 +1,1 @@
+"""ConvMixer networks and random grayscale, as components of cifarzoo."""
