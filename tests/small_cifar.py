@@ -136,7 +136,10 @@ def write_parquet(path: Path, pictures, **columns) -> Path:
     return path
 
 
-def write_parquets(folder: Path, data: Small, codec: str = "PNG") -> None:
-    """Both files of a small CIFAR-10."""
+def write_parquets(
+    folder: Path, data: Small, codec: str = "PNG", *, labels_are: str = "label"
+) -> None:
+    """Both files of a small CIFAR-10, or of a CIFAR-100 with ``labels_are="fine_label"``."""
     for name, (images, labels) in zip(PARQUET_NAMES, (data.train, data.test), strict=True):
-        write_parquet(folder / name, [encoded(i, codec) for i in images], label=labels)
+        pictures = [encoded(image, codec) for image in images]
+        write_parquet(folder / name, pictures, **{labels_are: labels})

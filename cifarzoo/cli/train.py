@@ -95,8 +95,10 @@ def run(
     """Train what a config describes."""
     from cifarzoo import config
 
-    seeds = [f"run.seed={seed}"] if seed is not None else []
-    loaded = config.load(name, sets=[*(sets or ()), *seeds], plugins=plugins or ())
+    loaded = config.load(name, sets=sets or (), plugins=plugins or ())
+    if seed is not None:  # after a check without it, since what a file sets must count there
+        sets = [*(sets or ()), f"run.seed={seed}"]
+        loaded = config.load(name, sets=sets, plugins=plugins or ())
     if dry_run:
         from cifarzoo.cli.look import show_config
 
@@ -112,7 +114,7 @@ def run(
             opened, was_there = folder.adopt(run_dir, loaded.text())
             is_new = not was_there
         if is_new:
-            opened.keep_plugins(loaded.plugin_files())
+            opened.keep_plugins(_plugin_files(loaded))
         return opened
 
     _train(loaded, open_folder, data=data, nproc=nproc, as_json=as_json)
@@ -194,7 +196,7 @@ def _launch(
     job = Job(
         text=loaded.text(),
         name=loaded.name,
-        plugins=tuple(str(path) for path in loaded.plugin_files()),
+        plugins=tuple(str(path) for path in _plugin_files(loaded)),
         folder=str(folder.path),
         data=str(data) if data else None,
         argv=tuple(sys.argv),
@@ -214,6 +216,13 @@ def work(job: Job) -> None:
     data = Path(job.data) if job.data else None
     with listener_for(job.as_json) as listener:
         _execute(_task(loaded, lambda: folder, data), listener)
+
+
+def _plugin_files(loaded: Config) -> list[Path]:
+    """The plugin files that the run needs; others that were named are left out."""
+    from cifarzoo.loading import is_file_plugin
+
+    return sorted({entry.path for entry in loaded.components() if is_file_plugin(entry)})
 
 
 def _execute(task: Task, listener: Any) -> None:

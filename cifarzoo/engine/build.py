@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from cifarzoo.engine.residual import ResidualPort
+from cifarzoo.engine.residual import ResidualPort, component_name
 from cifarzoo.engine.weight_decay import Coverage, split
 from cifarzoo.errors import ConfigError
 from cifarzoo.plugins import catalogue, load
@@ -114,7 +114,7 @@ def build_model(
             model = make(architecture, num_classes=num_classes, residual=port)
         elif port.acting:
             raise ConfigError(
-                f"has {type(port.acting[0]).__name__}, which acts inside residual blocks, and "
+                f"has {component_name(port.acting[0])}, which acts inside residual blocks, and "
                 f"{name_of(architecture)} has none",
                 parameter="regularizers",
             )

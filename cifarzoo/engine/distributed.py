@@ -10,6 +10,7 @@ import inspect
 import json
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ T = TypeVar("T")
 STORE = "CIFARZOO_STORE"  # the launcher's private folder: rendezvous files and error notes
 SIGNALS = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1,SIGUSR2"
 START_TIMEOUT = timedelta(seconds=300)  # slow file systems and imports
+MONITOR_SECONDS = 0.1
 SHUTDOWN_SECONDS = 300  # a rank that got a signal ends its step and saves first
 
 
@@ -257,7 +259,7 @@ def launch(work: Callable[[Any], None], job: Any, *, nproc: int) -> int:
             rdzv_configs={"store_type": "file"},
             local_addr="localhost",
             max_restarts=0,
-            monitor_interval=0.1,
+            monitor_interval=MONITOR_SECONDS,
             start_method="forkserver",
             signals_to_handle=SIGNALS,
             shutdown_timeout=SHUTDOWN_SECONDS,
@@ -284,6 +286,15 @@ def _worker(work: Callable[[Any], None], job: Any, environment: dict[str, str]) 
         path.write_text(json.dumps(note), encoding="utf-8")
         # A function that returns after a signal waits for the agent, which waits for it.
         raise SystemExit(error.exit_code) from None
+    except RuntimeError as error:
+        if not _lost_a_peer(error):
+            raise
+        time.sleep(10 * MONITOR_SECONDS)  # let the parent see first whose death it was
+        raise SystemExit(EXIT_FAILED) from None
+
+
+def _lost_a_peer(error: RuntimeError) -> bool:
+    return isinstance(error, dist.DistBackendError) or "gloo/transport" in str(error)
 
 
 def _notes(folder: Path) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ An architecture writes ``shortcut(x) + self.residual(x)`` with
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -50,7 +51,7 @@ class ResidualPort:
         mergers = [r for r in self.acting if r.num_paths > 1]
         if len(mergers) > 1 or (mergers and self.acting[0] is not mergers[0]):
             raise ConfigError(
-                f"lists {', '.join(map(name_of, self.acting))} inside residual blocks; expected at "
+                f"lists {', '.join(map(component_name, self.acting))} inside residual blocks; expected at "
                 "most one that merges parallel paths, before the others",
                 parameter="regularizers",
             )
@@ -65,7 +66,7 @@ class ResidualPort:
         needy = [r for r in self.acting if r.needs_final_norm]
         if needy and not site.final_norm:
             raise ConfigError(
-                f"has {name_of(needy[0])}, which needs residual paths that end in a normalisation, "
+                f"has {component_name(needy[0])}, which needs residual paths that end in a normalisation, "
                 "and this architecture's don't; see whether it has a final_norm argument",
                 parameter="regularizers",
             )
@@ -76,6 +77,6 @@ class ResidualPort:
         return Branches([make_path() for _ in range(self.num_paths)], stages)
 
 
-def name_of(regularizer: Regularizer) -> str:
-    """How a user knows ``regularizer``."""
-    return type(regularizer).__name__
+def component_name(regularizer: Regularizer) -> str:
+    """The gin name of ``regularizer``, if it is called as its factory: ShakeDrop, shake_drop."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", type(regularizer).__name__).lower()
