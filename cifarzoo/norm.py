@@ -201,14 +201,16 @@ class _Synchronised(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, (mean, var) = ctx.saved_tensors
         wide = mean.dtype
-        # As if the statistics were constants, in one kernel ...
+        inverse_std = (var + ctx.eps).rsqrt()
+        # As if the statistics were constants, in one kernel. CPUs take them from the running
+        # ones, GPUs in some layouts from the saved ones ...
+        statistics = (mean, var, mean, inverse_std)
         grad_x, of_product, of_grad = torch.ops.aten.native_batch_norm_backward(
-            grad.to(wide), x.to(wide), weight, mean, var, None, None, False, ctx.eps, [True] * 3
+            grad.to(wide), x.to(wide), weight, *statistics, False, ctx.eps, [True] * 3
         )
         # ... then what flows through mean and variance, which all ranks' gradients reach.
         every = ctx.gather(torch.stack([of_grad, of_product]))
         mean_grad, mean_product = every.sum(0) / (len(every) * x.numel() // x.shape[1])
-        inverse_std = (var + ctx.eps).rsqrt()
         scale = inverse_std if weight is None else inverse_std * weight
         slope = scale * inverse_std * mean_product
         grad_x -= (scale * mean_grad - slope * mean)[:, None, None]

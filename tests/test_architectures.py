@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import partial
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 import torch
@@ -18,16 +18,17 @@ from cifarzoo.engine.residual import ResidualPort
 from cifarzoo.errors import ConfigError
 from cifarzoo.norm import BatchNorm2d
 from cifarzoo.protocols import Regularizer
+from cifarzoo.randomness import inject
 from cifarzoo.zoo.architectures import pyramidnet as pyramids
 from cifarzoo.zoo.architectures import resnet as resnets
 from cifarzoo.zoo.architectures import shake_resnet as shakes
 from cifarzoo.zoo.architectures import wide_resnet as wides
-from cifarzoo.zoo.architectures.layers import INITIALISERS, TRUNCATED_STD, SameConv2d
+from cifarzoo.zoo.architectures.layers import INITIALISERS, PADDINGS, TRUNCATED_STD, SameConv2d
 from cifarzoo.zoo.architectures.network import BlockPlan
 from cifarzoo.zoo.architectures.pyramidnet import pyramid, pyramidnet
 from cifarzoo.zoo.architectures.resnet import resnet, resnet8, resnet20
 from cifarzoo.zoo.architectures.shake_resnet import shake_resnet, wrn26_6_ss
-from cifarzoo.zoo.architectures.shortcuts import TwoPath
+from cifarzoo.zoo.architectures.shortcuts import FIXED, LEARNED, TwoPath
 from cifarzoo.zoo.architectures.wide_resnet import wide_resnet, wrn26_2, wrn26_10
 from cifarzoo.zoo.regularizers.shake_drop import shake_drop
 from cifarzoo.zoo.regularizers.shake_shake import shake_shake
@@ -184,6 +185,20 @@ def test_a_family_has_an_argument_for_each_detail(family: Factory, module: Any):
     assert defaults == dict.fromkeys(details)
 
 
+@pytest.mark.parametrize(("family", "module"), FAMILIES.items())
+def test_the_words_that_an_annotation_admits_are_those_with_a_meaning(family: Factory, module: Any):
+    def words(name: str) -> set[str]:
+        hint = get_type_hints(family)[name]
+        literals = [hint, *get_args(hint)]
+        return {word for literal in literals for word in get_args(literal) if type(word) is str}
+
+    assert words("variant") == set(module.VARIANTS)
+    assert words("padding") == set(PADDINGS)
+    assert words("conv_init") == words("dense_init") == set(INITIALISERS)
+    if "shortcut" in get_type_hints(family):
+        assert words("shortcut") <= {*LEARNED, *FIXED}
+
+
 @pytest.mark.parametrize(
     ("family", "detail"),
     [
@@ -257,6 +272,29 @@ def test_a_wide_block_of_the_paper_shares_its_first_activation_with_the_shortcut
     residual = F.conv2d(torch.relu(normalised(residual)), p["residual.conv2.weight"], padding=1)
     expected = residual + F.conv2d(activated, p["shortcut.conv.weight"], stride=2)
 
+    torch.testing.assert_close(block(x), expected, rtol=0, atol=1e-12)
+
+
+def test_a_shake_block_of_the_paper_activates_paths_and_shortcut_each_for_itself():
+    plan = BlockPlan(in_channels=4, channels=6, stride=2, index=1, total=1)
+    block = shakes.shake_block(shakes.VARIANTS["paper"], plan, ResidualPort([shake_shake()]))
+    block = block.double().train()
+    x = torch.randn(3, 4, 8, 8, dtype=torch.float64)
+    p = dict(block.named_parameters())
+
+    def path(name: str) -> Tensor:
+        y = F.conv2d(torch.relu(x), p[f"{name}.conv1.weight"], stride=2, padding=1)
+        y = F.conv2d(torch.relu(normalised(y)), p[f"{name}.conv2.weight"], padding=1)
+        return normalised(y)
+
+    shifted = F.pad(x, (1, 0, 1, 0))[:, :, :-1, :-1]
+    grids = (("conv1", x), ("conv2", shifted))
+    halves = [
+        F.conv2d(torch.relu(grid), p[f"shortcut.conv.{name}.weight"], stride=2)
+        for name, grid in grids
+    ]
+    expected = normalised(torch.cat(halves, 1)) + path("residual.paths.1")
+    inject(block, [torch.zeros(3), torch.zeros(3)])
     torch.testing.assert_close(block(x), expected, rtol=0, atol=1e-12)
 
 

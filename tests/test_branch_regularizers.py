@@ -184,7 +184,7 @@ def test_a_merger_and_a_dropper_stack():
 
 def test_shake_drop_is_refused_where_paths_end_without_a_norm():
     port = ResidualPort([shake_drop()])
-    with pytest.raises(ConfigError, match="ShakeDrop, which needs residual paths that end in a"):
+    with pytest.raises(ConfigError, match="shake_drop, which needs residual paths that end in a"):
         port(nn.Identity, Site(1, 1))
 
 

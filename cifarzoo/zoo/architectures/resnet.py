@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import nn
 
@@ -36,7 +36,7 @@ class Details(LayerDetails):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice(("subsample_pad", "conv1x1"), shortcut=self.shortcut)
+        check_choice(get_args(Shortcut), shortcut=self.shortcut)
 
 
 VARIANTS = {

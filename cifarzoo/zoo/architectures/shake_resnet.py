@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import nn
 
@@ -20,7 +20,7 @@ from cifarzoo.zoo.architectures.network import (
     chain,
     plan_groups,
 )
-from cifarzoo.zoo.architectures.shortcuts import LEARNED, project
+from cifarzoo.zoo.architectures.shortcuts import project
 
 Shortcut = Literal["conv3x3", "conv1x1", "two_path"]
 STEM_CHANNELS = 16
@@ -42,7 +42,7 @@ class Details(LayerDetails):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice(LEARNED, shortcut=self.shortcut)
+        check_choice(get_args(Shortcut), shortcut=self.shortcut)
 
 
 VARIANTS = {

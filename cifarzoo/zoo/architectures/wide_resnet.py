@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import nn
 
@@ -43,8 +43,8 @@ class Details(LayerDetails):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice(("conv3x3", "conv1x1", "pool_pad"), shortcut=self.shortcut)
-        check_choice(("raw", "preactivated"), shortcut_input=self.shortcut_input)
+        check_choice(get_args(Shortcut), shortcut=self.shortcut)
+        check_choice(get_args(ShortcutInput), shortcut_input=self.shortcut_input)
 
 
 VARIANTS = {

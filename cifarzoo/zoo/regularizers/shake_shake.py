@@ -7,7 +7,7 @@ one in the backward pass.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -112,9 +112,9 @@ def shake_shake(
         ConfigError: A word is none of these.
     """
     allowed = {
-        "forward": (forward, ("shake", "even")),
-        "backward": (backward, ("shake", "even", "keep")),
-        "per": (per, ("sample", "batch")),
+        "forward": (forward, get_args(Forward)),
+        "backward": (backward, get_args(Backward)),
+        "per": (per, get_args(Per)),
     }
     for parameter, (value, words) in allowed.items():
         if value not in words:
