@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import logging
 import os
 import tempfile
 import time
@@ -264,6 +265,8 @@ def launch(work: Callable[[Any], None], job: Any, *, nproc: int) -> int:
             signals_to_handle=SIGNALS,
             shutdown_timeout=SHUTDOWN_SECONDS,
         )
+        # It tells of each process it ends; we tell why, once.
+        logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
         try:
             elastic_launch(config, _worker)(work, job, environment)
         except SignalException:

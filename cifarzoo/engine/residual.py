@@ -50,9 +50,10 @@ class ResidualPort:
         self.acting = [r for r in regularizers if type(r).branch is not Regularizer.branch]
         mergers = [r for r in self.acting if r.num_paths > 1]
         if len(mergers) > 1 or (mergers and self.acting[0] is not mergers[0]):
+            names = ", ".join(map(component_name, self.acting))
             raise ConfigError(
-                f"lists {', '.join(map(component_name, self.acting))} inside residual blocks; expected at "
-                "most one that merges parallel paths, before the others",
+                f"lists {names} inside residual blocks; expected at most one that merges parallel "
+                "paths, before the others",
                 parameter="regularizers",
             )
         self.num_paths = mergers[0].num_paths if mergers else 1
@@ -66,8 +67,8 @@ class ResidualPort:
         needy = [r for r in self.acting if r.needs_final_norm]
         if needy and not site.final_norm:
             raise ConfigError(
-                f"has {component_name(needy[0])}, which needs residual paths that end in a normalisation, "
-                "and this architecture's don't; see whether it has a final_norm argument",
+                f"has {component_name(needy[0])}, which needs residual paths that end in a "
+                "normalisation, and this architecture's don't; see whether it has a final_norm",
                 parameter="regularizers",
             )
         site = replace(site, draws=SiteDraws())

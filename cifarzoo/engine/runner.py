@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -83,8 +83,9 @@ def _train(
         "threads": policy.threads,
         "torch": version("torch"),
     }
+    board = TensorBoard(folder.path / "tensorboard")
     if world.is_main:
-        tell = tell_all([tell, TensorBoard(folder.path / "tensorboard")])
+        tell = tell_all([tell, board])
         folder.update(
             status="running",
             config=task.name,
@@ -93,7 +94,7 @@ def _train(
             precision=policy.record(),
             **task.provenance,
         )
-    with numerics(policy, strict=bool(task.run.deterministic)):
+    with closing(board), numerics(policy, strict=bool(task.run.deterministic)):
         training = prepare(
             task.run,
             data=task.data,

@@ -35,5 +35,8 @@ class TensorBoard:
                 if event.get(name) is not None:
                     self._writer.add_scalar(tag, float(event[name]), event["epoch"])
             self._writer.flush()
-        elif event["event"] in ("result", "stopped") and self._writer is not None:
+
+    def close(self) -> None:
+        """Finish the file, and the thread that writes it."""
+        if self._writer is not None:
             self._writer.close()
