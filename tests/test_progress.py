@@ -85,6 +85,11 @@ def test_the_header_says_what_is_trained_on_what_and_where(listener):
     assert RUN in text
 
 
+def test_who_can_press_ctrl_c_is_told_what_it_does():
+    assert "Ctrl-C saves and stops" in heard(LiveProgress, START)
+    assert "Ctrl-C" not in heard(PlainProgress, START)
+
+
 def test_a_run_that_ends_early_says_after_how_many_steps():
     assert "ended after 36 steps" in heard(PlainProgress, START | {"steps": 36})
 

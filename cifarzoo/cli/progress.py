@@ -162,6 +162,11 @@ class LiveProgress(PlainProgress):
             self.bar.stop()
             self.bar = None
 
+    def start(self, event: Event) -> None:
+        """What is trained, and how to stop."""
+        super().start(event)
+        self.say(Text("Ctrl-C saves and stops; twice, it stops at once", style="dim"))
+
     def step(self, event: Event) -> None:
         """Move the bar."""
         if self.bar is None:
