@@ -179,9 +179,11 @@ def test_a_value_set_in_several_scopes_names_every_line(folder: Path):
     )
 
 
-def test_an_error_about_the_whole_run_finds_its_line(folder: Path):
+@pytest.mark.parametrize("making", [None, "toy_net"])
+def test_an_error_about_the_whole_run_finds_its_line(making: str | None, folder: Path):
     config = read("run.augmentations = [@toy_cut]", folder)
     error = ConfigError("has one too many", parameter="augmentations")
+    error.component = making
 
     config.locate(error)
 

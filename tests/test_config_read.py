@@ -208,7 +208,7 @@ def one_problem(path: Path) -> str:
     [
         (b"# caf\xe9\n", "c.gin:1: the byte 0xe9 is not UTF-8; save the file as UTF-8"),
         (b"\n\nrun.seed = \0\n", "c.gin:3: it holds a NUL byte; expected text"),
-        (b"#" * (1 << 20) + b"#", "c.gin: it has 1048577 bytes; expected at most 1048576"),
+        (b"#" * (1 << 18) + b"#", "c.gin: it has 262145 bytes; expected at most 262144"),
     ],
     ids=["Latin-1", "NUL", "too long"],
 )

@@ -95,8 +95,10 @@ class Config:
 
     def locate(self, error: ConfigError) -> None:
         """Complete an ``error`` of a factory, or of ``run`` itself, with its place."""
-        if error.component is None and error.parameter in {p.name for p in root().parameters}:
-            error.component = ROOT
+        made = self.catalogue.entries.get(error.component or "")
+        its_own = {parameter.name for parameter in made.parameters} if made else set()
+        if error.parameter in {parameter.name for parameter in root().parameters} - its_own:
+            error.component = ROOT  # whatever was made just then, it is about the run around it
         if error.location is None and error.component and error.parameter:
             error.location = self.location(error.component, error.parameter)
 

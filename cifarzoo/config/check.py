@@ -6,8 +6,9 @@ from functools import cache
 from typing import Any
 
 from cifarzoo.aliases import FACTORIES
-from cifarzoo.config.annotations import a, component_of, kind_in, misfit, some, to_type
-from cifarzoo.config.reach import Reach, Use, reach
+from cifarzoo.config.annotations import component_of, misfit, to_type
+from cifarzoo.config.effects import idle, idle_macros, missing
+from cifarzoo.config.reach import Reach, reach
 from cifarzoo.config.reader import Binding, Reading
 from cifarzoo.config.values import Macro, Reference
 from cifarzoo.errors import ConfigProblemsError
@@ -23,6 +24,8 @@ class Check:
         entries: Every component, and ``run``.
         values: The value of each component's binding by key: macros replaced, and selectors
             as ``kind.name``. A value that can't be used is missing.
+        macros_in: The macros that each of them was made with.
+        misnamed: Components of which a parameter was set that they don't have.
         reach: What ``run`` leads to.
         problems: In words, each with its place among all that was read.
     """
@@ -42,7 +45,10 @@ class Check:
             self._check_binding(binding)
         self.reach = reach(self.bindings, self.values)
         if not reading.problems and len(self.values) == len(self.bindings):
-            self._check_reach()  # else much of what it would find only follows from the rest
+            # Else much of what is missing or without effect only follows from other problems.
+            self.problems += missing(self.reach, self.entries, self.misnamed)
+            self.problems += idle(self.reach, self.bindings, self.entries)
+            self.problems += idle_macros(self.reach, self.macros, self.macros_in, self.entries)
 
     def raise_if_any(self) -> None:
         """Raise all problems at once, in the order of the lines.
@@ -147,59 +153,6 @@ class Check:
             return TypeAdapter(to_type(annotation, kinds))
         except (LookupError, TypeError, ValueError, SyntaxError):
             return None  # only the component's own module knows the type
-
-    def _check_reach(self) -> None:
-        """What is missing, and what has no effect."""
-        for binding in self.reach.cycles:
-            self._say(binding, f"{binding.key} leads back to {binding.name} itself")
-        for use in self.reach.uses:
-            self._check_complete(use)
-        used = self.reach.used()
-        useful = {macro for key in used for macro in self.macros_in[key]}
-        for binding in self.bindings:
-            if binding.counts and binding.key not in used and binding.name in self.entries:
-                self._say(binding, f"{binding.key} changes nothing: {self._why_not(binding)}")
-        for macro in self.macros.values():
-            if macro.counts and macro.key not in useful:
-                self._say(macro, self._unused_macro(macro))
-
-    def _check_complete(self, use: Use) -> None:
-        name, scope = use
-        if name in self.misnamed:
-            return  # what is missing is there under another name
-        for parameter in self.entries[name].parameters:
-            if parameter.default is not None or parameter.name in self.reach.uses[use]:
-                continue
-            kind = kind_in(parameter.annotation)
-            names = sorted(e.name for e in self.entries.values() if e.kind == kind)
-            expected = f"; expected {a(kind)}{some(names)}" if kind else ""
-            full = "/".join([*scope, f"{name}.{parameter.name}"])
-            holder = self.reach.holders[use]
-            if holder is None:
-                self.problems.append((1 << 62, f"{full} is not set{expected}"))
-            else:
-                self._say(holder, f"{full} is not set{expected}")
-
-    def _why_not(self, binding: Binding) -> str:
-        scopes = self.reach.scopes(binding.name)
-        if not scopes:
-            return f"this run has no @{binding.name}"
-        here = [scope for scope in scopes if f"{scope}/".startswith(f"{binding.scope}/")]
-        if here or not binding.scope:
-            return f"each @{binding.name} here has a value of its own scope"
-        named = sorted(filter(None, scopes))
-        close = near(binding.scope, named, f"did you mean {{}}/{binding.name}?")
-        return f"this run has no @{binding.scope}/{binding.name}{close}"
-
-    def _unused_macro(self, macro: Binding) -> str:
-        name = macro.key.rpartition("/")[2]
-        if any(macro.key in macros for macros in self.macros_in.values()):
-            return f"{macro.key} changes nothing: no value that this run uses has %{macro.key}"
-        fields = [parameter.name for parameter in self.entries[ROOT].parameters]
-        meant = near(name, fields, f"did you mean {ROOT}.{{}}?")
-        if name in self.catalogue.entries:
-            meant = f"; did you mean a parameter, {name}.…, or {ROOT}.… = @{name}?"
-        return f"{macro.key} is set but no value is %{macro.key}{meant}"
 
 
 def check(reading: Reading, catalogue: Catalogue) -> tuple[Reach, dict[str, Any], list[Entry]]:

@@ -9,7 +9,7 @@ from cifarzoo.errors import ConfigError
 from cifarzoo.index import near
 
 PACKAGE = Path(__file__).parents[1]
-MAX_BYTES = 1 << 20
+MAX_BYTES = 1 << 18
 
 
 def recipe_folders() -> list[Path]:

@@ -1,0 +1,89 @@
+"""What a run lacks, and what is set without effect; each problem with its place in the reading."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+from cifarzoo.config.annotations import a, kind_in, some
+from cifarzoo.config.reach import Reach
+from cifarzoo.config.reader import Binding
+from cifarzoo.index import Entry, near
+from cifarzoo.registry import ROOT
+
+LAST = 1 << 62  # the place of what has none
+Problem = tuple[int, str]
+
+
+def missing(
+    reach: Reach, entries: Mapping[str, Entry], misnamed: Collection[str]
+) -> Iterator[Problem]:
+    """Parameters without a default that nothing sets.
+
+    Args:
+        reach: What the config reaches.
+        entries: Every component, and ``run``.
+        misnamed: Components to leave out: what they lack is there under another name.
+    """
+    for (name, scope), bound in reach.uses.items():
+        holder = reach.holders[name, scope]
+        for parameter in entries[name].parameters:
+            if parameter.default is None and parameter.name not in bound and name not in misnamed:
+                kind = kind_in(parameter.annotation)
+                names = sorted(entry.name for entry in entries.values() if entry.kind == kind)
+                expected = f"; expected {a(kind)}{some(names)}" if kind else ""
+                full = "/".join([*scope, f"{name}.{parameter.name}"])
+                line = f"{full} is not set{expected}"
+                yield _at(holder, line) if holder else (LAST, line)
+
+
+def idle(
+    reach: Reach, bindings: Iterable[Binding], entries: Mapping[str, Entry]
+) -> Iterator[Problem]:
+    """Bindings that have to have an effect and have none, or never end."""
+    for binding in reach.cycles:
+        yield _at(binding, f"{binding.key} leads back to {binding.name} itself")
+    used = reach.used()
+    for binding in bindings:
+        if binding.counts and binding.key not in used and binding.name in entries:
+            yield _at(binding, f"{binding.key} changes nothing: {_why(binding, reach)}")
+
+
+def idle_macros(
+    reach: Reach,
+    macros: Mapping[str, Binding],
+    macros_in: Mapping[str, Collection[str]],
+    entries: Mapping[str, Entry],
+) -> Iterator[Problem]:
+    """Macros that have to have an effect and have none."""
+    everywhere = {name for names in macros_in.values() for name in names}
+    useful = {name for key in reach.used() for name in macros_in[key]}
+    for name, macro in macros.items():
+        if macro.counts and name not in everywhere:
+            yield _at(macro, f"{name} is set but no value is %{name}{_meant(name, entries)}")
+        elif macro.counts and name not in useful:
+            yield _at(macro, f"{name} changes nothing: no value that this run uses has %{name}")
+
+
+def _why(binding: Binding, reach: Reach) -> str:
+    scopes = reach.scopes(binding.name)
+    if not scopes:
+        return f"this run has no @{binding.name}"
+    holds = [scope for scope in scopes if f"{scope}/".startswith(f"{binding.scope}/")]
+    if holds or not binding.scope:
+        return f"each @{binding.name} here has a value of its own scope"
+    named = sorted(filter(None, scopes))
+    close = near(binding.scope, named, f"did you mean {{}}/{binding.name}?")
+    return f"this run has no @{binding.scope}/{binding.name}{close}"
+
+
+def _meant(macro: str, entries: Mapping[str, Entry]) -> str:
+    """What the name of a macro that nothing uses may have been meant for."""
+    name = macro.rpartition("/")[2]
+    if name in entries and name != ROOT:
+        return f"; did you mean a parameter, {name}.…, or {ROOT}.… = @{name}?"
+    fields = [parameter.name for parameter in entries[ROOT].parameters]
+    return near(name, fields, f"did you mean {ROOT}.{{}}?")
+
+
+def _at(binding: Binding, problem: str) -> Problem:
+    return binding.order, f"{binding.location}: {problem}"
