@@ -17,7 +17,7 @@ from torchvision.models.resnet import BasicBlock
 from cifarzoo.engine.residual import ResidualPort
 from cifarzoo.errors import ConfigError
 from cifarzoo.norm import BatchNorm2d
-from cifarzoo.protocols import Regularizer
+from cifarzoo.protocols import Regularizer, Site
 from cifarzoo.randomness import inject
 from cifarzoo.zoo.architectures import pyramidnet as pyramids
 from cifarzoo.zoo.architectures import resnet as resnets
@@ -155,6 +155,20 @@ def test_every_branch_regularizer_trains_every_family(
     model(torch.randn(4, 3, 32, 32)).square().mean().backward()
     missing = [name for name, p in model.named_parameters() if p.grad is None]
     assert not missing
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_blocks_are_numbered_from_one_in_the_order_in_which_they_run(family: Factory):
+    sites: list[Site] = []
+
+    class Listener(Regularizer):
+        def branch(self, site: Site) -> None:
+            sites.append(site)
+
+    deeper = {pyramidnet: {"depth": 20}, resnet: {"depth": 14}}
+    small(family, shake_shake(), Listener(), **deeper.get(family, {"blocks_per_group": 2}))
+    assert [site.index for site in sites] == [1, 2, 3, 4, 5, 6]
+    assert {site.total for site in sites} == {6}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
