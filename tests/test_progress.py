@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import pty
+import sys
 from contextlib import suppress
 
 import pytest
@@ -191,6 +194,16 @@ def test_scripts_get_the_promised_events_and_nothing_else(capsys):
 def test_a_number_that_json_has_not_is_null(capsys):
     JsonLines()(epoch(1, train_loss=float("inf")))
     assert '"train_loss": null' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("term", "expected"), [("xterm", LiveProgress), ("dumb", PlainProgress)])
+def test_only_a_terminal_that_can_redraw_gets_a_bar(term, expected, monkeypatch):
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        monkeypatch.setenv("TERM", term)
+        assert type(listener_for(json=False)) is expected
+    os.close(ours)
 
 
 def test_without_a_terminal_there_is_a_log_and_with_json_there_are_lines():
