@@ -381,7 +381,7 @@ def test_a_network_of_parallel_paths_needs_a_regularizer_that_merges_them(
 
 
 def test_a_wide_resnet_without_final_norm_refuses_shake_drop():
-    with pytest.raises(ConfigError, match="see whether it has a final_norm argument"):
+    with pytest.raises(ConfigError, match="see whether it has a final_norm"):
         small(wide_resnet, shake_drop())
 
 
