@@ -265,8 +265,7 @@ def launch(work: Callable[[Any], None], job: Any, *, nproc: int) -> int:
             signals_to_handle=SIGNALS,
             shutdown_timeout=SHUTDOWN_SECONDS,
         )
-        # It tells of each process it ends; we tell why, once.
-        logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+        _quieten_launcher()
         try:
             elastic_launch(config, _worker)(work, job, environment)
         except SignalException:
@@ -274,6 +273,13 @@ def launch(work: Callable[[Any], None], job: Any, *, nproc: int) -> int:
         except ChildFailedError as error:
             return _exit_code_of(error, Path(folder))
     return 0
+
+
+def _quieten_launcher() -> None:
+    """Keep torch's launcher from telling of each process it ends; we tell why, once."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith("torch.distributed.elastic"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # each has a level of its own
 
 
 def _worker(work: Callable[[Any], None], job: Any, environment: dict[str, str]) -> None:
