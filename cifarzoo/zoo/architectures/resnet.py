@@ -163,7 +163,7 @@ def resnet20(num_classes: int, residual: Residual) -> nn.Module:
 
 @register.architecture
 def resnet8(num_classes: int, residual: Residual, *, stem_stride: int = 2) -> nn.Module:
-    """A ResNet for first runs: one block a group, 78 k parameters, minutes on a CPU.
+    """A ResNet for first runs: one block a group, 78 k parameters, under a minute on a CPU.
 
     Args:
         num_classes: K.
