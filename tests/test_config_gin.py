@@ -58,6 +58,7 @@ def bindings(draw: st.DrawFn) -> str:
         "toy_cut.either": st.integers() | st.lists(st.integers(), max_size=3),
         "toy_both.first": st.just(Reference("", "toy_cut")),
         "ToyNoise.scale": st.floats(allow_nan=False),
+        "a/ToyNoise.scale": st.floats(allow_nan=False),
     }
     optional["a/b/toy_both.second"] = st.sampled_from(
         [None, Reference("", "toy_cut"), Reference("a", "augmentation.toy_cut")]
@@ -66,7 +67,7 @@ def bindings(draw: st.DrawFn) -> str:
     names = [name for name in optional if name in needed or draw(st.booleans())]
     lines = [f"{name} = {written(draw(optional[name]))}" for name in names]
     lines.append("run.augmentations = [@a/toy_cut, @a/b/toy_both]")
-    lines.append("run.regularizers = [@ToyNoise, @regularizer.ToyNoise]")
+    lines.append("run.regularizers = [@a/ToyNoise, @regularizer.ToyNoise]")
     return "\n".join(draw(st.permutations(lines)))
 
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cifarzoo.config import from_text, load, recipes
+from cifarzoo.config.check import check
+from cifarzoo.config.reader import Reading
 from cifarzoo.errors import ConfigProblemsError
+from cifarzoo.plugins import catalogue
 from tests.toy import BASE, PLUGIN, problems, read
 
 GRAMMAR = [
@@ -247,3 +252,27 @@ def test_a_text_may_include_a_recipe_folder_and_knows_its_lines():
     first, second = caught.value.problems
     assert first.startswith("mine.gin:2: no config 'nothing.gin' in ., ")
     assert second.startswith("mine.gin:3: 'x' is not a value")
+
+
+CATALOGUE = catalogue([PLUGIN])
+FRAGMENTS = [
+    *"=:./@%()[]{},'\"#\\-+3\n \t\0\r\f$é",
+    *("run", "toy_net", "toy_cut", "macro", "epochs", "width", "A", "None", "none", "1e999", "'''"),
+    *("\n  ", "include", "import", "from", " = ", "@toy_cut", "@toy_both", "%A", "A = ", "small/"),
+    *("run.augmentations = [@toy_both]\n", "toy_both.first = ", "toy_net.width = ", BASE),
+]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from(FRAGMENTS) | st.characters(), max_size=30).map("".join))
+def test_any_text_is_a_config_or_refused_in_lines(text: str):
+    reading = Reading()
+    reading.text(text, "c.gin")
+    reading.setting(text)
+    lines: list[str] = []
+    try:
+        check(reading, CATALOGUE)
+    except ConfigProblemsError as refusal:
+        lines = refusal.problems
+
+    assert all(line and line.isprintable() for line in lines)

@@ -93,8 +93,9 @@ class Reading:
             case [Setting() as setting]:
                 self._bind(setting, location, counts=True)
             case [Mistake(problem=problem), *_] if "=" in text:
-                name, _, word = text.partition("=")
-                quoted = f" (--set \"{name}='{word}'\")" if problem.endswith("an @") else ""
+                name, _, word = (part.strip() for part in text.partition("="))
+                is_word = problem.endswith("an @") and text.isprintable()
+                quoted = f" (--set \"{name}='{word}'\")" if is_word else ""
                 self._problem(f"{location}: {problem}{quoted}")
             case _:
                 self._problem(f"{location}: expected NAME=VALUE, such as run.epochs=3")
