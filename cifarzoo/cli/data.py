@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cifarzoo.cli import console, options
+from cifarzoo.cli.commands import Command
 from cifarzoo.cli.download_progress import listener_for
 from cifarzoo.data.catalogue import CATALOGUE
 from cifarzoo.data.published import Published
@@ -38,7 +39,7 @@ Folder = Annotated[
 DEFAULT_FOLDER = Path("data")
 
 
-@app.command()
+@app.command(cls=Command)
 def fetch(
     name: Annotated[
         str,
@@ -75,7 +76,7 @@ def fetch(
     console.messages().print(hint, soft_wrap=True, markup=False)
 
 
-@app.command()
+@app.command(cls=Command)
 def verify(
     name: Annotated[
         str | None,

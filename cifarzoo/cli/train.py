@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cifarzoo.cli import console
-from cifarzoo.cli.options import ConfigName, DataFolder, Json, Plugins, Sets
+from cifarzoo.cli.options import ConfigName, DataFolder, Json, Plugins, RunsFolder, Sets
 from cifarzoo.cli.progress import listener_for
 from cifarzoo.errors import StoppedError
 
@@ -25,13 +25,9 @@ Processes = Annotated[
         "--nproc",
         "-n",
         metavar="N",
-        help="Processes on this host, one a GPU.  [default: the GPUs, 1 on a CPU]",
+        help="Processes on this host, one a GPU (default: the GPUs; 1 on a CPU).",
         show_default=False,
     ),
-]
-Runs = Annotated[
-    Path,
-    typer.Option("--out", "-o", metavar="DIR", envvar="CIFARZOO_RUNS", help="Where runs go."),
 ]
 RunName = Annotated[
     str,
@@ -76,7 +72,7 @@ def run(
         typer.Option("--seed", metavar="N", help="Short for -s run.seed=N.", show_default=False),
     ] = None,
     nproc: Processes = None,
-    out: Runs = Path("runs"),
+    out: RunsFolder = Path("runs"),
     run_dir: Annotated[
         Path | None,
         typer.Option(
@@ -124,7 +120,7 @@ def resume(
     name: RunName,
     *,
     nproc: Processes = None,
-    out: Runs = Path("runs"),
+    out: RunsFolder = Path("runs"),
     data: DataFolder = None,
     as_json: Json = False,
 ) -> None:
@@ -137,7 +133,7 @@ def resume(
 def evaluate(
     name: RunName,
     *,
-    out: Runs = Path("runs"),
+    out: RunsFolder = Path("runs"),
     data: DataFolder = None,
     as_json: Json = False,
 ) -> None:
