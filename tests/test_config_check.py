@@ -176,11 +176,13 @@ def test_with_sets_only_they_have_to_have_an_effect(tmp_path: Path):
     ]
 
 
-def test_a_value_that_every_scope_overrides_changes_nothing(tmp_path: Path):
-    text = "run.augmentations = [@big/toy_cut]\nbig/toy_cut.size = 9\ntoy_cut.size = 3\n"
+@pytest.mark.parametrize("scope", ["", "big/"])
+def test_a_value_that_every_narrower_scope_overrides_changes_nothing(scope: str, tmp_path: Path):
+    use = "run.augmentations = [@big/one/toy_cut]\nbig/one/toy_cut.size = 9\n"
 
-    assert problems(text, tmp_path) == [
-        "c.gin:8: toy_cut.size changes nothing: each @toy_cut here has a value of its own scope"
+    assert problems(f"{use}{scope}toy_cut.size = 3\n", tmp_path) == [
+        f"c.gin:8: {scope}toy_cut.size changes nothing: "
+        "each @toy_cut here has a value of its own scope"
     ]
 
 

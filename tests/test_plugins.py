@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -117,6 +118,9 @@ def test_two_files_of_one_stem_are_two_modules(plugin: Callable[..., Path]):
     entries = catalogue([one, two]).entries
 
     assert [made(entries["one_flat"]), made(entries["two_flat"])] == [1, 2]
+    assert entries["one_flat"].module != entries["two_flat"].module
+    factories = [register.components[name].factory for name in ("one_flat", "two_flat")]
+    assert pickle.loads(pickle.dumps(factories)) == factories
 
 
 def test_an_edited_file_is_run_again(plugin: Callable[..., Path]):
@@ -317,6 +321,7 @@ def test_an_entry_point_may_name_one_module(point: str, install: Callable[..., P
 
     entries = catalogue().entries
 
+    assert "pkg_point" not in sys.modules
     assert "pointed_flat" in entries
     assert "other_flat" not in entries
 
