@@ -190,6 +190,15 @@ def test_an_error_about_the_whole_run_finds_its_line(making: str | None, folder:
     assert str(error) == f"{folder}/c.gin:6: run.augmentations has one too many"
 
 
+def test_a_component_keeps_an_error_about_a_parameter_that_run_has_too(folder: Path):
+    error = ConfigError("is -1; expected at least 0", parameter="seed")
+    error.component = "glyphs"
+
+    read("run.seed = 3", folder).locate(error)
+
+    assert str(error) == "glyphs.seed is -1; expected at least 0"
+
+
 def test_names_that_gin_keeps_for_itself_work_as_components(folder: Path):
     base = BASE.replace("@toy_flat", "@constant")
 
