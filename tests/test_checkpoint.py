@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -214,4 +215,45 @@ def test_leftovers_of_a_killed_save_are_ignored_and_swept(checkpoints):
     (parent / "step-notes").mkdir()
 
     assert checkpoints.load("digest").step == 10
-    assert sorted(path.name for path in parent.iterdir()) == ["step-00000010", "step-notes"]
+    save(checkpoints, 20)
+
+    names = sorted(path.name for path in parent.iterdir())
+    assert names == ["step-00000010", "step-00000020", "step-notes"]
+
+
+def test_loading_leaves_alone_what_a_live_run_is_writing(checkpoints):
+    save(checkpoints, 10)
+    being_written = checkpoints.path(10).parent / ".tmp-20-1"
+    being_written.mkdir()
+
+    checkpoints.load("digest")
+
+    assert being_written.exists()
+
+
+def test_damaged_later_checkpoints_never_crowd_out_whole_ones(tmp_path, warnings):
+    save(Checkpoints(tmp_path, keep=9, warn=print), 10, 20, 30, 40)
+    checkpoints = Checkpoints(tmp_path, keep=2, warn=warnings.append)
+    for step in (30, 40):
+        (checkpoints.path(step) / "state.pt").write_bytes(b"")
+    assert checkpoints.load("digest").step == 20
+
+    save(checkpoints, 25)
+
+    assert checkpoints.load("digest").step == 25
+    assert checkpoints.steps() == [20, 25, 30, 40]
+
+
+def test_on_a_full_disk_a_damaged_checkpoint_goes_before_a_whole_one(checkpoints, monkeypatch):
+    save(checkpoints, 10, 20)
+    damaged, fsync = checkpoints.path(20), os.fsync
+
+    def fsync_if_there_is_room(number: int) -> None:
+        if damaged.exists():
+            raise OSError(errno.ENOSPC, "no space")
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", fsync_if_there_is_room)
+    save(checkpoints, 15)
+
+    assert checkpoints.steps() == [10, 15]

@@ -89,7 +89,8 @@ class Checkpoints:
             try:
                 self._write(step, buffer.getbuffer(), facts)
             except OSError as error:
-                if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not self._drop_oldest(best):
+                is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+                if not is_full or not self._drop_oldest(step, best):
                     raise
                 self._write(step, buffer.getbuffer(), facts)
         except OSError as error:
@@ -102,7 +103,8 @@ class Checkpoints:
                 f"training goes on, {newest}"
             )
             return False
-        for old in self.steps()[: -self._keep]:
+        # Later ones were passed over as damaged: they must not crowd out those that are whole.
+        for old in [other for other in self.steps() if other <= step][: -self._keep]:
             if old != best:
                 self._remove(old)
         return True
@@ -110,13 +112,13 @@ class Checkpoints:
     def load(self, config_digest: str) -> Loaded | None:
         """The newest whole checkpoint, or None where there is none at all.
 
-        A damaged one is warned of and the one before it is taken.
+        A damaged one is warned of and the one before it is taken. Nothing in the folder changes:
+        a run may be saving there while another process tests it.
 
         Raises:
             CheckpointError: All are damaged, one is of another config, or one was written
                 by a newer cifarzoo.
         """
-        self._sweep()
         steps = self.steps()
         for step in reversed(steps):
             try:
@@ -187,9 +189,11 @@ class Checkpoints:
         self.path(step).rename(doomed)
         shutil.rmtree(doomed, ignore_errors=True)
 
-    def _drop_oldest(self, best: int | None) -> bool:
+    def _drop_oldest(self, step: int, best: int | None) -> bool:
         self._sweep()
-        spare = [step for step in self.steps()[:-1] if step != best]
+        damaged = [other for other in self.steps() if other >= step]  # or ``step`` were later
+        older = [other for other in self.steps() if other < step]
+        spare = damaged or [other for other in older[:-1] if other != best]
         if spare:
             self._remove(spare[0])
         return bool(spare)
