@@ -16,8 +16,9 @@ from torch import nn
 
 from cifarzoo.engine.runner import Task, evaluate_run, execute
 from cifarzoo.errors import ConfigError, NotFiniteError, StoppedError, UsageError
-from cifarzoo.protocols import Residual
+from cifarzoo.protocols import Augmentation, Residual
 from cifarzoo.results.folder import RunFolder
+from cifarzoo.zoo.augmentations.normalize import normalize
 from cifarzoo.zoo.optimizers.sgd import sgd
 from cifarzoo.zoo.regularizers.ema import ema
 from cifarzoo.zoo.regularizers.label_smoothing import label_smoothing
@@ -38,8 +39,14 @@ def dropping_net(num_classes: int, residual: Residual) -> nn.Module:
     return Dropping(num_classes, residual, 8)
 
 
+def dimmed() -> Augmentation:
+    """Draws from torch's own generator, as a stranger's augmentation may."""
+    return lambda images, _draws: images * torch.rand(len(images), 1, 1, 1)
+
+
 EVERYTHING: dict[str, Any] = {
     "architecture": dropping_net,
+    "augmentations": [normalize, dimmed],
     "regularizers": [mixup, label_smoothing, partial(ema, decay=0.9)],
     "checkpoint_steps": 5,
 }

@@ -13,7 +13,7 @@ from cifarzoo.data.store import ImageStore
 from cifarzoo.engine.batches import prepare_for_evaluation
 from cifarzoo.engine.events import Event
 from cifarzoo.engine.metrics import Score, evaluate
-from cifarzoo.engine.step import take_step
+from cifarzoo.engine.step import seed_torch, take_step
 from cifarzoo.engine.training import Training
 from cifarzoo.errors import StoppedError
 
@@ -32,6 +32,7 @@ def fit(training: Training) -> None:
     training.clock.go_on()
     while state.step < plan.total_steps:
         state.set_rate(training.components.schedule(plan.moment(state.step)))
+        seed_torch(training.run.seed, "batch", state.step, training.world.rank)
         images, targets = training.batches(state.step)
         report = take_step(training, images, targets)
         if state.average is not None:

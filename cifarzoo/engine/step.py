@@ -53,7 +53,7 @@ def take_step(training: Training, images: Tensor, targets: Tensor) -> Report:
     reports: list[Report] = []
 
     def closure() -> Tensor:
-        seed_torch(training.run.seed, state.step, world.rank)
+        seed_torch(training.run.seed, "torch", state.step, world.rank)
         state.optimizer.zero_grad(set_to_none=True)
         loss = torch.zeros((), device=images.device)
         running = MeanOfParts(tracked(state.model), plan.num_micro_batches)
@@ -126,12 +126,12 @@ def gates_of_step(training: Training, sites: list[SiteDraw], device: torch.devic
     return torch.from_numpy(numbers.copy()).to(device, non_blocking=True)
 
 
-def seed_torch(seed: int, step: int, rank: int) -> None:
+def seed_torch(seed: int, *purpose: str | int) -> None:
     """Reseed torch's own generators, which dropout and plugins may draw from.
 
     That is exact on resume, and not independent of the number of ranks.
     """
-    number = key(seed, "torch", step, rank) % 2**63
+    number = key(seed, *purpose) % 2**63
     torch.default_generator.manual_seed(number)  # torch.manual_seed costs a hundred times this
     if torch.cuda.is_available():
         torch.cuda.manual_seed(number)
