@@ -48,9 +48,10 @@ class Run:
         precision: Of the arithmetic; ``auto``: what the device is best at.
         compile: Whether ``torch.compile`` is used; None: as the device suggests.
         deterministic: Whether only deterministic kernels are used; None: on a CPU.
-        train_images: Use only the first images of the training set; None: all.
-        validation_images: Keep the last images of the training set for validation.
-        eval_images: Use only the first images of the test set; None: all.
+        train_images: Use only so many images of the training set; None: all. Which ones is
+            random, and the same for every seed.
+        validation_images: Keep so many of these for validation, the same for every seed.
+        eval_images: Use only so many images of the test set, likewise; None: all.
         max_steps: Stop after so many optimizer steps; None: when the epochs are done.
         checkpoint_steps: Save every so many steps; None: by time only.
         checkpoint_seconds: Save every so many seconds.
