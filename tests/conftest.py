@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,9 @@ import torch
 
 from cifarzoo.engine.runner import Task
 from tests.tiny import tiny_task
+
+# pytest-xdist tells its workers of a terminal of 80 columns, which a pipe is not.
+os.environ.pop("COLUMNS", None)
 
 # Ranks and runs that are to be killed are forked from a server that has imported torch once.
 multiprocessing.get_context("forkserver").set_forkserver_preload(["tests.tiny"])
