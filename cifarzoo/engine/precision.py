@@ -5,6 +5,7 @@ Nothing here was measured on a GPU; the CPU's choices were (docs in ARCHITECTURE
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -102,6 +103,8 @@ def numerics(policy: Policy, *, strict: bool) -> Iterator[None]:
         cudnn.allow_tf32,
         cudnn.benchmark,
     )
+    if policy.deterministic:  # cuBLAS reads it when it is first used, and refuses without it
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(policy.deterministic, warn_only=not strict)
     deterministic.fill_uninitialized_memory = False  # costs 15 % a step, proves nothing
     matmul.allow_tf32 = cudnn.allow_tf32 = policy.name != "float32"
@@ -160,6 +163,6 @@ class Scaler:
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from ``state``."""
-        if self._scaler.is_enabled():
+        """Go on from ``state``; what another precision saved is empty, and starts anew."""
+        if self._scaler.is_enabled() and state:
             self._scaler.load_state_dict(state)

@@ -1,0 +1,74 @@
+"""The arithmetic that a device is best at, as far as a CPU can tell."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from torch import Tensor, nn
+
+from cifarzoo.engine.precision import Policy, Scaler, numerics
+from cifarzoo.engine.step import clip_gradient
+
+CPU = torch.device("cpu")
+
+
+def policy(name: str = "float32", *, deterministic: bool = False) -> Policy:
+    return Policy(
+        name=name, channels_last=True, compile=False, deterministic=deterministic, threads=1
+    )
+
+
+def step(scaler: Scaler, loss_scale: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Weights before and after a clipped step of fused SGD on a linear model."""
+    model = nn.Linear(3, 2)
+    nn.init.constant_(model.weight, 0.5)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, fused=True)
+    before = model.weight.detach().clone()
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = (model(torch.arange(6.0).view(2, 3)) * loss_scale).sum()
+        scaler.backward(loss)
+        scaler.unscale(optimizer)
+        clip_gradient(model, 0.5)
+        return loss
+
+    scaler.step(optimizer, closure)
+    return before, model.weight.detach()
+
+
+def test_a_scaled_loss_gives_the_same_clipped_step():
+    _, plain = step(Scaler(policy(), CPU))
+    _, scaled = step(Scaler(policy("float16"), CPU))
+
+    torch.testing.assert_close(scaled, plain)
+
+
+def test_an_overflow_skips_the_step_and_halves_the_scale():
+    scaler = Scaler(policy("float16"), CPU)
+    scale = scaler.state_dict()["scale"]
+
+    before, after = step(scaler, loss_scale=1e35)
+
+    assert torch.equal(before, after)
+    assert scaler.state_dict()["scale"] == scale / 2
+
+
+def test_a_scaler_goes_on_from_its_state_or_starts_anew_where_there_was_none():
+    halved = Scaler(policy("float16"), CPU)
+    step(halved, loss_scale=1e35)
+    again, anew = Scaler(policy("float16"), CPU), Scaler(policy("float16"), CPU)
+
+    again.load_state_dict(halved.state_dict())
+    anew.load_state_dict(Scaler(policy(), CPU).state_dict())
+
+    assert again.state_dict() == halved.state_dict()
+    assert anew.state_dict() == Scaler(policy("float16"), CPU).state_dict()
+
+
+def test_determinism_tells_cublas_too(monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+
+    with numerics(policy(deterministic=True), strict=True):
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
