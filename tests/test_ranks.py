@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from cifarzoo.engine.distributed import launch, world_size_here
-from cifarzoo.engine.runner import execute
+from cifarzoo.engine.runner import evaluate_run, execute
 from cifarzoo.errors import CifarzooError, NotFiniteError, UsageError
 from cifarzoo.zoo.optimizers.sgd import sgd
 from cifarzoo.zoo.regularizers.ema import ema
@@ -58,6 +59,34 @@ def test_two_processes_equal_one(task, tmp_path, changes):
     one, two = (folder.metrics()[-1] for folder in (alone.open_folder(), together))
     assert one["test_error"] == two["test_error"]
     assert one["train_loss"] == pytest.approx(two["train_loss"], abs=1e-5)
+
+
+def test_statistics_that_ranks_do_not_share_are_averaged(task, tmp_path):
+    changes = {"architecture": pixel_net, "max_steps": 3}
+    alone = task("alone", **changes)
+    execute(alone)
+
+    together = on_ranks(tmp_path, "together", changes)
+
+    # The mean of the ranks' means is the mean of the batch.
+    torch.testing.assert_close(
+        weights(together)["2.running_mean"], weights(alone.open_folder())["2.running_mean"]
+    )
+
+
+def pixel_net(num_classes: int) -> nn.Module:
+    """A linear model with a norm that does not know of ranks."""
+    norm = nn.BatchNorm1d(48)
+    return nn.Sequential(nn.AvgPool2d(8), nn.Flatten(), norm, nn.Linear(48, num_classes))
+
+
+def test_a_run_whose_groups_need_its_ranks_is_tested_on_one_process(task, tmp_path):
+    changes = {"micro_batch_size": 8, "max_steps": 2}  # 16 images share statistics, on two ranks
+    together = on_ranks(tmp_path, "together", changes)
+
+    tested = evaluate_run(task("together", **changes), print)
+
+    assert tested["test_error"] == together.record["test_error"]
 
 
 def test_ranks_that_stop_for_a_signal_go_on_as_one_or_two(task, tmp_path):

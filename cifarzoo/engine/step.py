@@ -12,7 +12,7 @@ from cifarzoo.engine.distributed import unsynchronised
 from cifarzoo.engine.plan import Plan
 from cifarzoo.engine.training import Training
 from cifarzoo.errors import NotFiniteError
-from cifarzoo.norm import running_statistics, tracked
+from cifarzoo.norm import batch_norms, running_statistics, tracked
 from cifarzoo.randomness import SiteDraw, draw_sites, feed, generator, key, site_draws
 
 
@@ -75,9 +75,18 @@ def take_step(training: Training, images: Tensor, targets: Tensor) -> Report:
         return loss
 
     state.scaler.step(state.optimizer, closure)
-    if plan.bn_ranks < world.size:  # the groups of each rank are its own
-        world.average_(running_statistics(state.model))
+    world.average_(statistics_of_ranks(state.model, plan))
     return reports[0]
+
+
+def statistics_of_ranks(model: nn.Module, plan: Plan) -> list[Tensor]:
+    """Running statistics in which ranks differ: of smaller groups, or of norms without any."""
+    if plan.world_size == 1:
+        return []
+    if plan.bn_ranks < plan.world_size:
+        return running_statistics(model)
+    shared = {id(tensor) for module in batch_norms(model) for tensor in module.buffers()}
+    return [tensor for tensor in running_statistics(model) if id(tensor) not in shared]
 
 
 class MeanOfParts:
