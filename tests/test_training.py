@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import signal
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,34 @@ def test_a_signal_saves_the_step_and_the_run_goes_on_from_it(task, number):
     execute(stopped)
 
     assert outcome(stopped) == outcome(whole)
+    assert stopped.open_folder().record["error"] is None
+
+
+def test_going_on_in_another_precision_is_warned_of(task):
+    first = task("run", max_steps=2)
+    execute(first)
+    first.open_folder().update(status="stopped")
+    other = replace(first, run=replace(first.run, precision="bfloat16"))
+    events: list[dict[str, Any]] = []
+
+    execute(other, [events.append])
+
+    messages = [event["message"] for event in events if event["event"] == "warning"]
+    assert messages == ["precision was float32 and is bfloat16: bits may differ from here on"]
+
+
+def test_components_that_draw_when_they_are_made_are_made_after_seeding(task):
+    changes = {"augmentations": [normalize, tinted], "max_steps": 1}
+
+    results = [execute(task(name, **changes)) for name in ("a", "b")]
+
+    assert results[0]["weights_sha256"] == results[1]["weights_sha256"]
+
+
+def tinted() -> Augmentation:
+    """Draws once, when it is made."""
+    colour = torch.rand(3, 1, 1)
+    return lambda images, _draws: images + colour
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_before_the_update(task):

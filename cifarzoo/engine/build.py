@@ -62,6 +62,7 @@ def build(run: Run, *, folder: Path | None, device: torch.device | str = "cpu") 
         ConfigError: A factory refused its parameters, or components don't fit together.
         DataError: The dataset isn't there.
     """
+    torch.manual_seed(key(run.seed, "components") % 2**63)
     dataset = make(run.dataset, folder=folder)
     regularizers = _make_each(run.regularizers)
     augmentations = _make_each(run.augmentations, dataset=dataset)

@@ -81,6 +81,7 @@ def _train(
         "config": task.digest,
         "world_size": world.size,
         "threads": policy.threads,
+        "precision": policy.name,
         "torch": version("torch"),
     }
     board = TensorBoard(folder.path / "tensorboard")
@@ -88,6 +89,7 @@ def _train(
         tell = tell_all([tell, board])
         folder.update(
             status="running",
+            error=None,
             config=task.name,
             digest=task.digest,
             process=this_process(),
@@ -152,7 +154,7 @@ def restore(training: Training) -> None:
     training.state.saved_step = training.state.step
     if world.is_main:
         training.tell(_resumed_event(training))
-        for name in ("world_size", "threads", "torch"):
+        for name in ("world_size", "threads", "precision", "torch"):
             there, here = loaded.manifest.get(name), training.facts[name]
             if there != here:
                 message = f"{name} was {there} and is {here}: bits may differ from here on"
