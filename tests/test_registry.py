@@ -170,14 +170,14 @@ def test_a_class_is_its_own_factory_and_knows_its_place(registry: Registry):
 
 
 def test_what_was_typed_into_a_console_can_be_registered(registry: Registry):
-    typed: dict[str, Any] = {"__name__": "__main__"}
+    typed: dict[str, Any] = {"__name__": "console"}
     exec("class Typed: ...\ndef typed(): ...", typed)
 
     registry.schedule(typed["typed"])
     registry.regularizer(typed["Typed"])
 
     assert registry.components["typed"].source == "<string>:2"
-    assert registry.components["Typed"].source == "__main__"
+    assert registry.components["Typed"].source == "console"
 
 
 def test_the_run_is_the_root_of_configs():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 from cifarzoo.errors import ConfigError
@@ -69,17 +68,13 @@ def read(path: Path) -> str:
     if size > MAX_BYTES:
         raise ConfigError(f"{shown(path)}: it has {size} bytes; expected at most {MAX_BYTES}")
     try:
-        text = content.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise ConfigError(
             f"{shown(path)}:{line}: the byte 0x{content[error.start]:02x} is not UTF-8; "
             "save the file as UTF-8"
         ) from error
-    if "\0" in text:
-        line = text[: text.index("\0")].count("\n") + 1
-        raise ConfigError(f"{shown(path)}:{line}: it holds a NUL byte; expected text")
-    return io.StringIO(text, newline=None).read()  # any line ends
 
 
 def shown(path: Path) -> Path:

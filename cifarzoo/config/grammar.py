@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import StringIO
 from tokenize import COMMENT, DEDENT, ENDMARKER, INDENT, NAME, NEWLINE, NL, TokenError
 from typing import Any
 
@@ -47,16 +48,20 @@ Statement = Setting | Include | Mistake
 
 
 def statements(text: str) -> Iterator[Statement]:
-    """Every statement of ``text``, in order."""
+    """Every statement of ``text``, whose lines may end as on any system, in order."""
+    if "\0" in text:  # which Python's tokenizer takes badly
+        line = text[: text.index("\0")].count("\n") + 1
+        yield Mistake(line, "it holds a NUL byte; expected text")
+        return
     try:
-        parser = _Parser(text, _Delegate())
-    except (SyntaxError, TokenError) as error:
-        yield Mistake(1, OPEN if isinstance(error, TokenError) else str(error.msg))
+        parser = _Parser(StringIO(text, newline=None).read(), _Delegate())
+    except (SyntaxError, TokenError, ValueError) as error:
+        yield Mistake(1, OPEN if isinstance(error, TokenError) else str(error))
         return
     while True:
         try:
             statement = parser.parse_statement()
-        except (SyntaxError, TokenError, RecursionError, TypeError) as error:
+        except (SyntaxError, TokenError, RecursionError, TypeError, ValueError) as error:
             yield parser.mistake(error)
             if not parser.skip_statement():
                 return
@@ -115,7 +120,7 @@ class _Parser(config_parser.ConfigParser):  # type: ignore[misc]  # gin has no t
                 self._advance_one_token()
             if self.current_token.type != ENDMARKER:
                 self._advance_one_token()
-        except (StopIteration, SyntaxError, TokenError):
+        except (StopIteration, SyntaxError, TokenError, ValueError):
             return False
         return True
 
@@ -124,9 +129,9 @@ class _Parser(config_parser.ConfigParser):  # type: ignore[misc]  # gin has no t
         token = self.current_token
         began = (self.began or token.start)[0]
         match error:
-            case TokenError():
+            case TokenError() if "nested" not in str(error):
                 return Mistake(began, OPEN)
-            case RecursionError():
+            case RecursionError() | TokenError():
                 return Mistake(began, "the value is nested too deeply")
             case TypeError():
                 return Mistake(began, f"a key of a dict is a text or a number ({error})")
