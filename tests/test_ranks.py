@@ -148,6 +148,41 @@ def killing_schedule() -> Any:
     return at
 
 
+def test_a_bug_on_one_rank_keeps_its_traceback(tmp_path, capsys):
+    with pytest.raises(CifarzooError, match=r"^rank 1 raised ValueError: a bug$") as info:
+        launch(train_as_rank, (tmp_path, "run", {"schedule": schedule_with_a_bug}), nproc=2)
+
+    assert info.value.exit_code == 1
+    assert "in at\n" in capsys.readouterr().err
+
+
+def schedule_with_a_bug() -> Any:
+    """Fails on rank 1."""
+
+    def at(moment: Any) -> float:
+        if os.environ["RANK"] == "1":
+            raise ValueError("a bug")
+        return 1.0
+
+    return at
+
+
+def test_a_rank_that_leaves_without_a_word_is_named_with_its_exit_code(tmp_path):
+    with pytest.raises(CifarzooError, match="rank 1 ended with exit code 7; cifarzoo resume"):
+        launch(train_as_rank, (tmp_path, "run", {"schedule": leaving_schedule}), nproc=2)
+
+
+def leaving_schedule() -> Any:
+    """Ends rank 1."""
+
+    def at(_moment: Any) -> float:
+        if os.environ["RANK"] == "1":
+            raise SystemExit(7)
+        return 1.0
+
+    return at
+
+
 def test_torchrun_starts_ranks_that_agree(tmp_path):
     script = tmp_path / "work.py"
     script.write_text(

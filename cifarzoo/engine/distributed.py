@@ -10,8 +10,10 @@ import inspect
 import json
 import logging
 import os
+import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -240,7 +242,7 @@ def launch(work: Callable[[Any], None], job: Any, *, nproc: int) -> int:
         nproc: Number of processes.
 
     Raises:
-        CifarzooError: What the first rank to fail raised.
+        CifarzooError: What the first rank to fail raised; a bug's traceback is on stderr.
     """
     with tempfile.TemporaryDirectory(prefix="cifarzoo-") as folder:
         # Handed over, since a fork server keeps the environment that it was started with.
@@ -278,7 +280,7 @@ def launch(work: Callable[[Any], None], job: Any, *, nproc: int) -> int:
 def _quieten_launcher() -> None:
     """Keep torch's launcher from telling of each process it ends; we tell why, once."""
     for name in list(logging.root.manager.loggerDict):
-        if name.startswith("torch.distributed.elastic"):
+        if name.startswith(("torch.distributed.elastic", "torch.multiprocessing")):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # each has a level of its own
 
 
@@ -290,20 +292,25 @@ def _worker(work: Callable[[Any], None], job: Any, environment: dict[str, str]) 
     try:
         work(job)
     except CifarzooError as error:
-        note = {"exit_code": error.exit_code, "message": str(error)}
-        path = Path(os.environ[STORE]) / f"error-{os.environ['RANK']}.json"
-        path.write_text(json.dumps(note), encoding="utf-8")
+        _note(exit_code=error.exit_code, message=str(error))
         # A function that returns after a signal waits for the agent, which waits for it.
         raise SystemExit(error.exit_code) from None
-    except RuntimeError as error:
-        if not _lost_a_peer(error):
-            raise
-        time.sleep(10 * MONITOR_SECONDS)  # let the parent see first whose death it was
+    except Exception as error:
+        if _lost_a_peer(error):
+            time.sleep(10 * MONITOR_SECONDS)  # let the parent see first whose death it was
+        else:  # a bug, whose traceback torch's launcher would keep to itself
+            message = f"rank {os.environ['RANK']} raised {type(error).__name__}: {error}"
+            _note(exit_code=EXIT_FAILED, message=message, traceback=traceback.format_exc())
         raise SystemExit(EXIT_FAILED) from None
 
 
-def _lost_a_peer(error: RuntimeError) -> bool:
+def _lost_a_peer(error: Exception) -> bool:
     return isinstance(error, dist.DistBackendError) or "gloo/transport" in str(error)
+
+
+def _note(**note: Any) -> None:
+    path = Path(os.environ[STORE]) / f"error-{os.environ['RANK']}.json"
+    path.write_text(json.dumps(note), encoding="utf-8")
 
 
 def _notes(folder: Path) -> list[dict[str, Any]]:
@@ -320,9 +327,13 @@ def _exit_code_of(error: ChildFailedError, folder: Path) -> int:
     for note in _notes(folder):
         if note["exit_code"] == EXIT_STOPPED:
             return EXIT_STOPPED
+        sys.stderr.write(note.get("traceback", ""))
         raised = CifarzooError(note["message"])
         raised.exit_code = note["exit_code"]
         raise raised from None
     rank, failure = error.get_first_failure()
-    reason = f"rank {rank} ended with {failure.signal_name() or f'exit code {failure.exitcode}'}"
-    raise CifarzooError(f"{reason}; cifarzoo resume goes on from the last checkpoint") from None
+    code = failure.exitcode
+    reason = failure.signal_name() if code < 0 else f"exit code {code}"
+    raise CifarzooError(
+        f"rank {rank} ended with {reason}; cifarzoo resume goes on from the last checkpoint"
+    ) from None
