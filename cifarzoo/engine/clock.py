@@ -65,6 +65,7 @@ class Clock:
             "steps": self._total_steps,
             "epoch": state.step / self._steps_per_epoch,
             "loss": state.loss_sum / max(1, state.loss_steps),
+            "step_loss": state.last_loss,
             "lr": state.rate,
             "images_per_second": speed,
             "eta_seconds": left / speed if speed else None,

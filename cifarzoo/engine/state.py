@@ -37,6 +37,7 @@ class TrainingState:
         best_error: Lowest validation error so far.
         best_step: Where it was.
         saved_step: Step of the newest checkpoint of this attempt; not in the checkpoint.
+        last_loss: Training loss of the newest step; not in the checkpoint.
     """
 
     model: nn.Module
@@ -51,6 +52,7 @@ class TrainingState:
     best_error: float | None = None
     best_step: int | None = None
     saved_step: int | None = None
+    last_loss: float = 0.0
 
     @property
     def evaluated(self) -> nn.Module:
@@ -71,6 +73,7 @@ class TrainingState:
         """A step was done; ``loss`` is its mean over the global batch."""
         self.step += 1
         self.loss_sum += loss
+        self.last_loss = loss
         self.loss_steps += 1
 
     def note_validation(self, error: float) -> bool:
