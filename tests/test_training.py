@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from cifarzoo.engine.runner import Task, evaluate_run, execute
-from cifarzoo.errors import ConfigError, NotFiniteError, StoppedError, UsageError
+from cifarzoo.errors import CifarzooError, ConfigError, NotFiniteError, StoppedError, UsageError
 from cifarzoo.protocols import Augmentation, Residual
 from cifarzoo.results.folder import RunFolder
 from cifarzoo.zoo.augmentations.normalize import normalize
@@ -275,6 +275,21 @@ def test_a_checkpoint_that_cannot_be_written_costs_nothing(task):
     warnings = [event["message"] for event in events if event["event"] == "warning"]
     assert len(warnings) == 6
     assert "the checkpoint of step 3 was not written" in warnings[0]
+
+
+def test_a_signal_without_room_for_a_checkpoint_is_no_success(task):
+    full = task("run", checkpoint_seconds=1e9)
+    (full.open_folder().path / "checkpoints").write_text("not a folder")
+
+    def send(event: dict[str, Any]) -> None:
+        if event["event"] == "epoch":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(CifarzooError, match="after step 9 of 16, and its checkpoint could") as info:
+        execute(full, [send])
+
+    assert info.value.exit_code == 1
+    assert full.open_folder().record["status"] == "failed"
 
 
 def test_what_is_refused_before_the_first_batch_leaves_nothing(task, tmp_path):

@@ -182,7 +182,7 @@ def _launch(
     loaded: Config, open_folder: Any, *, data: Path | None, nproc: int, as_json: bool
 ) -> int:
     from cifarzoo.engine.describe import describe
-    from cifarzoo.engine.distributed import launch
+    from cifarzoo.engine.launcher import launch
 
     with loaded.locating():  # what can be refused is refused here, with its file and line
         describe(loaded.build(), data=data, world_size=nproc)

@@ -15,7 +15,7 @@ from cifarzoo.engine.events import Event
 from cifarzoo.engine.metrics import Score, evaluate
 from cifarzoo.engine.step import seed_torch, take_step
 from cifarzoo.engine.training import Training
-from cifarzoo.errors import StoppedError
+from cifarzoo.errors import CifarzooError, StoppedError
 
 EVALUATION_BATCH = 500
 
@@ -25,6 +25,7 @@ def fit(training: Training) -> None:
 
     Raises:
         StoppedError: A signal came; a checkpoint of the step then done was saved.
+        CifarzooError: A signal came, and the checkpoint could not be written.
         NotFiniteError: The loss, a gradient or what would be saved is not finite.
     """
     state, plan = training.state, training.plan
@@ -46,13 +47,18 @@ def fit(training: Training) -> None:
         if is_done or report.save_due or report.signal:
             save(training)
         if report.signal and not is_done:
-            training.world.barrier()  # a rank that left would end the others while rank 0 writes
-            raise StoppedError(
-                f"stopped by {report.signal_name} after step {state.step} of {plan.total_steps}, "
-                "with a checkpoint",
-                step=state.step,
-                signal=report.signal_name,
-            )
+            raise stopped(training, report.signal_name)
+
+
+def stopped(training: Training, signal: str) -> CifarzooError:
+    """How a run ends that a signal stopped: what to say depends on whether it could be saved."""
+    state = training.state
+    # From rank 0, which all wait for: one that left would end the others while it writes.
+    was_saved = training.world.broadcast(state.saved_step == state.step)
+    text = f"stopped by {signal} after step {state.step} of {training.plan.total_steps}"
+    if was_saved:
+        return StoppedError(f"{text}, with a checkpoint", step=state.step, signal=signal)
+    return CifarzooError(f"{text}, and its checkpoint could not be written")
 
 
 def tell_step(training: Training) -> None:
@@ -124,8 +130,8 @@ def save(training: Training) -> None:
             best=state.best_step,
         )
         if written:
+            state.saved_step = state.step
             seconds = time.monotonic() - started
             training.tell({"event": "checkpoint", "step": state.step, "seconds": seconds})
-    state.saved_step = state.step
     training.clock.saved()
     training.clock.go_on()

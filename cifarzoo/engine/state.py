@@ -36,7 +36,7 @@ class TrainingState:
         train_seconds: Time spent in training steps, over all attempts.
         best_error: Lowest validation error so far.
         best_step: Where it was.
-        saved_step: Step of the newest checkpoint of this attempt; not in the checkpoint.
+        saved_step: Step of the newest checkpoint that this rank wrote; not in the checkpoint.
         last_loss: Training loss of the newest step; not in the checkpoint.
     """
 
