@@ -157,6 +157,10 @@ REFUSED = {
     "run dir is a file": (["--run-dir", "small.gin"], r"small.gin is not a folder"),
     "run dir with other files": (["--run-dir", "."], r"\. holds other files; expected an empty"),
     "no such processes": (["--nproc", "0"], r"--nproc is 0; expected at least 1"),
+    "batch not divisible, tried dry": (
+        ["-n", "3", "--dry-run"],
+        r"batch_size is 16; expected a multiple of the 3",
+    ),
     "batch not divisible": (["-n", "3"], r"batch_size is 16; expected a multiple of the 3"),
     "no data folder": (["-s", "run.dataset=@cifar10"], r"CIFAR-10"),
     "merger too few": (["-s", "run.architecture=@wrn26_6_ss"], r"shake_shake"),

@@ -116,13 +116,13 @@ def check(
         raise typer.Exit(exit_code)
 
 
-def show_config(config: Config, *, data: Path | None, as_json: bool) -> None:
+def show_config(config: Config, *, data: Path | None, as_json: bool, world_size: int = 1) -> None:
     """Print the resolved config and what it would build, or write both as JSON."""
     from cifarzoo.cli import blueprint
     from cifarzoo.engine.describe import describe
 
     with config.locating():
-        description = describe(config.build(), data=data)
+        description = describe(config.build(), data=data, world_size=world_size)
     if as_json:
         typer.echo(json.dumps(blueprint.to_json(config, description), indent=2))
     else:

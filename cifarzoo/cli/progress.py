@@ -165,7 +165,8 @@ class LiveProgress(PlainProgress):
     def start(self, event: Event) -> None:
         """What is trained, and how to stop."""
         super().start(event)
-        self.say(Text("Ctrl-C saves and stops; twice, it stops at once", style="dim"))
+        twice = "; twice, it stops at once" if event["world_size"] == 1 else ""
+        self.say(Text(f"Ctrl-C saves and stops{twice}", style="dim"))
 
     def step(self, event: Event) -> None:
         """Move the bar."""

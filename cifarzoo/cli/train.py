@@ -98,7 +98,7 @@ def run(
     if dry_run:
         from cifarzoo.cli.look import show_config
 
-        show_config(loaded, data=data, as_json=as_json)
+        show_config(loaded, data=data, as_json=as_json, world_size=nproc or 1)
         return
 
     def open_folder() -> RunFolder:

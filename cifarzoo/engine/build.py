@@ -184,7 +184,8 @@ def create(name: str, **parameters: Any) -> Any:
         **parameters: Of its factory.
 
     Raises:
-        ConfigError: No such component, or a parameter it refuses.
+        ConfigError: No such component, or a value that it refuses.
+        TypeError: A parameter that it doesn't have, or a missing one.
     """
     return make(partial(_factory(name), **parameters))
 
@@ -209,7 +210,8 @@ def create_model(
         The network, its weights drawn from torch's generator.
 
     Raises:
-        ConfigError: No such component, or a parameter it refuses.
+        ConfigError: No such component, or a value that it refuses.
+        TypeError: A parameter that it doesn't have, or a missing one.
     """
     made = tuple(create(r) if isinstance(r, str) else r for r in regularizers)
     architecture = partial(_factory(name, "architecture"), **parameters)

@@ -136,7 +136,7 @@ def pick_device(local_rank: int = 0) -> torch.device:
 
 
 def is_worker() -> bool:
-    """Whether this process was started as one of several ranks, by us, torchrun or SLURM."""
+    """Whether this process was started as one of several ranks, by us or by torchrun."""
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
