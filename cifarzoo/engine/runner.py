@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +20,13 @@ from cifarzoo.engine.loop import fit, score
 from cifarzoo.engine.precision import choose, numerics
 from cifarzoo.engine.signals import StopRequest
 from cifarzoo.engine.training import Training, prepare
-from cifarzoo.errors import CheckpointError, NotFiniteError, StoppedError, UsageError
+from cifarzoo.errors import (
+    CheckpointError,
+    CifarzooError,
+    NotFiniteError,
+    StoppedError,
+    UsageError,
+)
 from cifarzoo.results.folder import RunFolder, this_process
 from cifarzoo.results.tensorboard import TensorBoard
 from cifarzoo.run import Run
@@ -283,7 +289,8 @@ def _status(folder: RunFolder, world: World, tell: Listener) -> Iterator[None]:
             if isinstance(error, UsageError) and "started" not in folder.record:
                 folder.discard()  # nothing was done in it
             else:
-                folder.update(status=status, error=str(error) or type(error).__name__)
+                with suppress(CifarzooError):  # a disk that is full must not hide why it ended
+                    folder.update(status=status, error=str(error) or type(error).__name__)
             if isinstance(error, StoppedError):
                 about = {"step": error.step, "signal": error.signal}
                 tell({"event": "stopped", "run": str(folder.path), **about})

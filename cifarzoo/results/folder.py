@@ -20,7 +20,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from cifarzoo.errors import UsageError
+from cifarzoo.errors import CifarzooError, UsageError
 
 SCHEMA = 1
 CONFIG = "config.gin"
@@ -65,9 +65,14 @@ class RunFolder:
         return record
 
     def update(self, **changes: Any) -> None:
-        """Change entries of ``run.json``, which is replaced whole."""
+        """Change entries of ``run.json``, which is replaced whole.
+
+        Raises:
+            CifarzooError: It cannot be written: a full disk.
+        """
         record = {"schema": SCHEMA, **self.record, **changes}
-        write_whole(self.path / RECORD, json.dumps(record, indent=1) + "\n")
+        with _writing(self.path / RECORD):
+            write_whole(self.path / RECORD, json.dumps(record, indent=1) + "\n")
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -94,6 +99,8 @@ class RunFolder:
 
     def discard(self) -> None:
         """Take away what was made for a run that was refused before it began."""
+        if self.checkpoints.exists():  # it had begun, and lost its run.json
+            return
         for name in (CONFIG, RECORD, LOCK):
             (self.path / name).unlink(missing_ok=True)
         shutil.rmtree(self.path / PLUGINS, ignore_errors=True)
@@ -115,8 +122,13 @@ class RunFolder:
         return sorted((self.path / PLUGINS).glob("*.py"))
 
     def append_metrics(self, line: dict[str, Any]) -> None:
-        """Add a line to ``metrics.jsonl`` and see it onto the disk."""
-        with (self.path / METRICS).open("a", encoding="utf-8") as file:
+        """Add a line to ``metrics.jsonl`` and see it onto the disk.
+
+        Raises:
+            CifarzooError: It cannot be written: a full disk.
+        """
+        path = self.path / METRICS
+        with _writing(path), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
             file.flush()
             os.fsync(file.fileno())
@@ -220,6 +232,17 @@ def this_process() -> dict[str, Any]:
     """Who is at work in a folder, for the message of its lock."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
     return {"pid": os.getpid(), "host": socket.gethostname(), "started": started}
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CifarzooError(
+            f"{path} cannot be written: {error.strerror}; make room, then cifarzoo resume goes on "
+            "from the last checkpoint"
+        ) from error
 
 
 def _start(path: Path, config_text: str) -> RunFolder:

@@ -1,0 +1,104 @@
+"""A run's folder: what is written is whole, and what cannot be written is said."""
+
+from __future__ import annotations
+
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from cifarzoo.engine.runner import execute
+from cifarzoo.errors import CifarzooError, UsageError
+from cifarzoo.results.folder import RunFolder, adopt, create, find
+
+
+@contextmanager
+def no_file_larger_than(size: int) -> Iterator[None]:
+    """As if the disk were full: a write beyond ``size`` bytes fails."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_record_is_changed_entry_by_entry(tmp_path):
+    folder = create(tmp_path, "name", "x = 1\n")
+
+    folder.update(status="running", steps=3)
+    folder.update(status="done")
+
+    assert folder.record == {"schema": 1, "status": "done", "steps": 3}
+
+
+WRITES = {
+    "record": lambda folder: folder.update(error="x" * 100),
+    "metrics": lambda folder: folder.append_metrics({"epoch": "x" * 100}),
+}
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_a_full_disk_is_said_and_costs_no_line_that_was_there(tmp_path, write):
+    folder = create(tmp_path, "name", "x = 1\n")
+    folder.update(status="running")
+    folder.append_metrics({"epoch": 1})
+
+    with no_file_larger_than(50), pytest.raises(CifarzooError, match="cannot be written: File too"):
+        write(folder)
+
+    assert folder.record == {"schema": 1, "status": "running"}
+    assert folder.metrics()[0] == {"epoch": 1}
+
+
+def test_a_torn_last_line_of_metrics_is_left_out(tmp_path):
+    folder = create(tmp_path, "name", "x = 1\n")
+    folder.append_metrics({"epoch": 1})
+    with (folder.path / "metrics.jsonl").open("a") as file:
+        file.write('{"epoch": 2, "te')
+
+    assert folder.metrics() == [{"epoch": 1}]
+
+
+def test_a_run_that_lost_its_record_keeps_its_config_and_checkpoints(task):
+    run = task("run", max_steps=2)
+    execute(run)
+    folder = run.open_folder()
+    (folder.path / "run.json").unlink()
+
+    folder.discard()
+
+    assert folder.config_text
+    assert folder.checkpoints.exists()
+
+
+def test_runs_are_found_by_path_id_prefix_and_as_the_latest(tmp_path):
+    for name in ("20260101-000000-ab12", "20260102-000000-cd34", "20260102-000000-ce56"):
+        (tmp_path / "net" / name).mkdir(parents=True)
+        (tmp_path / "net" / name / "config.gin").write_text("")
+
+    def found(name: str) -> str:
+        return find(name, tmp_path).path.name
+
+    assert found("latest") == "20260102-000000-ce56"
+    assert found("ab") == "20260101-000000-ab12"
+    assert found(str(tmp_path / "net" / "20260102-000000-cd34")) == "20260102-000000-cd34"
+    with pytest.raises(UsageError, match=r"2 runs in .* are called 'c'"):
+        found("c")
+    with pytest.raises(UsageError, match=r"no run 'zz' in .*; the latest is"):
+        found("zz")
+
+
+def test_the_same_folder_takes_the_same_config_again_and_no_other(tmp_path):
+    folder, was_there = adopt(tmp_path / "r", "run.epochs = 1\n")
+    again, is_there = adopt(tmp_path / "r", "run.epochs = 1\n")
+
+    assert (was_there, is_there) == (False, True)
+    assert isinstance(again, RunFolder)
+    assert again.path == folder.path
+    with pytest.raises(UsageError, match=r"run\.epochs is 1 there and 2 here"):
+        adopt(tmp_path / "r", "run.epochs = 2\n")
