@@ -17,6 +17,8 @@ import pytest
 from typer.testing import CliRunner
 
 from cifarzoo.cli.app import app
+from cifarzoo.errors import UsageError
+from cifarzoo.results.folder import RunFolder
 
 CONFIG = """# A run of two seconds.
 run.architecture = @resnet8
@@ -131,6 +133,41 @@ def test_a_run_of_a_plugin_file_goes_on_without_the_file(here):
     assert tested["weights_sha256"] == result["weights_sha256"]
     plugins = json.loads((Path(result["run"]) / "run.json").read_text())["plugins"]
     assert len(plugins[0]["sha256"]) == 64
+
+
+def test_plugin_files_of_one_name_are_all_kept(here):
+    for folder, text in (("a", PLUGIN), ("b", PLUGIN.replace("half", "whole"))):
+        (here / folder).mkdir()
+        (here / folder / "mine.py").write_text(text)
+    kept = RunFolder(here / "r")
+    kept.path.mkdir()
+
+    kept.keep_plugins([here / "a/mine.py", here / "b/mine.py"])
+
+    texts = [path.read_text() for path in kept.plugins]
+    assert sorted(texts) == sorted((here / f"{name}/mine.py").read_text() for name in "ab")
+
+
+def test_plugin_files_that_cannot_be_kept_are_a_refusal(here):
+    (here / "plugins").write_text("in the way")
+
+    with pytest.raises(UsageError, match="cannot be written to: File exists"):
+        RunFolder(here).keep_plugins([here / "small.gin"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("[1]", "holds no JSON object"), ("{", "is not JSON: Expecting")]
+)
+def test_a_record_that_is_garbage_is_refused_by_name(here, text, message):
+    (here / "r").mkdir()
+    (here / "r/config.gin").write_text(CONFIG)
+    (here / "r/run.json").write_text(text)
+
+    done = cifarzoo("resume", "r")
+
+    assert done.exit_code == 2
+    [line] = done.stderr.splitlines()
+    assert line.startswith(f"r/run.json {message}")
 
 
 def test_dry_run_shows_what_would_be_built_and_makes_nothing():

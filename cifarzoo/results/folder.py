@@ -62,6 +62,10 @@ class RunFolder:
             return {}
         except ValueError as error:
             raise UsageError(f"{self.path / RECORD} is not JSON: {error}") from error
+        if not isinstance(record, dict):
+            raise UsageError(
+                f"{self.path / RECORD} holds no JSON object; put back what the run wrote"
+            )
         return record
 
     def update(self, **changes: Any) -> None:
@@ -111,15 +115,27 @@ class RunFolder:
                 return
 
     def keep_plugins(self, files: Iterable[Path]) -> None:
-        """Copy plugin files beside the config, so that the run can be resumed later."""
-        for file in files:
-            (self.path / PLUGINS).mkdir(exist_ok=True)
-            shutil.copy(file, self.path / PLUGINS / file.name)
+        """Copy plugin files beside the config, so that the run can be resumed later.
+
+        Raises:
+            UsageError: The folder cannot be written to.
+        """
+        taken: dict[str, int] = {}
+        try:
+            for file in files:
+                (self.path / PLUGINS).mkdir(exist_ok=True)
+                number = taken[file.name] = taken.get(file.name, 0) + 1
+                # A folder of its own for another file of the same name.
+                own = self.path / PLUGINS / (str(number) if number > 1 else "")
+                own.mkdir(exist_ok=True)
+                shutil.copy(file, own / file.name)
+        except OSError as error:
+            raise UsageError(f"{self.path} cannot be written to: {error.strerror}") from error
 
     @property
     def plugins(self) -> list[Path]:
         """The copies of the plugin files that the run used."""
-        return sorted((self.path / PLUGINS).glob("*.py"))
+        return sorted((self.path / PLUGINS).rglob("*.py"))
 
     def append_metrics(self, line: dict[str, Any]) -> None:
         """Add a line to ``metrics.jsonl`` and see it onto the disk.
