@@ -42,11 +42,12 @@ class Catalogue:
     files: tuple[Path, ...] = ()
 
 
-def catalogue(files: Sequence[str | Path] = ()) -> Catalogue:
+def catalogue(files: Sequence[str | Path] = (), *, ask_environment: bool = True) -> Catalogue:
     """Every component of the zoo, installed plugins, ``CIFARZOO_PLUGINS`` and ``files``.
 
     Args:
         files: Plugin files, such as ``--plugin`` names.
+        ask_environment: Whether ``CIFARZOO_PLUGINS`` counts.
 
     Raises:
         PluginError: A file can't be used, or two components have one name.
@@ -58,7 +59,7 @@ def catalogue(files: Sequence[str | Path] = ()) -> Catalogue:
             found += _installed(point)
         except PluginError as error:
             broken.append((_origin(point), str(error)))
-    paths = _plugin_files(files)
+    paths = _plugin_files(files, os.environ.get(VARIABLE, "") if ask_environment else "")
     for path, module in _file_modules(paths):
         found += _some(scan(path, module, str(path)), str(path))
     entries: dict[str, Entry] = {}
@@ -181,9 +182,9 @@ def _below(module: str, path: Path) -> str:
     return ".".join([module, *path.with_suffix("").parts]).removesuffix(".__init__")
 
 
-def _plugin_files(files: Sequence[str | Path]) -> list[Path]:
+def _plugin_files(files: Sequence[str | Path], variable: str) -> list[Path]:
     """Those of ``CIFARZOO_PLUGINS``, then ``files``; one that is there twice counts once."""
-    named = [(text, f"{VARIABLE}: ") for text in os.environ.get(VARIABLE, "").split(os.pathsep)]
+    named = [(text, f"{VARIABLE}: ") for text in variable.split(os.pathsep)]
     named += [(str(file), "") for file in files]
     found: dict[str, Path] = {}
     for text, prefix in named:

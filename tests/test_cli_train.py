@@ -170,6 +170,25 @@ def test_a_record_that_is_garbage_is_refused_by_name(here, text, message):
     assert line.startswith(f"r/run.json {message}")
 
 
+def test_a_run_keeps_to_its_own_copy_of_a_plugin_file_that_was_changed(here, monkeypatch):
+    plugin = here / "half.py"
+    plugin.write_text(PLUGIN)
+    monkeypatch.setenv("CIFARZOO_PLUGINS", str(plugin))
+    result = result_of("run", "small.gin", "-s", "run.schedule=@half", "-s", "run.max_steps=1")
+    plugin.write_text(PLUGIN.replace("0.5", "0.25"))
+
+    tested = result_of("eval", "latest")
+
+    assert tested["weights_sha256"] == result["weights_sha256"]
+
+
+def test_what_is_wrong_with_a_run_is_placed_in_its_folder(here):
+    (here / "r").mkdir()
+    (here / "r/config.gin").write_text(CONFIG.replace("0.05", "-1.0"))
+
+    assert cifarzoo("resume", "r").stderr.startswith("r/config.gin:7: sgd.lr is -1.0;")
+
+
 def test_dry_run_shows_what_would_be_built_and_makes_nothing():
     done = cifarzoo("run", "small.gin", "--dry-run", "--json")
 

@@ -148,12 +148,15 @@ def evaluate(
 
 def _reopen(name: str, out: Path, data: Path | None) -> tuple[RunFolder, Config, Path | None]:
     from cifarzoo import config
-    from cifarzoo.results.folder import find
+    from cifarzoo.results.folder import CONFIG, find
 
     folder = find(name, out)
     record = folder.record
     loaded = config.from_text(
-        folder.config_text, name=record.get("config", "run"), plugins=folder.plugins
+        folder.config_text,
+        plugins=folder.plugins,
+        name=record.get("config", "run"),
+        shown_as=str(folder.path / CONFIG),
     )
     recorded = record.get("data_folder")
     return folder, loaded, data or (Path(recorded) if recorded else None)
@@ -204,11 +207,13 @@ def _launch(
 def work(job: Job) -> None:
     """Train as one of several ranks."""
     from cifarzoo import config
-    from cifarzoo.results.folder import RunFolder
+    from cifarzoo.results.folder import CONFIG, RunFolder
 
     sys.argv = list(job.argv)
-    loaded = config.from_text(job.text, name=job.name, plugins=job.plugins)
     folder = RunFolder(Path(job.folder))
+    loaded = config.from_text(
+        job.text, plugins=job.plugins, name=job.name, shown_as=str(folder.path / CONFIG)
+    )
     data = Path(job.data) if job.data else None
     with listener_for(job.as_json) as listener:
         _execute(_task(loaded, lambda: folder, data), listener)

@@ -147,28 +147,35 @@ def load(
         raise ConfigProblemsError([str(error)]) from error
     for text in sets:
         reading.setting(text)
-    return _checked(path.stem, reading, plugins)
+    return _checked(path.stem, reading, catalogue(plugins))
 
 
-def from_text(text: str, *, plugins: Sequence[str | Path] = (), name: str = "config") -> Config:
+def from_text(
+    text: str,
+    *,
+    plugins: Sequence[str | Path] = (),
+    name: str = "config",
+    shown_as: str | None = None,
+) -> Config:
     """A config from memory, such as another's ``text()``.
 
     Args:
         text: A config; what it includes is looked for as in a file of the current folder.
-        plugins: Plugin files.
-        name: What it is called; errors call it ``name.gin``.
+        plugins: All the plugin files that it may use. ``CIFARZOO_PLUGINS`` isn't asked: what
+            it names may have changed since the text was written.
+        name: What it is called.
+        shown_as: The file that errors name; None: ``name.gin``.
 
     Raises:
         ConfigProblemsError: Anything is wrong with it.
         PluginError: A plugin file can't be used.
     """
     reading = Reading()
-    reading.text(text, f"{name}.gin")
-    return _checked(name, reading, plugins)
+    reading.text(text, shown_as or f"{name}.gin")
+    return _checked(name, reading, catalogue(plugins, ask_environment=False))
 
 
-def _checked(name: str, reading: Reading, plugins: Sequence[str | Path]) -> Config:
-    found = catalogue(plugins)
+def _checked(name: str, reading: Reading, found: Catalogue) -> Config:
     reach, values, components = check(reading, found)
     bindings = {}
     for key, binding in reach.used().items():
