@@ -359,3 +359,15 @@ def test_a_second_ctrl_c_ends_at_once(start):
     process.wait(timeout=60)
 
     assert process.returncode in {130, 75}  # 75: the step was over before the second came
+
+
+def test_ranks_whose_launcher_is_killed_save_and_end(start):
+    process = start(*LONG, "-n", "2")
+    await_event(process, "epoch")
+    process.kill()
+
+    last = process.stdout.readlines()[-1]  # to the end: no rank holds the pipe any more
+
+    assert json.loads(last)["event"] == "stopped"
+    assert json.loads(Path("r/run.json").read_text())["status"] == "stopped"
+    assert list(Path("r/checkpoints").glob(f"step-{json.loads(last)['step']:08d}"))

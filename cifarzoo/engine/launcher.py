@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
 import tempfile
 import time
 import traceback
 from collections.abc import Callable
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import torch
@@ -88,6 +90,7 @@ def _worker(work: Callable[[Any], None], job: Any, environment: dict[str, str]) 
     for name, value in environment.items():
         os.environ.setdefault(name, value)  # the agent's own, such as RANK, stand
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    Thread(target=_stop_without_parent, daemon=True).start()
     try:
         work(job)
     except CifarzooError as error:
@@ -101,6 +104,16 @@ def _worker(work: Callable[[Any], None], job: Any, environment: dict[str, str]) 
             message = f"rank {os.environ['RANK']} raised {type(error).__name__}: {error}"
             _note(exit_code=EXIT_FAILED, message=message, traceback=traceback.format_exc())
         raise SystemExit(EXIT_FAILED) from None
+
+
+def _stop_without_parent() -> None:
+    """Wait until the launcher has died, if it was killed: its ranks then end too, and save."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(SHUTDOWN_SECONDS)
+        os._exit(EXIT_FAILED)
 
 
 def _lost_a_peer(error: Exception) -> bool:
