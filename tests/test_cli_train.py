@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -211,6 +212,7 @@ REFUSED = {
         r"small.gin/small/.* cannot be written to: Not a",
     ),
     "run dir is a file": (["--run-dir", "small.gin"], r"small.gin is not a folder"),
+    "run dir too long": (["--run-dir", "n" * 300], r"no path of a folder: File name too long"),
     "run dir with other files": (["--run-dir", "."], r"\. holds other files; expected an empty"),
     "no such processes": (["--nproc", "0"], r"--nproc is 0; expected at least 1"),
     "batch not divisible, tried dry": (
@@ -253,13 +255,55 @@ def test_another_config_in_the_same_folder_is_refused_with_the_difference():
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("nope", r"no run 'nope' in runs, which has none"), (".", r". is not the folder of a run")],
+    [
+        ("n" * 300, r"… is no path of a folder: File name too long"),
+        ("nope", r"no run 'nope' in runs, which has none"),
+        (".", r". is not the folder of a run"),
+    ],
 )
 def test_a_run_that_is_not_there_is_named(name, message):
     for command in ("resume", "eval"):
         done = cifarzoo(command, name)
         assert done.exit_code == 2
         assert message in done.stderr
+
+
+@pytest.mark.parametrize("size", [None, 300], ids=["gone", "shortened"])
+def test_a_result_whose_metrics_are_lost_is_not_made_up(size):
+    whole = result_of("run", "small.gin", "--run-dir", "r")
+    (record, metrics) = (Path("r/run.json"), Path("r/metrics.jsonl"))
+    record.write_text(record.read_text().replace('"done"', '"running"'))
+    os.truncate(metrics, size) if size else metrics.unlink()
+
+    done = cifarzoo("resume", "r")
+
+    assert done.exit_code == 2
+    assert re.search(r"r/metrics.jsonl lacks \d+ of the \d+ bytes .* put the file", done.stderr)
+    assert result_of("eval", "r")["weights_sha256"] == whole["weights_sha256"]
+
+
+def test_a_run_whose_metrics_are_lost_goes_on_with_a_warning():
+    whole = result_of("run", "small.gin", "--run-dir", "r")
+    (record, metrics) = (Path("r/run.json"), Path("r/metrics.jsonl"))
+    record.write_text(record.read_text().replace('"done"', '"running"'))
+    shutil.rmtree("r/checkpoints/step-00000016")
+    os.truncate(metrics, 100)
+
+    done = cifarzoo("resume", "r", "--json")
+
+    assert "epochs are missing in it" in done.stderr
+    assert events(done.stdout)[-1]["weights_sha256"] == whole["weights_sha256"]
+    assert [line["epoch"] for line in events(metrics.read_text())] == [2]
+
+
+def test_a_closed_output_is_no_bug():
+    command = [sys.executable, "-m", "cifarzoo", "ls", "schedule"]
+
+    done = subprocess.run(
+        ["bash", "-c", '"$@" >&-', "bash", *command], capture_output=True, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_a_checkpoint_beside_another_config_is_refused():

@@ -27,7 +27,7 @@ from cifarzoo.errors import (
     StoppedError,
     UsageError,
 )
-from cifarzoo.results.folder import RunFolder, this_process
+from cifarzoo.results.folder import METRICS, RunFolder, this_process
 from cifarzoo.results.tensorboard import TensorBoard
 from cifarzoo.run import Run
 
@@ -165,7 +165,22 @@ def restore(training: Training) -> None:
             if there != here:
                 message = f"{name} was {there} and is {here}: bits may differ from here on"
                 training.tell({"event": "warning", "message": message})
-        folder.cut_metrics(int(loaded.state["metrics_size"]))
+    world.on_main(lambda: _restore_metrics(training, int(loaded.state["metrics_size"])))
+
+
+def _restore_metrics(training: Training, size: int) -> None:
+    """Bring ``metrics.jsonl`` back to the ``size`` that it had at the checkpoint."""
+    folder, step = training.folder, training.state.step
+    lost = size - folder.metrics_size
+    folder.cut_metrics(size)
+    if lost <= 0:
+        return
+    lacks = f"{folder.path / METRICS} lacks {lost} of the {size} bytes that it had at step {step}"
+    if step == training.plan.total_steps:
+        raise CheckpointError(
+            f"{lacks}, with the result; put the file back, or test the weights with cifarzoo eval"
+        )
+    training.tell({"event": "warning", "message": f"{lacks}; epochs are missing in it"})
 
 
 def warnings(training: Training) -> list[str]:

@@ -162,9 +162,16 @@ class RunFolder:
         return path.stat().st_size if path.exists() else 0
 
     def cut_metrics(self, size: int) -> None:
-        """Cut ``metrics.jsonl`` back to what the checkpoint resumed from had counted."""
+        """Cut ``metrics.jsonl`` back to what the checkpoint resumed from had counted.
+
+        If it is shorter than that, only a line that was torn off is cut.
+        """
+        path = self.path / METRICS
+        if self.metrics_size < size:
+            text = path.read_bytes() if path.exists() else b""
+            size = text.rfind(b"\n") + 1
         if self.metrics_size > size:
-            os.truncate(self.path / METRICS, size)
+            os.truncate(path, size)
 
 
 def create(root: Path, name: str, config_text: str) -> RunFolder:
@@ -195,6 +202,7 @@ def adopt(path: Path, config_text: str) -> tuple[RunFolder, bool]:
     Raises:
         UsageError: It holds another config or other files, or cannot be written to.
     """
+    _check_length(path)
     folder = RunFolder(path)
     if (path / CONFIG).is_file():
         differences = _differences(folder.config_text, config_text)
@@ -219,6 +227,7 @@ def find(name: str, root: Path) -> RunFolder:
         UsageError: No run is called so, or more than one.
     """
     path = Path(name)
+    _check_length(path)
     if (path / CONFIG).is_file():
         return RunFolder(path)
     if path.is_dir():
@@ -269,6 +278,13 @@ def _start(path: Path, config_text: str) -> RunFolder:
     except OSError as error:
         raise UsageError(f"{path} cannot be written to: {error.strerror}") from error
     return RunFolder(path, made)
+
+
+def _check_length(path: Path) -> None:
+    try:
+        (path / CONFIG).is_file()
+    except OSError as error:  # other questions about a path have an answer
+        raise UsageError(f"{str(path)[:40]!r}… is no path of a folder: {error.strerror}") from error
 
 
 def _safe(name: str) -> str:
