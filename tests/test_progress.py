@@ -151,6 +151,17 @@ def test_the_cursor_is_shown_again_after_an_error():
     assert out.getvalue().rindex(show) > out.getvalue().rindex(hide)
 
 
+def test_the_cursor_is_never_hidden_for_who_ends_a_run_at_once():
+    out = io.StringIO()
+    listener = LiveProgress(Console(file=out, width=80, force_terminal=True))
+
+    listener(STEP)
+    so_far = out.getvalue()
+    listener.close()
+
+    assert so_far.rfind("\x1b[?25h") > so_far.rfind("\x1b[?25l")
+
+
 @pytest.mark.parametrize("listener", [PlainProgress, LiveProgress])
 def test_a_result_names_the_error_the_folder_and_the_next_command(listener):
     text = heard(listener, STEP, RESULT)

@@ -174,6 +174,7 @@ class LiveProgress(PlainProgress):
             self.bar = progress_bar(self.out)
             self.task = self.bar.add_task("", total=event["steps"], speed="", left="", loss="")
             self.bar.start()
+            self.out.show_cursor(True)  # who ends the process at once would miss it ever after
         self.bar.update(
             self.task,
             completed=event["step"],
