@@ -225,6 +225,15 @@ def test_nproc_below_one_is_refused():
         world_size_here(0)
 
 
+def test_nproc_far_beyond_the_cores_is_refused_where_there_is_no_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+
+    assert world_size_here(8) == 8
+    with pytest.raises(UsageError, match="--nproc is 9, and this machine has 2 cores and no GPU"):
+        world_size_here(9)
+
+
 def test_nproc_beyond_the_gpus_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
 

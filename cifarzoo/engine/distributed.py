@@ -21,6 +21,7 @@ from cifarzoo.errors import CifarzooError, UsageError
 
 T = TypeVar("T")
 STORE = "CIFARZOO_STORE"  # the launcher's private folder: rendezvous files and error notes
+MOST_PER_CORE = 4
 START_TIMEOUT = timedelta(seconds=300)  # slow file systems and imports
 
 
@@ -160,6 +161,9 @@ def world_size_here(nproc: int | None) -> int:
         raise UsageError(f"--nproc is {nproc}; expected at least 1")
     if gpus and nproc > gpus:
         raise UsageError(f"--nproc is {nproc}, and this machine has {gpus} GPUs")
+    cores = os.cpu_count() or 1
+    if not gpus and nproc > MOST_PER_CORE * cores:  # each holds a torch: memory goes first
+        raise UsageError(f"--nproc is {nproc}, and this machine has {cores} cores and no GPU")
     return nproc
 
 
