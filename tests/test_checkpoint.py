@@ -7,9 +7,7 @@ import hashlib
 import json
 import os
 import pickle
-import resource
 import shutil
-import signal
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ import torch
 
 from cifarzoo.engine.checkpoint import FORMAT, Checkpoints
 from cifarzoo.errors import CheckpointError
+from tests.full_disk import no_file_larger_than
 
 STATE = {"model": {"w": torch.arange(2000.0)}, "numbers": {"step": 3, "name": "x"}}
 FACTS = {"config": "digest"}
@@ -157,14 +156,8 @@ def test_a_pickle_that_runs_code_is_refused_though_its_digest_is_right(
 
 def test_a_disk_that_is_full_costs_neither_the_run_nor_older_checkpoints(checkpoints, warnings):
     save(checkpoints, 10)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+    with no_file_larger_than(2000):
         saved = checkpoints.save(20, STATE, facts=FACTS)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, handler)
 
     assert not saved
     assert "the checkpoint of step 20 was not written: File too large" in warnings[0]

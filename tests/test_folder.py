@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-import resource
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 
 from cifarzoo.engine.runner import execute
 from cifarzoo.errors import CifarzooError, UsageError
 from cifarzoo.results.folder import RunFolder, adopt, create, find
-
-
-@contextmanager
-def no_file_larger_than(size: int) -> Iterator[None]:
-    """As if the disk were full: a write beyond ``size`` bytes fails."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, handler)
+from tests.full_disk import no_file_larger_than
 
 
 def test_a_record_is_changed_entry_by_entry(tmp_path):

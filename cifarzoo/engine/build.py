@@ -48,6 +48,11 @@ class Components:
     coverage: Coverage
     loss: Loss
 
+    def warnings(self, total_epochs: float) -> list[str]:
+        """What may not be meant in a run of ``total_epochs``, a line each."""
+        of_schedule = getattr(self.schedule, "warnings", None)
+        return list(of_schedule(total_epochs)) if of_schedule else []
+
 
 def build(run: Run, *, folder: Path | None, device: torch.device | str = "cpu") -> Components:
     """Make everything that ``run`` names, in the order in which it is listed here.

@@ -67,7 +67,6 @@ def describe(run: Run, *, data: Path | None, world_size: int = 1) -> Description
             world_size=world_size,
             has_batch_norm=bool(norm.batch_norms(model)),
         )
-    of_schedule = getattr(components.schedule, "warnings", None)
     decayed, spared = components.coverage.decayed, components.coverage.spared
     return Description(
         dataset=dataset.title,
@@ -81,7 +80,7 @@ def describe(run: Run, *, data: Path | None, world_size: int = 1) -> Description
         plan=sizes,
         flops=flops(model),
         optimizer={"name": name_of(run.optimizer), "lr": base_rates[0]},
-        warnings=list(of_schedule(sizes.total_epochs)) if of_schedule and sizes else [],
+        warnings=components.warnings(sizes.total_epochs) if sizes else [],
     )
 
 

@@ -119,7 +119,7 @@ def _train(
             folder.update(data={"title": start["dataset"], "sha256": training.data_digest})
             folder.update(**{name: start[name] for name in RECORDED})
         tell(start)
-        for message in warnings(training):
+        for message in training.components.warnings(training.plan.total_epochs):
             tell({"event": "warning", "message": message})
         fit(training)
         result = _result_event(training)
@@ -181,12 +181,6 @@ def _restore_metrics(training: Training, size: int) -> None:
             f"{lacks}, with the result; put the file back, or test the weights with cifarzoo eval"
         )
     training.tell({"event": "warning", "message": f"{lacks}; epochs are missing in it"})
-
-
-def warnings(training: Training) -> list[str]:
-    """What may not be meant in a run, a line each."""
-    of_schedule = getattr(training.components.schedule, "warnings", None)
-    return list(of_schedule(training.plan.total_epochs)) if of_schedule else []
 
 
 def evaluate_run(task: Task, listener: Listener) -> Event:
