@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision.models import resnet as torchvision_resnet
 from torchvision.models.resnet import BasicBlock
 
 from cifarzoo.engine.residual import ResidualPort
@@ -26,7 +27,7 @@ from cifarzoo.zoo.architectures import wide_resnet as wides
 from cifarzoo.zoo.architectures.layers import INITIALISERS, PADDINGS, TRUNCATED_STD, SameConv2d
 from cifarzoo.zoo.architectures.network import BlockPlan
 from cifarzoo.zoo.architectures.pyramidnet import pyramid, pyramidnet
-from cifarzoo.zoo.architectures.resnet import resnet, resnet8, resnet20
+from cifarzoo.zoo.architectures.resnet import resnet, resnet8, resnet18, resnet20
 from cifarzoo.zoo.architectures.shake_resnet import shake_resnet, wrn26_6_ss
 from cifarzoo.zoo.architectures.shortcuts import FIXED, LEARNED, TwoPath
 from cifarzoo.zoo.architectures.wide_resnet import wide_resnet, wrn26_2, wrn26_10
@@ -45,6 +46,7 @@ SMALL = {
     shake_resnet: {"blocks_per_group": 1, "widen_factor": 1},
     pyramidnet: {"depth": 11, "alpha": 8.0},
     resnet: {"depth": 8},
+    resnet18: {"width": 4},
 }
 VARIANTS = [(family, name) for family, module in FAMILIES.items() for name in module.VARIANTS]
 
@@ -79,6 +81,8 @@ def layers(model: nn.Module) -> list[nn.Module]:
         (wrn26_2, 100, 1_567_268),
         (wrn26_6_ss, 10, 26_953_898),
         (wrn26_6_ss, 100, 26_988_548),
+        (resnet18, 10, 11_173_962),
+        (resnet18, 100, 11_220_132),
         (pyramid, 10, 26_109_432),
         (pyramid, 100, 26_187_282),
         (partial(pyramidnet, channel_rounding="round"), 10, 26_274_098),
@@ -330,6 +334,20 @@ def test_a_resnet_block_equals_torchvisions():
     torch.testing.assert_close(ours(x), theirs(x), rtol=0, atol=1e-6)
 
 
+def test_resnet18_equals_torchvisions_behind_a_small_stem():
+    theirs = torchvision_resnet.resnet18(num_classes=10)
+    theirs.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
+    theirs.maxpool = nn.Identity()
+    ours = build(resnet18)
+    assert [p.numel() for p in ours.parameters()] == [p.numel() for p in theirs.parameters()]
+    theirs.load_state_dict(dict(zip(theirs.state_dict(), ours.state_dict().values(), strict=True)))
+    images = torch.randn(4, 3, 32, 32)
+
+    for mode in (True, False):
+        outputs = ours.train(mode)(images), theirs.train(mode)(images)
+        torch.testing.assert_close(*outputs, rtol=0, atol=1e-5)
+
+
 def test_option_a_subsamples_and_appends_zero_channels():
     model = small(resnet)
     x = torch.randn(2, 16, 8, 8)
@@ -409,6 +427,7 @@ def test_a_wide_resnet_without_final_norm_refuses_shake_drop():
         (pyramidnet, {"channel_rounding": "up"}, "channel_rounding is 'up'; expected one of 'tr"),
         (resnet, {"depth": 18}, r"depth is 18; expected 6 n \+ 2, such as 14 or 20"),
         (resnet, {"width": 0}, "width is 0; expected at least 1"),
+        (resnet18, {"width": 0}, "width is 0; expected at least 1"),
         (resnet, {"stem_stride": 0}, "stem_stride is 0; expected at least 1"),
         (resnet, {"conv_init": "zeros"}, "conv_init is 'zeros'; expected one of 'lecun_trunc"),
         (resnet, {"shortcut": "A"}, "shortcut is 'A'; expected one of 'subsample_pad', 'conv1"),

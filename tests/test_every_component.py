@@ -46,6 +46,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     },
     "pyramidnet": BRANCH,
     "resnet": {"resnet.depth": "8", "resnet.width": "4"},
+    "resnet18": {"resnet18.width": "4"},
     "resnet20": {},
     "resnet8": {},
     "wrn26_2": {},

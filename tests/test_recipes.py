@@ -11,10 +11,12 @@ from cifarzoo.protocols import Moment
 
 FOLDER = Path(__file__).parents[1] / "gin"
 INCLUDES = {"flax2020"}
-# Flax's from the original's own initialisation, He's from table 6 of the paper (0.27 M).
+# Flax's from the original's own initialisation, ResNet-20's from table 6 of He's paper (0.27 M),
+# ResNet-18's counted in the layers of its code.
 PARAMETERS = {
     "pyramid": 26_109_432,
     "pyramid_cosine1800": 26_109_432,
+    "resnet18": 11_173_962,
     "resnet20": 269_722,
     "wrn26_10": 38_557_770,
     "wrn26_2": 1_555_658,

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from cifarzoo.protocols import Site
 
-STRIDES = (1, 2, 2)  # of the first block of each group
+STRIDES = (1, 2, 2)  # of the first block of each group, where a family has three
 
 
 class ResidualNetwork(nn.Module):
@@ -97,14 +97,19 @@ class BlockPlan:
 
 
 def plan_groups(
-    in_channels: int, widths: Sequence[int], blocks_per_group: int
+    in_channels: int,
+    widths: Sequence[int],
+    blocks_per_group: int,
+    *,
+    strides: Sequence[int] = STRIDES,
 ) -> list[list[BlockPlan]]:
-    """Three groups of equal blocks; the second and the third halve the image.
+    """Groups of equal blocks; all but the first halve the image.
 
     Args:
         in_channels: Channels after the stem.
         widths: Of the groups.
         blocks_per_group: Blocks in each.
+        strides: Of the first block of each group.
     """
     inputs = (in_channels, *widths)
     return [
@@ -118,7 +123,7 @@ def plan_groups(
             )
             for block in range(blocks_per_group)
         ]
-        for group, (width, stride) in enumerate(zip(widths, STRIDES, strict=True))
+        for group, (width, stride) in enumerate(zip(widths, strides, strict=True))
     ]
 
 

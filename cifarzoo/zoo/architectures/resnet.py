@@ -1,8 +1,9 @@
-"""The CIFAR networks of Deep Residual Learning (He et al., 2015; arXiv:1512.03385)."""
+"""The ResNets of Deep Residual Learning (He et al., 2015; arXiv:1512.03385) on small images."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from torch import nn
@@ -12,6 +13,7 @@ from cifarzoo.registry import register
 from cifarzoo.zoo.architectures.details import Init, LayerDetails, Padding, choose
 from cifarzoo.zoo.architectures.limits import blocks_in, check_at_least, check_choice
 from cifarzoo.zoo.architectures.network import (
+    STRIDES,
     BlockPlan,
     ResidualBlock,
     ResidualNetwork,
@@ -51,6 +53,8 @@ VARIANTS = {
         shortcut="subsample_pad",
     ),
 }
+# ResNet-18 as people train it on CIFAR: torch's own initialisation, and option B.
+TORCH = replace(VARIANTS["paper"], conv_init="torch", shortcut="conv1x1")
 
 
 @register.architecture
@@ -111,18 +115,39 @@ def resnet(
         dense_init=dense_init,
         shortcut=shortcut,
     )
-    widths = [width, 2 * width, 4 * width]
+    return plain_network(
+        num_classes,
+        residual,
+        details,
+        widths=[width, 2 * width, 4 * width],
+        blocks_per_group=blocks_per_group,
+        stem_stride=stem_stride,
+    )
+
+
+def plain_network(
+    num_classes: int,
+    residual: Residual,
+    details: Details,
+    *,
+    widths: Sequence[int],
+    blocks_per_group: int,
+    strides: Sequence[int] = STRIDES,
+    stem_stride: int = 1,
+) -> nn.Module:
+    """A 3x3 stem as wide as the first group, and groups of plain blocks."""
 
     def make_block(plan: BlockPlan) -> nn.Module:
         return plain_block(details, plan, residual)
 
+    plans = plan_groups(widths[0], widths, blocks_per_group, strides=strides)
     return ResidualNetwork(
         stem=chain(
-            conv=details.conv(3, width, 3, stem_stride),
-            norm=details.norm(width),
+            conv=details.conv(3, widths[0], 3, stem_stride),
+            norm=details.norm(widths[0]),
             relu=nn.ReLU(inplace=True),
         ),
-        blocks=build_groups(plan_groups(width, widths, blocks_per_group), make_block),
+        blocks=build_groups(plans, make_block),
         last=nn.Identity(),  # the last block ends in a ReLU
         head=details.dense(widths[-1], num_classes),
     )
@@ -171,3 +196,31 @@ def resnet8(num_classes: int, residual: Residual, *, stem_stride: int = 2) -> nn
         stem_stride: 1 sees every pixel, at four times the cost.
     """
     return resnet(num_classes, residual, depth=8, stem_stride=stem_stride, shortcut="conv1x1")
+
+
+@register.architecture
+def resnet18(num_classes: int, residual: Residual, *, width: int = 64) -> nn.Module:
+    """ResNet-18 on small images, as kuangliu/pytorch-cifar made it popular: 11.2 M parameters.
+
+    The ImageNet network of He et al. (2015; arXiv:1512.03385), table 1, whose stem is a 3x3
+    convolution of stride 1 without pooling: two blocks each of 64, 128, 256 and 512 channels.
+
+    Args:
+        num_classes: K.
+        residual: The residual port.
+        width: Channels of the stem and the first group.
+
+    Raises:
+        ConfigError: ``width`` is below 1.
+
+    Differs from the paper: the stem, and torch's initialisation of the convolutions.
+    """
+    check_at_least(1, width=width)
+    return plain_network(
+        num_classes,
+        residual,
+        TORCH,
+        widths=[width, 2 * width, 4 * width, 8 * width],
+        blocks_per_group=2,
+        strides=(1, 2, 2, 2),
+    )
