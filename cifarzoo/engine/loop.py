@@ -13,7 +13,7 @@ from cifarzoo.data.store import ImageStore
 from cifarzoo.engine.batches import prepare_for_evaluation
 from cifarzoo.engine.events import Event
 from cifarzoo.engine.metrics import Score, evaluate
-from cifarzoo.engine.step import seed_torch, take_step
+from cifarzoo.engine.step import Report, seed_torch, take_step
 from cifarzoo.engine.training import Training
 from cifarzoo.errors import CifarzooError, StoppedError
 
@@ -32,15 +32,7 @@ def fit(training: Training) -> None:
     training.parallel.train()
     training.clock.go_on()
     while state.step < plan.total_steps:
-        state.set_rate(training.components.schedule(plan.moment(state.step)))
-        seed_torch(training.run.seed, "batch", state.step, training.world.rank)
-        images, targets = training.batches(state.step)
-        report = take_step(training, images, targets)
-        if state.average is not None:
-            state.average.update_parameters(state.model)
-        state.count_step(report.loss)
-        tell_step(training)
-
+        report = advance(training)
         is_done = state.step == plan.total_steps
         if is_done or state.step % plan.steps_per_epoch == 0:
             end_epoch(training)
@@ -48,6 +40,20 @@ def fit(training: Training) -> None:
             save(training)
         if report.signal and not is_done:
             raise stopped(training, report.signal_name)
+
+
+def advance(training: Training) -> Report:
+    """One optimizer step, from its learning rate to the averaged weights."""
+    state = training.state
+    state.set_rate(training.components.schedule(training.plan.moment(state.step)))
+    seed_torch(training.run.seed, "batch", state.step, training.world.rank)
+    images, targets = training.batches(state.step)
+    report = take_step(training, images, targets)
+    if state.average is not None:
+        state.average.update_parameters(state.model)
+    state.count_step(report.loss)
+    tell_step(training)
+    return report
 
 
 def stopped(training: Training, signal: str) -> CifarzooError:
