@@ -76,6 +76,13 @@ class Draws(Protocol):
     def permutation(self) -> Tensor:
         """Int64: a permutation of the batch; only in the ``batch`` stage, which sees it whole."""
 
+    @property
+    def epoch(self) -> int:
+        """The epoch of the batch, from 0."""
+
+    def of_images(self) -> Draws:
+        """Draws that belong to the images of the dataset: the same in every epoch."""
+
 
 class BranchDraw(Protocol):
     """A random number a sample that a branch module asked for at build time."""
@@ -164,6 +171,29 @@ class Average(Protocol):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> Any:
         """Go on from ``state_dict``."""
+
+
+@runtime_checkable
+class DataInitialised(Protocol):
+    """A module of a network that takes its first weights from training images."""
+
+    def initialise_from(self, images: Tensor) -> None:
+        """Called once, on every rank with the same images: normalised (n, 3, H, W), n <= 5000.
+
+        A run that is resumed calls it too, before it loads its weights.
+        """
+
+
+@runtime_checkable
+class Timed(Protocol):
+    """What changes with the progress of training: a module, an optimizer or an average.
+
+    A module may train some of its parameters for a part of the run only, by their
+    ``requires_grad``; the optimizer has those that are trained at first.
+    """
+
+    def begin_step(self, moment: Moment) -> None:
+        """Called before each optimizer step, in training only."""
 
 
 class Residual(Protocol):

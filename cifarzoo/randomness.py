@@ -8,7 +8,7 @@ nothing about generators is in a checkpoint, and 1, 2 or 8 devices see the same 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, NoReturn
 
 import numpy as np
@@ -19,6 +19,7 @@ from torch.utils.hooks import RemovableHandle
 from cifarzoo.protocols import Per
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
+Indices = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def key(seed: int, *purpose: str | int) -> int:
@@ -41,6 +42,8 @@ class BatchDraws:
         batch_size: Images in the global batch.
         part: The rows of the global batch that are asked for.
         device: Where the tensors go.
+        epoch: Of the batch.
+        of_images: Makes the draws that belong to the batch's images; None: they have none.
     """
 
     def __init__(
@@ -48,13 +51,17 @@ class BatchDraws:
         rng: np.random.Generator,
         batch_size: int,
         *,
-        part: slice = slice(None),
+        part: slice | Indices = slice(None),
         device: torch.device | str = "cpu",
+        epoch: int = 0,
+        of_images: Callable[[], BatchDraws] | None = None,
     ) -> None:
         self._rng = rng
         self._batch_size = batch_size
         self._part = part
         self._device = torch.device(device)
+        self._of_images = of_images
+        self.epoch = epoch
 
     def uniform(self, low: float, high: float, *, per: Per = "sample") -> Tensor:
         """Float32 from [low, high), one a sample (n,)."""
@@ -75,9 +82,15 @@ class BatchDraws:
     def permutation(self) -> Tensor:
         """Int64: a permutation of the global batch (n,)."""
         rows = range(self._batch_size)
-        if rows[self._part] != rows:
+        if not isinstance(self._part, slice) or rows[self._part] != rows:
             raise ValueError("a permutation needs the whole batch: draw it in the batch stage")
         return self._give(self._rng.permutation(self._batch_size))
+
+    def of_images(self) -> BatchDraws:
+        """Draws that belong to the images of the dataset: the same in every epoch."""
+        if self._of_images is None:
+            raise ValueError("these draws belong to no images of a dataset")
+        return self._of_images()
 
     def _count(self, per: Per) -> int:
         return self._batch_size if per == "sample" else 1

@@ -39,6 +39,8 @@ class Run:
         augmentations: Applied to each training batch in this order.
         regularizers: One flat list; each acts in the stages that it defines.
         weight_decay_policy: Which parameters are decayed.
+        norm_bias_lr_scale: Factor on the learning rate of the shifts of normalisations; what a
+            step decays of them does not change.
         epochs: Passes over the training images.
         batch_size: Images an optimizer step, over all ranks.
         micro_batch_size: Images a forward pass on one rank; None: its whole share.
@@ -65,6 +67,7 @@ class Run:
     augmentations: Sequence[AugmentationFactory] = ()
     regularizers: Sequence[RegularizerFactory] = ()
     weight_decay_policy: WeightDecayPolicy = "all"
+    norm_bias_lr_scale: float = 1.0
     epochs: int = 200
     batch_size: int = 128
     micro_batch_size: int | None = None
@@ -91,7 +94,7 @@ class Run:
             _at_least(name, getattr(self, name), 1)
         _at_least("validation_images", self.validation_images, 0)
         _at_least("seed", self.seed, 0)
-        for name in ("clip_norm", "checkpoint_seconds"):
+        for name in ("clip_norm", "checkpoint_seconds", "norm_bias_lr_scale"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise ConfigError(f"is {value!r}; expected a positive number", parameter=name)

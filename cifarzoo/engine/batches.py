@@ -74,11 +74,22 @@ class Batches:
 
     def _draws(self, name: str, step: int, rows: slice) -> BatchDraws:
         epoch = step // self._plan.steps_per_epoch
+
+        def of_images() -> BatchDraws:
+            return BatchDraws(
+                generator(self._seed, name, "images"),
+                len(self._store),
+                part=self._indices(step)[rows],
+                device=self._device,
+            )
+
         return BatchDraws(
             generator(self._seed, name, epoch, step),
             self._plan.batch_size,
             part=rows,
             device=self._device,
+            epoch=epoch,
+            of_images=of_images,
         )
 
 

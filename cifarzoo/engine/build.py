@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from cifarzoo.engine.residual import ResidualPort, component_name
-from cifarzoo.engine.weight_decay import Coverage, split
+from cifarzoo.engine.weight_decay import Coverage, apply_lr_scales, split
 from cifarzoo.errors import ConfigError
 from cifarzoo.plugins import catalogue, load
 from cifarzoo.protocols import Augmentation, Average, Dataset, Loss, Regularizer, Schedule
@@ -141,7 +141,9 @@ def build_optimizer(
     Raises:
         ConfigError: More than one regularizer averages weights.
     """
-    optimizer: Any = make(run.optimizer, params=split(model, run.weight_decay_policy).groups())
+    coverage = split(model, run.weight_decay_policy)
+    optimizer: Any = make(run.optimizer, params=coverage.groups(run.norm_bias_lr_scale))
+    apply_lr_scales(optimizer)
     for regularizer in components.regularizers.values():
         optimizer = regularizer.optimizer(optimizer)
     base_rates = [float(group["lr"]) for group in optimizer.param_groups]

@@ -14,8 +14,9 @@ from cifarzoo.engine.batches import prepare_for_evaluation
 from cifarzoo.engine.events import Event
 from cifarzoo.engine.metrics import Score, evaluate
 from cifarzoo.engine.step import Report, seed_torch, take_step
-from cifarzoo.engine.training import Training
+from cifarzoo.engine.training import Training, trainable, wrap
 from cifarzoo.errors import CifarzooError, StoppedError
+from cifarzoo.protocols import Timed
 
 EVALUATION_BATCH = 500
 
@@ -45,7 +46,7 @@ def fit(training: Training) -> None:
 def advance(training: Training) -> Report:
     """One optimizer step, from its learning rate to the averaged weights."""
     state = training.state
-    state.set_rate(training.components.schedule(training.plan.moment(state.step)))
+    begin_step(training)
     seed_torch(training.run.seed, "batch", state.step, training.world.rank)
     images, targets = training.batches(state.step)
     report = take_step(training, images, targets)
@@ -54,6 +55,18 @@ def advance(training: Training) -> Report:
     state.count_step(report.loss)
     tell_step(training)
     return report
+
+
+def begin_step(training: Training) -> None:
+    """Bring the learning rate, and all that is ``Timed``, to where training stands."""
+    state, moment = training.state, training.plan.moment(training.state.step)
+    state.set_rate(training.components.schedule(moment))
+    trained = trainable(state.model)
+    for part in (state.optimizer, state.average, *state.model.modules()):
+        if isinstance(part, Timed):
+            part.begin_step(moment)
+    if trainable(state.model) != trained:  # DDP waits for the gradients that it knew of
+        training.parallel = wrap(state.model, world=training.world, policy=training.policy)
 
 
 def stopped(training: Training, signal: str) -> CifarzooError:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from cifarzoo import norm
 from cifarzoo.data.order import subset
 from cifarzoo.data.store import ImageStore, check_split, digest
-from cifarzoo.engine.batches import Batches
+from cifarzoo.engine.batches import Batches, prepare_for_evaluation
 from cifarzoo.engine.build import Components, build, build_optimizer
 from cifarzoo.engine.checkpoint import Checkpoints
 from cifarzoo.engine.clock import Clock
@@ -23,8 +25,11 @@ from cifarzoo.engine.plan import Plan, plan
 from cifarzoo.engine.precision import Policy, Scaler
 from cifarzoo.engine.signals import StopRequest
 from cifarzoo.engine.state import TrainingState
+from cifarzoo.protocols import Augmentation, DataInitialised
 from cifarzoo.results.folder import RunFolder
 from cifarzoo.run import Run
+
+INITIAL_IMAGES = 5000  # given to modules that are initialised from data
 
 
 @dataclass(kw_only=True)
@@ -101,6 +106,10 @@ def prepare(
         has_batch_norm=bool(norm.batch_norms(model)),
     )
     model = place(model, sizes, world=world, policy=policy)
+    store = partial(ImageStore, num_classes=num_classes, device=world.device)
+    chosen, kept = _train_rows(sizes, len(train.labels))
+    train_store = store(train, chosen=chosen)
+    initialise(model, train_store, components.augmentations)
     optimizer, base_rates, average = build_optimizer(run, components, model)
     state = TrainingState(
         model=model,
@@ -109,9 +118,6 @@ def prepare(
         average=average,
         scaler=Scaler(policy, world.device),
     )
-    store = partial(ImageStore, num_classes=num_classes, device=world.device)
-    chosen, kept = _train_rows(sizes, len(train.labels))
-    train_store = store(train, chosen=chosen)
     return Training(
         run=run,
         plan=sizes,
@@ -147,6 +153,23 @@ def place(model: nn.Module, sizes: Plan, *, world: World, policy: Policy) -> nn.
         module.gather = gather
         module.group_size = None if gather else sizes.bn_group_size
     return model
+
+
+def initialise(
+    model: nn.Module, store: ImageStore, augmentations: Mapping[str, Augmentation]
+) -> None:
+    """Give the first training images to the modules that take their first weights from them."""
+    modules = [module for module in model.modules() if isinstance(module, DataInitialised)]
+    if modules:
+        first, _ = store.batch(np.arange(min(len(store), INITIAL_IMAGES)))
+        images = prepare_for_evaluation(augmentations, first)
+        for module in modules:
+            module.initialise_from(images)
+
+
+def trainable(model: nn.Module) -> list[bool]:
+    """Which of the parameters are trained."""
+    return [parameter.requires_grad for parameter in model.parameters()]
 
 
 def wrap(model: nn.Module, *, world: World, policy: Policy) -> nn.Module:

@@ -7,7 +7,7 @@ own name, everything else by its number of dimensions. Never by the name of a la
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
@@ -62,18 +62,31 @@ class Coverage:
         policy: Name of the policy.
         decayed: Parameters that are decayed.
         spared: The others.
+        norm_biases: Names of the shifts of normalisations.
     """
 
     policy: str
     decayed: list[tuple[str, nn.Parameter]]
     spared: list[tuple[str, nn.Parameter]]
+    norm_biases: set[str] = field(default_factory=set)
 
-    def groups(self) -> list[dict[str, Any]]:
-        """The groups for an optimizer: decayed and not. Either may be empty."""
-        return [
-            {"params": [parameter for _, parameter in self.decayed]},
-            {"params": [parameter for _, parameter in self.spared], "weight_decay": 0.0},
-        ]
+    def groups(self, norm_bias_lr_scale: float = 1.0) -> list[dict[str, Any]]:
+        """The groups for an optimizer: decayed and not. Either may be empty.
+
+        Args:
+            norm_bias_lr_scale: Factor on the learning rate of the shifts of normalisations;
+                unless it is 1, each group is followed by one of its shifts, with an ``lr_scale``.
+        """
+        groups = []
+        for named, options in ((self.decayed, {}), (self.spared, {"weight_decay": 0.0})):
+            if norm_bias_lr_scale == 1:
+                groups.append({"params": [parameter for _, parameter in named], **options})
+                continue
+            others = [parameter for name, parameter in named if name not in self.norm_biases]
+            shifts = [parameter for name, parameter in named if name in self.norm_biases]
+            groups.append({"params": others, **options})
+            groups.append({"params": shifts, "lr_scale": norm_bias_lr_scale, **options})
+        return groups
 
     def summary(self) -> str:
         """One line on how many tensors and values are decayed."""
@@ -109,9 +122,25 @@ def split(model: nn.Module, policy: str) -> Coverage:
         if not parameter.requires_grad:
             continue
         owner, _, own_name = name.rpartition(".")
-        is_decayed = POLICIES[policy](_traits(owners[owner], own_name, parameter))
+        traits = _traits(owners[owner], own_name, parameter)
+        if traits.is_norm and traits.is_bias:
+            coverage.norm_biases.add(name)
+        is_decayed = POLICIES[policy](traits)
         (coverage.decayed if is_decayed else coverage.spared).append((name, parameter))
     return coverage
+
+
+def apply_lr_scales(optimizer: Any) -> None:
+    """Multiply the learning rate of the optimizer's groups by their ``lr_scale``.
+
+    Their weight decay is divided by it, so that what a step decays, the product of the two,
+    stays as it was.
+    """
+    for group in optimizer.param_groups:
+        scale = group.get("lr_scale", 1.0)
+        if scale != 1:
+            group["lr"] *= scale
+            group["weight_decay"] /= scale
 
 
 def _traits(owner: nn.Module, own_name: str, parameter: nn.Parameter) -> Traits:

@@ -1,0 +1,179 @@
+"""The small convolutional network of the CIFAR-10 speed-runs (Jordan, 2024; arXiv:2404.00498)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cifarzoo.errors import ConfigError
+from cifarzoo.norm import BatchNorm2d
+from cifarzoo.registry import register
+from cifarzoo.zoo.architectures.limits import check_at_least
+from cifarzoo.zoo.architectures.whitening import Whitening
+
+WIDTHS = (64, 256, 256)
+
+
+class Airbench(nn.Module):
+    """Whitening, blocks that halve the image, the largest pixel of each channel, a classifier.
+
+    Args:
+        whitening: The first layer.
+        blocks: The blocks.
+        head: The classifier, on as many features as the last block has channels.
+        logit_scale: Factor on its output.
+    """
+
+    def __init__(
+        self, *, whitening: Whitening, blocks: nn.Module, head: nn.Module, logit_scale: float
+    ) -> None:
+        super().__init__()
+        self.whitening = whitening
+        self.activation = nn.GELU()
+        self.blocks = blocks
+        self.head = head
+        self.logit_scale = logit_scale
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, K) of images (N, 3, H, W)."""
+        features: Tensor = self.blocks(self.activation(self.whitening(images)))
+        largest = F.max_pool2d(features, features.shape[2:]).flatten(1)
+        logits: Tensor = self.head(largest)
+        return logits * self.logit_scale
+
+
+class Block(nn.Module):
+    """Convolution, pooling, norm, GELU; convolution, norm, GELU.
+
+    Args:
+        in_channels: Of the input.
+        channels: Of the output.
+        bn_momentum: Weight of a step in the running statistics.
+        bn_eps: Added to the variance.
+    """
+
+    def __init__(
+        self, in_channels: int, channels: int, *, bn_momentum: float, bn_eps: float
+    ) -> None:
+        super().__init__()
+        self.conv1 = identity_conv(in_channels, channels)
+        self.pool = nn.MaxPool2d(2)
+        self.norm1 = unscaled_norm(channels, bn_momentum, bn_eps)
+        self.conv2 = identity_conv(channels, channels)
+        self.norm2 = unscaled_norm(channels, bn_momentum, bn_eps)
+        self.activation = nn.GELU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (N, in_channels, H, W) to (N, channels, H // 2, W // 2)."""
+        x = self.activation(self.norm1(self.pool(self.conv1(x))))
+        output: Tensor = self.activation(self.norm2(self.conv2(x)))
+        return output
+
+
+def identity_conv(in_channels: int, channels: int) -> nn.Conv2d:
+    """A 3x3 convolution whose first outputs are, at first, its inputs; the rest as torch's."""
+    conv = nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)
+    nn.init.dirac_(conv.weight.data[:in_channels])
+    return conv
+
+
+def unscaled_norm(channels: int, momentum: float, eps: float) -> BatchNorm2d:
+    """A batch normalisation with a trained shift and a scale that stays 1."""
+    norm = BatchNorm2d(channels, eps, momentum)
+    norm.weight.requires_grad_(False)
+    return norm
+
+
+@register.architecture
+def airbench(
+    num_classes: int,
+    *,
+    widths: Sequence[int] = WIDTHS,
+    whitening_size: int = 2,
+    whitening_eps: float = 5e-4,
+    whitening_bias_epochs: float = 3.0,
+    bn_momentum: float = 0.4,
+    bn_eps: float = 1e-12,
+    head_std: float | None = None,
+    logit_scale: float = 1 / 9,
+) -> nn.Module:
+    """The speed-run network: whitening, then blocks of two 3x3 convolutions, each after a pooling.
+
+    94% on CIFAR-10 in 3.29 Seconds on a Single GPU (Jordan, 2024; arXiv:2404.00498), listing
+    4 and sections 3.1 to 3.3. Its convolutions start as partial identities, BatchNorm's scales
+    stay 1, and the first layer is made from the training images. Its BatchNorm shifts are meant
+    to learn 64 times as fast: ``run.norm_bias_lr_scale``.
+
+    Args:
+        num_classes: K.
+        widths: Channels of the blocks; each block halves the image.
+        whitening_size: Pixels a side of a whitened patch.
+        whitening_eps: Added to the variance of patches along each axis.
+        whitening_bias_epochs: How long the first layer's bias is trained; 0: it stays 0, and
+            no gradient is computed for the first layer.
+        bn_momentum: Weight of a step in BatchNorm's running statistics.
+        bn_eps: BatchNorm's epsilon.
+        head_std: Standard deviation that the classifier's first weights are scaled to; None:
+            as torch draws them.
+        logit_scale: Factor on the output; the variant with Muon has 1 / 256 and ``head_std`` 1.
+
+    Raises:
+        ConfigError: A setting is out of its range.
+    """
+    _check_widths(widths)
+    check_at_least(1, whitening_size=whitening_size)
+    for name, value in {"head_std": head_std, "logit_scale": logit_scale}.items():
+        if value is not None and not 0 < value < math.inf:
+            raise ConfigError(f"is {value!r}; expected a number above 0", parameter=name)
+    for name, value in {"whitening_eps": whitening_eps, "bn_eps": bn_eps}.items():
+        if not 0 < value < 1:
+            raise ConfigError(f"is {value!r}; expected above 0 to below 1", parameter=name)
+    if not 0 < bn_momentum <= 1:
+        raise ConfigError(f"is {bn_momentum!r}; expected above 0 to 1", parameter="bn_momentum")
+    if not whitening_bias_epochs >= 0:
+        raise ConfigError(
+            f"is {whitening_bias_epochs!r}; expected at least 0", parameter="whitening_bias_epochs"
+        )
+    whitening = Whitening(
+        kernel_size=whitening_size, eps=whitening_eps, bias_epochs=whitening_bias_epochs
+    )
+    blocks = nn.Sequential(
+        *(
+            Block(*shape, bn_momentum=bn_momentum, bn_eps=bn_eps)
+            for shape in pairwise([whitening.channels, *widths])
+        )
+    )
+    return Airbench(
+        whitening=whitening,
+        blocks=blocks,
+        head=_classifier(widths[-1], num_classes, head_std),
+        logit_scale=logit_scale,
+    )
+
+
+@register.architecture
+def airbench94(num_classes: int) -> nn.Module:
+    """The speed-run network for 94 %: 1.97 M parameters.
+
+    Args:
+        num_classes: K.
+    """
+    return airbench(num_classes)
+
+
+def _classifier(features: int, num_classes: int, std: float | None) -> nn.Linear:
+    head = nn.Linear(features, num_classes, bias=False)
+    if std is not None:
+        head.weight.data.mul_(std / head.weight.data.std())
+    return head
+
+
+def _check_widths(widths: Sequence[int]) -> None:
+    if not 1 <= len(widths) <= 4 or min(widths) < 1:
+        raise ConfigError(
+            f"is {list(widths)}; expected one to four widths, each at least 1", parameter="widths"
+        )

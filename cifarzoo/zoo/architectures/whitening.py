@@ -1,0 +1,101 @@
+"""A first layer that whitens patches of the images, its kernels from the data's own statistics.
+
+Any architecture can begin with it: the engine gives it training images before the first step
+(``cifarzoo.protocols.DataInitialised``) and tells it where training stands (``Timed``).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cifarzoo.errors import ConfigError
+from cifarzoo.protocols import Moment
+
+
+class Whitening(nn.Module):
+    """A frozen convolution whose outputs are the whitened patches and their negatives.
+
+    Patch whitening for CIFAR (Page, 2019, "How to train your ResNet", part 8), as in
+    Jordan (2024; arXiv:2404.00498), section 3.1. Until it has seen images its kernels are those
+    of any convolution.
+
+    Args:
+        kernel_size: Pixels a side of a patch; no padding.
+        eps: Added to the variance along each principal axis.
+        bias_epochs: How long the bias is trained; ``inf``: throughout, 0: it stays 0.
+
+    Raises:
+        ConfigError: A number is out of its range.
+    """
+
+    def __init__(
+        self, *, kernel_size: int = 2, eps: float = 5e-4, bias_epochs: float = 3.0
+    ) -> None:
+        super().__init__()
+        if kernel_size < 1:
+            raise ConfigError(f"is {kernel_size!r}; expected at least 1", parameter="kernel_size")
+        if not 0 < eps < math.inf:
+            raise ConfigError(f"is {eps!r}; expected a number above 0", parameter="eps")
+        if not bias_epochs >= 0:
+            raise ConfigError(f"is {bias_epochs!r}; expected at least 0", parameter="bias_epochs")
+        self.kernel_size = kernel_size
+        self.eps = eps
+        self.bias_epochs = bias_epochs
+        shape = (self.channels, 3, kernel_size, kernel_size)
+        self.weight = nn.Parameter(torch.empty(shape), requires_grad=False)
+        nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+        self.bias = nn.Parameter(torch.zeros(self.channels), requires_grad=bias_epochs > 0)
+
+    @property
+    def channels(self) -> int:
+        """Channels of the output: two for each number in a patch."""
+        return 2 * 3 * self.kernel_size**2
+
+    @torch.no_grad()
+    def initialise_from(self, images: Tensor) -> None:
+        """Take the kernels from the patches of normalised training images (N, 3, H, W)."""
+        axes = whitening_kernels(patches_of(images, self.kernel_size), self.eps)
+        kernels = axes.view(-1, 3, self.kernel_size, self.kernel_size)
+        self.weight.copy_(torch.cat([kernels, -kernels]))
+
+    def begin_step(self, moment: Moment) -> None:
+        """Train the bias in the first ``bias_epochs`` only: no gradient goes below it then."""
+        self.bias.requires_grad_(moment.epoch < self.bias_epochs)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (N, 3, H, W) to (N, channels, H - kernel_size + 1, W - kernel_size + 1)."""
+        return F.conv2d(images, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        """The settings, for ``print(model)``."""
+        return f"{self.kernel_size}, eps={self.eps}, bias_epochs={self.bias_epochs}"
+
+
+def patches_of(images: Tensor, size: int) -> Tensor:
+    """All ``size`` x ``size`` patches of images (N, C, H, W), flat: (patches, C * size**2)."""
+    windows = images.unfold(2, size, 1).unfold(3, size, 1)
+    return windows.permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(0, 2)
+
+
+def whitening_kernels(patches: Tensor, eps: float) -> Tensor:
+    """Principal axes of patches (n, d), each divided by the standard deviation along it.
+
+    The outputs of patches then have unit variance and no correlation, up to ``eps``. Float64
+    inside; an axis, which may point either way, has its largest component positive.
+
+    Args:
+        patches: Float (n, d).
+        eps: Added to each variance.
+
+    Returns:
+        Float32 (d, d), a row an axis, by falling variance.
+    """
+    variances, axes = torch.linalg.eigh(torch.cov(patches.double().T))
+    rows: Tensor = (axes / (variances + eps).sqrt()).T.flip(0)
+    largest = rows.gather(1, rows.abs().argmax(1, keepdim=True))
+    kernels: Tensor = (rows * largest.sign()).float()
+    return kernels

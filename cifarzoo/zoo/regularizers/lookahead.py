@@ -1,0 +1,110 @@
+"""Lookahead: slow weights that follow the trained ones, which now and then go back to them."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cifarzoo.errors import ConfigError
+from cifarzoo.protocols import Average, Moment, Regularizer
+from cifarzoo.registry import register
+
+
+class SlowWeights:
+    """A copy of a model that it is drawn back to (``cifarzoo.protocols.Average`` and ``Timed``).
+
+    Args:
+        model: What is trained.
+        steps: Optimizer steps from one exchange to the next.
+        retention: Share of the slow weights that the last exchange would keep.
+        power: Of the progress, by which that share grows from 0.
+    """
+
+    def __init__(self, model: nn.Module, *, steps: int, retention: float, power: float) -> None:
+        self.module = copy.deepcopy(model).requires_grad_(False)
+        self._steps = steps
+        self._retention = retention
+        self._power = power
+        self._moment = Moment(0, 1, 1)
+
+    def begin_step(self, moment: Moment) -> None:
+        """Note where training stands; the engine says it before every step."""
+        self._moment = moment
+
+    @torch.no_grad()
+    def update_parameters(self, model: nn.Module) -> None:
+        """After every ``steps``-th step, blend the model into the slow weights and go back."""
+        done = self._moment.step + 1
+        if done % self._steps:
+            return
+        kept = self._retention * (done / self._moment.total_steps) ** self._power
+        for slow, fast in zip(_tensors(self.module), _tensors(model), strict=True):
+            if slow.is_floating_point():
+                slow.lerp_(fast, 1 - kept)
+                fast.copy_(slow)
+            else:
+                slow.copy_(fast)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The slow weights."""
+        return {"module": self.module.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from ``state_dict``."""
+        self.module.load_state_dict(state_dict["module"])
+
+
+def _tensors(model: nn.Module) -> list[Tensor]:
+    return list(chain(model.parameters(), model.buffers()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lookahead(Regularizer):
+    """Trains towards and evaluates ``SlowWeights``; see ``lookahead``."""
+
+    steps: int
+    retention: float
+    power: float
+
+    def average(self, model: nn.Module) -> Average:
+        """Slow weights that start as ``model``."""
+        return SlowWeights(model, steps=self.steps, retention=self.retention, power=self.power)
+
+
+@register.regularizer
+def lookahead(
+    *, steps: int = 5, retention: float = 0.7737809375, power: float = 3.0
+) -> Regularizer:
+    """Draw the weights back to a slow average of theirs every few steps, and evaluate it.
+
+    Lookahead Optimizer (Zhang et al., 2019; arXiv:1907.08610), algorithm 1, with the growing
+    share of Jordan (2024; arXiv:2404.00498), section 3.4: after every ``steps`` steps
+    ``slow = kept * slow + (1 - kept) * weights``, then ``weights = slow``, with
+    ``kept = retention * progress**power``. Acts on parameters and on buffers such as
+    BatchNorm's running statistics.
+
+    Args:
+        steps: Optimizer steps from one exchange to the next, at least 1.
+        retention: Share of the slow weights that is kept at the end of the run, 0 to below 1;
+            the default is 0.95**5.
+        power: How slowly that share grows, at least 0; 0: it is constant, as in Zhang et al.,
+            who have ``steps`` 5 and ``retention`` 0.5.
+
+    Raises:
+        ConfigError: A number is out of its range.
+
+    Differs from the paper: Jordan evaluates the trained weights, which the last step sets to
+    the slow ones; here the slow weights are evaluated all along.
+    """
+    if steps < 1:
+        raise ConfigError(f"is {steps!r}; expected at least 1", parameter="steps")
+    if not 0 <= retention < 1:
+        raise ConfigError(f"is {retention!r}; expected 0 to below 1", parameter="retention")
+    if not 0 <= power < float("inf"):
+        raise ConfigError(f"is {power!r}; expected a number of at least 0", parameter="power")
+    return Lookahead(steps=steps, retention=retention, power=power)
