@@ -1,0 +1,104 @@
+"""``python -m tests.trust [IDS...] [--fast]``: runs the checks and writes docs/trust.md."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import pkgutil
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests import trust
+from tests.trust import report
+from tests.trust.cases import Budget, Check, Outcome
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "trust.md"
+
+
+def main() -> int:
+    """Run what was asked for; 1 if any case failed."""
+    arguments = _arguments()
+    os.environ["OMP_NUM_THREADS"] = "1"  # read by the zygote, whose children the attempts are
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    # Launchers that were killed leave semaphores to the standard library's tracker, which tells.
+    os.environ["PYTHONWARNINGS"] = "ignore:resource_tracker:UserWarning"
+    checks = all_checks()
+    chosen = arguments.ids or sorted(checks, key=_order)
+    unknown = [name for name in chosen if name not in checks]
+    if unknown:
+        sys.exit(f"no check {', '.join(unknown)}; there are {', '.join(sorted(checks))}")
+    results = [_run(checks[name], is_fast=arguments.fast, seed=arguments.seed) for name in chosen]
+    failed = sum(not outcome.passed for result in results for outcome in result.outcomes)
+    sys.stdout.write(f"\n{failed} failed\n")
+    if arguments.write:
+        report.write(results, DOCUMENT, command=_command())
+    return 1 if failed else 0
+
+
+def all_checks() -> dict[str, Check]:
+    """Every check of every module of this package, by id."""
+    checks: dict[str, Check] = {}
+    for module in pkgutil.iter_modules(trust.__path__):
+        if module.name == "__main__":
+            continue
+        for check in getattr(importlib.import_module(f"tests.trust.{module.name}"), "CHECKS", ()):
+            if check.id in checks:
+                raise ValueError(f"two checks are called {check.id}")
+            checks[check.id] = check
+    return checks
+
+
+def _run(check: Check, *, is_fast: bool, seed: int) -> report.Result:
+    sys.stdout.write(f"\n{check.id} {check.title}\n")
+    started = time.monotonic()
+    scratch = Path(tempfile.mkdtemp(prefix=f"trust-{check.id}-"))
+    outcomes = []
+    for outcome in _outcomes(check, Budget(scratch=scratch, is_fast=is_fast, seed=seed)):
+        outcomes.append(outcome)
+        word = "skip" if outcome.skipped else "ok  " if outcome.passed else "FAIL"
+        sys.stdout.write(f"  {word} {outcome.name}: {outcome.skipped or outcome.figure}\n")
+        sys.stdout.flush()
+    seconds = time.monotonic() - started
+    sys.stdout.write(f"  {len(outcomes)} cases in {seconds:.0f} s\n")
+    if all(outcome.passed for outcome in outcomes):
+        shutil.rmtree(scratch, ignore_errors=True)
+    else:
+        sys.stdout.write(f"  what is left of it is in {scratch}\n")
+    return report.Result(
+        id=check.id, title=check.title, seconds=seconds, is_fast=is_fast, outcomes=tuple(outcomes)
+    )
+
+
+def _outcomes(check: Check, budget: Budget) -> Iterator[Outcome]:
+    try:
+        yield from check.run(budget)
+    except Exception as error:  # a check that breaks off has proved nothing
+        traceback.print_exc()
+        yield Outcome(name="the check itself", passed=False, figure=f"raised {error!r}")
+
+
+def _order(name: str) -> tuple[int, int]:
+    return "RCSDNB".find(name[0]), int(name[1:])
+
+
+def _command() -> str:
+    return " ".join(["python -m tests.trust", *sys.argv[1:]])
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.trust", description=__doc__)
+    parser.add_argument("ids", nargs="*", metavar="ID", help="such as R1 C1; all, if none is named")
+    parser.add_argument("--fast", action="store_true", help="a few cases of each sort")
+    parser.add_argument("--seed", type=int, default=0, help="of random times and places")
+    parser.add_argument("--write", action="store_true", help="write docs/trust.md and .json")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,197 @@
+"""What the checks train: seconds of everything that changes state, and how finals are compared."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from cifarzoo.engine import loop
+from cifarzoo.engine.launcher import launch
+from cifarzoo.engine.runner import digest_of, execute
+from cifarzoo.errors import CifarzooError
+from cifarzoo.protocols import Augmentation, Residual
+from cifarzoo.results.folder import RunFolder
+from cifarzoo.zoo.augmentations.normalize import normalize
+from cifarzoo.zoo.optimizers.sgd import sgd
+from cifarzoo.zoo.regularizers.ema import ema
+from cifarzoo.zoo.regularizers.label_smoothing import label_smoothing
+from cifarzoo.zoo.regularizers.mixup import mixup
+from cifarzoo.zoo.regularizers.shake_drop import shake_drop
+from tests.tiny import TinyNet, tiny_task
+
+TIMES = ("images_per_second", "seconds")
+PROGRESS = "progress"  # beside the run's folder: the newest step that was done
+STEPS_PER_EPOCH = 8
+
+Patch = Callable[[], None]
+
+
+class Dropping(TinyNet):
+    """Draws from torch's own generator too."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(nn.functional.dropout(x, 0.1, self.training))
+
+
+def dropping_net(num_classes: int, residual: Residual) -> nn.Module:
+    """``Dropping`` of eight channels."""
+    return Dropping(num_classes, residual, 8)
+
+
+def dimmed() -> Augmentation:
+    """Draws from torch's own generator, as a stranger's augmentation may."""
+    return lambda images, _draws: images * torch.rand(len(images), 1, 1, 1)
+
+
+EVERYTHING: dict[str, Any] = {
+    "architecture": dropping_net,
+    "augmentations": [normalize, dimmed],
+    "regularizers": [shake_drop, mixup, label_smoothing, partial(ema, decay=0.9)],
+    "optimizer": partial(sgd, lr=0.05),
+    "validation_images": 32,
+    "train_images": 160,
+    "checkpoint_steps": 10,
+    "epochs": 4,
+}
+
+
+def train(root: Path, name: str, changes: dict[str, Any], patches: tuple[Patch, ...] = ()) -> int:
+    """Train ``root/name`` in this process; the exit code that the command line would give.
+
+    Args:
+        root: Where runs and notes about them lie.
+        name: Of the run's folder.
+        changes: To ``tiny_run``.
+        patches: Called first; each arms a fault.
+    """
+    torch.set_num_threads(1)
+    note_progress(root, name)
+    for patch in patches:
+        patch()
+    try:
+        execute(tiny_task(root, name, **changes), [warn])
+    except CifarzooError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    return 0
+
+
+def train_on_ranks(
+    root: Path,
+    name: str,
+    changes: dict[str, Any],
+    patches: tuple[Patch, ...] = (),
+    nproc: int = 2,
+) -> int:
+    """``train`` on ``nproc`` launched ranks, each of which calls ``patches``."""
+    try:
+        return launch(work, (root, name, changes, patches), nproc=nproc)
+    except CifarzooError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+
+
+def work(job: tuple[Path, str, dict[str, Any], tuple[Patch, ...]]) -> None:
+    """What a launched rank does."""
+    root, name, changes, patches = job
+    (root / f"{name}.rank{os.environ['RANK']}").write_text(str(os.getpid()))
+    note_progress(root, name)
+    for patch in patches:
+        patch()
+    execute(tiny_task(root, name, **changes), [warn])
+
+
+def warn(event: dict[str, Any]) -> None:
+    """Write what a user would be told where an attempt's log has it."""
+    if event["event"] in {"warning", "resumed", "stopped"}:
+        sys.stderr.write(f"{event}\n")
+        sys.stderr.flush()
+
+
+def note_progress(root: Path, name: str) -> None:
+    """Keep the newest step of rank 0 in a file, which outlives the process."""
+    if os.environ.get("RANK", "0") != "0":
+        return
+    file = os.open(root / f"{name}.{PROGRESS}", os.O_WRONLY | os.O_CREAT)
+    tell = loop.tell_step
+
+    def tell_and_note(training: Any) -> None:
+        os.pwrite(file, f"{training.state.step:8d}".encode(), 0)
+        tell(training)
+
+    loop.tell_step = tell_and_note
+
+
+def newest_step(root: Path, name: str) -> int:
+    """The newest step that an attempt did; 0 before the first."""
+    try:
+        return int((root / f"{name}.{PROGRESS}").read_text() or 0)
+    except FileNotFoundError:
+        return 0
+
+
+def saved_step(folder: RunFolder) -> int:
+    """The step of the newest checkpoint; 0 where there is none."""
+    names = [path.name for path in folder.checkpoints.glob("step-*")]
+    return max((int(name.removeprefix("step-")) for name in names), default=0)
+
+
+def leftovers(folder: RunFolder) -> list[str]:
+    """What a killed save or write left in a run's folder."""
+    hidden = [path.name for path in folder.path.rglob(".*")]
+    return sorted(name for name in hidden if name != ".lock")
+
+
+def finals(folder: RunFolder) -> dict[str, str]:
+    """Digests of all that two attempts at the same run must share, by part.
+
+    Wall times are left out; every other byte counts.
+    """
+    newest = folder.checkpoints / f"step-{saved_step(folder):08d}"
+    state = torch.load(newest / "state.pt", weights_only=True)
+    numbers = {k: v for k, v in state["numbers"].items() if k != "train_seconds"}
+    lines = [{k: v for k, v in line.items() if k not in TIMES} for line in folder.metrics()]
+    record = folder.record
+    result = {k: record.get(k) for k in ("status", "test_error", "test_loss", "weights_sha256")}
+    steps = sorted(path.name for path in folder.checkpoints.iterdir())
+    parts = {**state, "numbers": numbers, "metrics": lines, "result": result, "kept": steps}
+    return {name: _digest(part) for name, part in parts.items() if name != "metrics_size"}
+
+
+def differences(one: dict[str, str], other: dict[str, str]) -> list[str]:
+    """The parts in which two finals differ."""
+    return sorted(name for name in one | other if one.get(name) != other.get(name))
+
+
+def kill_now() -> None:
+    """End this process as ``kill -9`` does."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _digest(value: Any) -> str:
+    flat: dict[str, Any] = {}
+    plain: list[str] = []
+    _flatten(value, "", flat, plain)
+    return hashlib.sha256("\n".join([digest_of(flat), *plain]).encode()).hexdigest()
+
+
+def _flatten(value: Any, name: str, tensors: dict[str, Any], plain: list[str]) -> None:
+    if isinstance(value, torch.Tensor):
+        tensors[name] = value
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            _flatten(part, f"{name}.{key}", tensors, plain)
+    elif isinstance(value, list | tuple):
+        for index, part in enumerate(value):
+            _flatten(part, f"{name}[{index}]", tensors, plain)
+    else:
+        plain.append(f"{name} = {value!r}")
