@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from cifarzoo import dropout
 from cifarzoo.engine.distributed import unsynchronised
 from cifarzoo.engine.plan import Plan
 from cifarzoo.engine.training import Training
@@ -50,6 +51,8 @@ def take_step(training: Training, images: Tensor, targets: Tensor) -> Report:
     state, plan, world = training.state, training.plan, training.world
     sites = site_draws(state.model)
     gates = gates_of_step(training, sites, images.device)
+    dropouts = dropout.dropouts(state.model)
+    first = plan.part(world.rank).start
     reports: list[Report] = []
 
     def closure() -> Tensor:
@@ -60,6 +63,9 @@ def take_step(training: Training, images: Tensor, targets: Tensor) -> Report:
         for rows in micro_batches(plan):
             running.start_part()
             feed(sites, gates[:, rows])
+            dropout.feed(
+                dropouts, seed=training.run.seed, step=state.step, first=first + rows.start
+            )
             is_last = rows.stop == plan.local_batch_size
             with unsynchronised(training.parallel, active=not is_last):
                 with state.scaler.autocast():

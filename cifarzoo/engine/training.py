@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from cifarzoo import norm
+from cifarzoo import dropout, norm
 from cifarzoo.data.order import subset
 from cifarzoo.data.store import ImageStore, check_split, digest
+from cifarzoo.data.windows import windowed
 from cifarzoo.engine.batches import Batches, prepare_for_evaluation
 from cifarzoo.engine.build import Components, build, build_optimizer
 from cifarzoo.engine.checkpoint import Checkpoints
@@ -97,7 +98,7 @@ def prepare(
     num_classes = len(components.dataset.classes)
     check_split(train, part="training", num_classes=num_classes)
     check_split(test, part="test", num_classes=num_classes)
-    model = norm.convert(components.model)
+    model = dropout.convert(norm.convert(components.model))
     sizes = plan(
         run,
         num_train=len(train.labels),
@@ -108,7 +109,8 @@ def prepare(
     model = place(model, sizes, world=world, policy=policy)
     store = partial(ImageStore, num_classes=num_classes, device=world.device)
     chosen, kept = _train_rows(sizes, len(train.labels))
-    train_store = store(train, chosen=chosen)
+    _, frame = windowed(components.augmentations)
+    train_store = store(train, chosen=chosen, frame=frame)
     initialise(model, train_store, components.augmentations)
     optimizer, base_rates, average = build_optimizer(run, components, model)
     state = TrainingState(

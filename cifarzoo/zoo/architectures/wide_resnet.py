@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 from torch import nn
 
+from cifarzoo.dropout import Dropout
 from cifarzoo.protocols import Residual
 from cifarzoo.registry import register
 from cifarzoo.zoo.architectures.details import Init, LayerDetails, Padding, choose
@@ -171,7 +172,7 @@ def wide_block(
             conv1=details.conv(*shape, 3, plan.stride),
             norm2=details.norm(plan.channels),
             relu2=nn.ReLU(inplace=True),
-            dropout=nn.Dropout(dropout_rate) if dropout_rate else None,
+            dropout=Dropout(dropout_rate) if dropout_rate else None,
             conv2=details.conv(plan.channels, plan.channels, 3),
             norm3=details.norm(plan.channels) if details.final_norm else None,
         )
