@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from cifarzoo.cli import console
-from cifarzoo.errors import CifarzooError
+from cifarzoo.cli import console, streams
+from cifarzoo.errors import CifarzooError, UsageError
+
+# What click raises for a command that isn't one; newer versions of Typer have their own copy.
+Misuse: type[Any] = typer.BadParameter.__mro__[1]
 
 
 class PlainFlags:
@@ -30,6 +36,22 @@ class Command(PlainFlags, TyperCommand):
 class Commands(PlainFlags, TyperGroup):
     """Commands; what a user can act on is shown as lines and ends with its exit code."""
 
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
+        """Run the command that ``args`` name, and end the process."""
+        given = list(sys.argv[1:] if args is None else args)
+        try:
+            exit_code = super().main(given, *rest, **{**options, "standalone_mode": False})
+        except Misuse as error:
+            if type(error).__name__ != "NoArgsIsHelpError":  # which has shown the help
+                console.show_error(UsageError(_in_a_line(error, given)))
+            exit_code = error.exit_code
+        except OSError as error:
+            exit_code = _after_output_failed(error)
+        else:
+            failed = streams.failure()  # what was printed may not have been written yet
+            exit_code = _after_output_failed(failed) if failed else exit_code
+        sys.exit(exit_code)
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command that ``ctx`` names."""
         try:
@@ -37,3 +59,28 @@ class Commands(PlainFlags, TyperGroup):
         except CifarzooError as error:
             console.show_error(error)
             raise typer.Exit(error.exit_code) from error
+        except BrokenPipeError as error:
+            raise typer.Exit(_after_output_failed(error)) from error
+
+
+def _after_output_failed(error: OSError) -> int:
+    """The exit code after ``error``, if it came from stdout; a reader that has gone is none."""
+    if streams.failure("\n") is None:  # what failed was dropped: only another attempt tells
+        raise error
+    streams.drop(sys.stdout)
+    if streams.is_left(error):
+        return 0
+    told = CifarzooError(f"stdout cannot be written: {error.strerror}")
+    console.show_error(told)
+    return told.exit_code
+
+
+def _in_a_line(error: Any, given: list[str]) -> str:
+    """What is wrong with the command ``given``, and where to look."""
+    text = " ".join(error.format_message().split()).rstrip(".")
+    text = text[0].lower() + text[1:].replace(". Did", "; did").replace("(P", "(p")
+    options = getattr(getattr(error, "param", None), "opts", [])
+    value = next((value for name, value in pairwise(given) if name in options), None)
+    if value is not None:
+        text = f"{text}; it is {value!r}"
+    return f"{text.rstrip('?')}; see {error.ctx.command_path} -h" if error.ctx else text

@@ -16,6 +16,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from cifarzoo.cli import streams
 from cifarzoo.cli.units import count, percent
 from cifarzoo.errors import CifarzooError, StoppedError
 
@@ -67,8 +68,11 @@ def show_error(error: CifarzooError) -> None:
     console = messages()
     marked = sys.stderr.isatty() and not isinstance(error, StoppedError)
     prefix = Text("error: ", style="bold red") if marked else Text()
-    for line in str(error).splitlines():
-        console.print(prefix + Text(line), soft_wrap=True)
+    try:
+        for line in str(error).splitlines():
+            console.print(prefix + Text(line), soft_wrap=True)
+    except OSError:  # nobody can be told; the exit code still can
+        streams.drop(sys.stderr)
 
 
 def print_evaluation(event: Mapping[str, Any], *, as_json: bool) -> None:
@@ -82,7 +86,13 @@ def print_evaluation(event: Mapping[str, Any], *, as_json: bool) -> None:
     results().print(Text.assemble(error, f", {rest}, {step}"), soft_wrap=True)
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command, where rich would end the process."""
+        raise  # noqa: PLE0704  # what rich is handling
+
+
 def _console(*, stderr: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     in_pipe = not stream.isatty() and "COLUMNS" not in os.environ
-    return Console(stderr=stderr, highlight=False, width=PIPE_WIDTH if in_pipe else None)
+    return _Console(stderr=stderr, highlight=False, width=PIPE_WIDTH if in_pipe else None)

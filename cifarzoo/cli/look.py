@@ -6,8 +6,9 @@ Only ``show CONFIG`` imports torch, to build the network on the meta device.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -98,22 +99,42 @@ def check(
     *,
     sets: Sets = None,
     plugins: Plugins = None,
+    as_json: Json = False,
 ) -> None:
     """Check configs without running them: every problem, a line each."""
     from cifarzoo import config
 
     exit_code = 0
+    verdicts = []
     for name in names:
         try:
             checked = config.load(name, sets=sets or (), plugins=plugins or ())
         except CifarzooError as error:
-            console.show_error(error)
+            if not as_json:
+                console.show_error(error)
             exit_code = error.exit_code
+            verdicts.append(_verdict(name, problems=str(error).splitlines()))
         else:
-            reached = ", ".join(entry.name for entry in checked.components())
-            typer.echo(f"{name}: fine ({reached})")
+            reached = [entry.name for entry in checked.components()]
+            if not as_json:
+                typer.echo(f"{name}: fine ({', '.join(reached)})")
+            verdicts.append(_verdict(name, components=reached))
+    if as_json:
+        typer.echo(json.dumps(verdicts, indent=2))
     if exit_code:
         raise typer.Exit(exit_code)
+
+
+def _verdict(
+    name: str, *, components: Sequence[str] = (), problems: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What ``check --json`` says of one config."""
+    return {
+        "config": name,
+        "fine": not problems,
+        "components": list(components),
+        "problems": list(problems),
+    }
 
 
 def show_config(config: Config, *, data: Path | None, as_json: bool, world_size: int = 1) -> None:

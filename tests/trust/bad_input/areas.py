@@ -1,0 +1,9 @@
+"""The areas of the catalogue, by name."""
+
+from tests.trust.bad_input import commands, configs
+from tests.trust.bad_input.case import Case
+
+AREAS: dict[str, list[Case]] = {
+    "configs": configs.CASES,
+    "commands": commands.CASES,
+}
