@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Per: TypeAlias = Literal["sample", "batch"]
+PadMode: TypeAlias = Literal["reflect", "zero"]
 Loss: TypeAlias = "Callable[[Tensor, Tensor], Tensor]"  # (logits (N, K), targets (N, K)) -> ()
 
 
@@ -221,6 +222,56 @@ class Augmentation(Protocol):
 
     def __call__(self, images: Tensor, draws: Draws, /) -> Tensor:
         """The changed batch, on the same device."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """What lies around stored images, so that every window of an augmentation is in them.
+
+    Attributes:
+        padding: Pixels added to each side.
+        mode: What they are: ``reflect`` (the edge isn't repeated) or ``zero``.
+        is_mirrored: Whether images are needed mirrored left to right too.
+    """
+
+    padding: int = 0
+    mode: PadMode = "reflect"
+    is_mirrored: bool = False
+
+
+@dataclass(frozen=True)
+class Window:
+    """What a batch takes of its padded images: a cutting of the images' own size, then mirrored.
+
+    Attributes:
+        top: First row of each cutting in the padded image, int64 (n,), 0 to 2 * padding.
+        left: First column of each, likewise.
+        is_mirrored: Which cuttings are mirrored left to right, bool (n,).
+    """
+
+    top: Tensor
+    left: Tensor
+    is_mirrored: Tensor
+
+
+@runtime_checkable
+class Windowed(Protocol):
+    """An augmentation that only shifts and mirrors, and says which window of the image it takes.
+
+    Where such augmentations begin a run's list, the engine asks for their windows instead of
+    calling them, and gathers the composed window from images padded beforehand. A call with
+    the same draws must give the same pixels.
+    """
+
+    @property
+    def frame(self) -> Frame:
+        """What its windows need around the images."""
+
+    def window(self, draws: Draws) -> Window:
+        """The window of each sample, one for all that a call would do."""
+
+    def __call__(self, images: Tensor, draws: Draws, /) -> Tensor:
+        """As in ``Augmentation``."""
 
 
 @dataclass(frozen=True, kw_only=True)

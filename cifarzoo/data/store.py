@@ -11,19 +11,25 @@ from torch.nn import functional as F
 
 from cifarzoo.data.order import Indices
 from cifarzoo.errors import DataError
-from cifarzoo.protocols import Split
+from cifarzoo.protocols import Frame, Split, Window
 
 IMAGE_SHAPE = (3, 32, 32)
+UNFRAMED = Frame()
 
 
 class ImageStore:
-    """A split on a device.
+    """A split on a device, ready for a gather of windows.
+
+    It holds ``(1 + is_mirrored) * 3 * (H + 2 * padding) * (W + 2 * padding)`` bytes an image:
+    3 kB without a frame, 9.6 kB for crops with padding 4 and flips, which is 480 MB for the
+    50,000 images of CIFAR.
 
     Args:
         split: Images uint8 (N, 3, 32, 32) and labels (N,).
         num_classes: K.
         device: Where batches are made.
         chosen: Rows of the split that the store holds; None: all.
+        frame: What surrounds the images, for windows.
     """
 
     def __init__(
@@ -33,24 +39,91 @@ class ImageStore:
         num_classes: int,
         device: torch.device | str,
         chosen: Indices | None = None,
+        frame: Frame = UNFRAMED,
     ) -> None:
         rows = slice(None) if chosen is None else chosen
-        images = torch.from_numpy(split.images[rows])
-        # Kept as (N, H, W, C), so that a gather gives channels_last batches without a copy.
-        self._images = images.permute(0, 2, 3, 1).contiguous().to(device)
+        images = torch.from_numpy(split.images[rows]).permute(0, 2, 3, 1)
+        self._size = images.shape[1:]
+        self._frame = frame
+        self._framed_shape, self._lines = _lines(framed(images, frame).to(device), self._size[1])
         self._labels = torch.from_numpy(split.labels[rows]).to(device)
         self._num_classes = num_classes
 
     def __len__(self) -> int:
         return len(self._labels)
 
-    def batch(self, indices: Indices) -> tuple[Tensor, Tensor]:
-        """Images uint8 (n, 3, 32, 32), channels_last, and targets (n, K), one-hot float32."""
+    def batch(self, indices: Indices, window: Window | None = None) -> tuple[Tensor, Tensor]:
+        """Some images and their labels, gathered on the device in one go.
+
+        Args:
+            indices: Which images (n,).
+            window: What is cut out of each, within the store's frame; None: the image itself.
+
+        Returns:
+            Images uint8 (n, 3, 32, 32), channels_last, and targets (n, K), one-hot float32.
+        """
         # A copy: torch warns of NumPy arrays that are not writable, as cached orders are.
         rows = torch.from_numpy(indices.copy()).to(self._labels.device, non_blocking=True)
-        images = self._images.index_select(0, rows).permute(0, 3, 1, 2)
+        height, width, channels = self._size
+        first = self._first_pixel(rows, window)
+        down = torch.arange(height, device=rows.device) * self._framed_shape[3]
+        lines = self._lines.index_select(0, (first[:, None] + down).flatten())
+        images = lines.view(len(rows), height, width, channels).permute(0, 3, 1, 2)
         targets = F.one_hot(self._labels.index_select(0, rows), self._num_classes)
         return images, targets.float()
+
+    def _first_pixel(self, rows: Tensor, window: Window | None) -> Tensor:
+        """Number of each window's first pixel among all that the store holds (n,)."""
+        _, sides, height, width, _ = self._framed_shape
+        padding = self._frame.padding
+        if window is None:
+            return (rows * sides * height + padding) * width + padding
+        rows, left = rows * sides, window.left
+        if self._frame.is_mirrored:
+            rows = rows + window.is_mirrored
+            # The mirrored image has the cutting at as many pixels from its other side.
+            left = torch.where(window.is_mirrored, 2 * padding - left, left)
+        return (rows * height + window.top) * width + left
+
+
+def framed(images: Tensor, frame: Frame) -> Tensor:
+    """Images with what lies around them.
+
+    Args:
+        images: Batch (N, H, W, C) of any type.
+        frame: Its padding is below H and W where it reflects.
+
+    Returns:
+        (N, S, H + 2 * padding, W + 2 * padding, C), contiguous; S is 2 with the mirrored images
+        after the others, else 1.
+    """
+    count, height, width, channels = images.shape
+    padding = frame.padding
+    shape = (count, 1 + frame.is_mirrored, height + 2 * padding, width + 2 * padding, channels)
+    both = images.new_zeros(shape)
+    plain = both[:, 0]
+    plain[:, padding : padding + height, padding : padding + width] = images
+    if frame.mode == "reflect":
+        for lines, size in ((plain, height), (plain.transpose(1, 2), width)):
+            last = padding + size - 1
+            for step in range(1, padding + 1):
+                lines[:, padding - step] = lines[:, padding + step]
+                lines[:, last + step] = lines[:, last - step]
+    if frame.is_mirrored:
+        both[:, 1] = plain.flip(2)
+    return both
+
+
+def _lines(images: Tensor, width: int) -> tuple[torch.Size, Tensor]:
+    """The shape of framed images, and a view with a row for each of their pixels.
+
+    Row i holds ``width`` pixels from pixel i on, so a window is as many rows as it is high, and
+    one ``index_select`` copies whole lines: on a CPU 4 times as fast as indexing pixels, on a
+    GPU one kernel.
+    """
+    channels = images.shape[4]
+    count = images[..., 0].numel() - width + 1
+    return images.shape, images.as_strided((count, width * channels), (channels, 1))
 
 
 def check_split(split: Split, *, part: str, num_classes: int) -> None:

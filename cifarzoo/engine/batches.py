@@ -14,6 +14,7 @@ from torch import Tensor
 
 from cifarzoo.data.order import Indices, batch_indices
 from cifarzoo.data.store import ImageStore
+from cifarzoo.data.windows import window_of, windowed
 from cifarzoo.engine.build import Components
 from cifarzoo.engine.distributed import World
 from cifarzoo.engine.plan import Plan
@@ -27,7 +28,7 @@ class Batches:
     """Makes this rank's part of each training batch.
 
     Args:
-        store: The training images.
+        store: The training images, with the frame of ``windowed(components.augmentations)``.
         components: The run's augmentations and regularizers.
         plan: The run's sizes.
         seed: The run's.
@@ -42,7 +43,12 @@ class Batches:
         self._seed = seed
         self._device = world.device
         self._mine = plan.part(world.rank)
-        self._augmentations = components.augmentations
+        self._leading, _ = windowed(components.augmentations)
+        self._rest = {
+            name: augment
+            for name, augment in components.augmentations.items()
+            if name not in self._leading
+        }
         self._mixing = {
             name: regularizer
             for name, regularizer in components.regularizers.items()
@@ -57,8 +63,10 @@ class Batches:
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
         """Images float32 (n, 3, H, W) and targets (n, K) of optimizer step ``step``."""
         rows = EVERY_ROW if self._mixing else self._mine
-        images, targets = self._store.batch(self._indices(step)[rows])
-        for name, augment in self._augmentations.items():
+        leading_draws = {name: self._draws(name, step, rows) for name in self._leading}
+        window = window_of(self._leading, leading_draws)
+        images, targets = self._store.batch(self._indices(step)[rows], window)
+        for name, augment in self._rest.items():
             images = augment(images, self._draws(name, step, rows))
         for name, regularizer in self._mixing.items():
             draws = self._draws(name, step, EVERY_ROW)

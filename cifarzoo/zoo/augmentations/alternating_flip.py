@@ -6,19 +6,25 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from cifarzoo.protocols import Augmentation, Draws
+from cifarzoo.protocols import Augmentation, Draws, Frame, Window
 from cifarzoo.registry import register
-from cifarzoo.zoo.augmentations.flip import flip_where
+from cifarzoo.zoo.augmentations.flip import MIRRORED, flip_where, mirrored_where
 
 
 @dataclass(frozen=True)
 class AlternatingFlip:
     """``flip_where``, as a coin of each image's own and the epoch's parity say."""
 
+    frame: Frame = MIRRORED
+
+    def window(self, draws: Draws) -> Window:
+        """Which images are mirrored, as a window."""
+        starts_flipped = draws.of_images().bernoulli(0.5)
+        return mirrored_where(starts_flipped ^ (draws.epoch % 2 == 1))
+
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
         """Flip some images of the batch (N, C, H, W)."""
-        starts_flipped = draws.of_images().bernoulli(0.5)
-        return flip_where(images, starts_flipped ^ (draws.epoch % 2 == 1))
+        return flip_where(images, self.window(draws).is_mirrored)
 
 
 @register.augmentation

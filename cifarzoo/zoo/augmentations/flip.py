@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Augmentation, Draws
+from cifarzoo.protocols import Augmentation, Draws, Frame, Window
 from cifarzoo.registry import register
+
+MIRRORED = Frame(is_mirrored=True)
 
 
 def flip_where(images: Tensor, is_flipped: Tensor) -> Tensor:
@@ -25,11 +27,22 @@ def flip_where(images: Tensor, is_flipped: Tensor) -> Tensor:
     return torch.where(is_flipped[:, None, None, None], images.flip(3), images)
 
 
+def mirrored_where(is_flipped: Tensor) -> Window:
+    """``flip_where`` as a window: the whole image, mirrored where marked (N,)."""
+    start = torch.zeros_like(is_flipped, dtype=torch.int64)
+    return Window(start, start, is_flipped)
+
+
 @dataclass(frozen=True)
 class Flip:
     """``flip_where``, each image with probability ``p``."""
 
     p: float
+    frame: Frame = MIRRORED
+
+    def window(self, draws: Draws) -> Window:
+        """Which images are mirrored, as a window."""
+        return mirrored_where(draws.bernoulli(self.p))
 
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
         """Flip some images of the batch (N, C, H, W)."""

@@ -22,13 +22,19 @@ def standardized(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
         std: Likewise.
 
     Returns:
-        Float32 (N, C, H, W).
+        Float32 (N, C, H, W), in the memory format of ``images``.
     """
     shift, scale = (
-        (255 * numbers).float().to(images.device, non_blocking=True)[:, None, None]
-        for numbers in (mean, std)
+        (255 * numbers).float().to(images.device, non_blocking=True) for numbers in (mean, std)
     )
-    return (images - shift).div_(scale)
+    floats = images.to(torch.float32, copy=True)
+    pixels = floats.permute(0, 2, 3, 1)
+    if pixels.is_contiguous():
+        # Line by line: with only the three channels innermost, a CPU is 7 times as slow.
+        width = pixels.shape[2]
+        pixels.flatten(2).sub_(shift.repeat(width)).div_(scale.repeat(width))
+        return floats
+    return floats.sub_(shift[:, None, None]).div_(scale[:, None, None])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Augmentation, Draws
+from cifarzoo.protocols import Augmentation, Draws, Frame, PadMode, Window
 from cifarzoo.registry import register
 
 
 def crop_padded(
-    images: Tensor, top: Tensor, left: Tensor, *, padding: int, mode: Literal["reflect", "zero"]
+    images: Tensor, top: Tensor, left: Tensor, *, padding: int, mode: PadMode
 ) -> Tensor:
     """Pad every side by ``padding`` and cut out a window of the images' own size.
 
@@ -57,7 +57,18 @@ class PadCrop:
     """``crop_padded`` with a window of its own for every sample; arguments as in ``pad_crop``."""
 
     padding: int
-    mode: Literal["reflect", "zero"]
+    mode: PadMode
+
+    @property
+    def frame(self) -> Frame:
+        """The padding."""
+        return Frame(padding=self.padding, mode=self.mode)
+
+    def window(self, draws: Draws) -> Window:
+        """A window of its own for every sample, never mirrored."""
+        top = draws.integers(2 * self.padding + 1)
+        left = draws.integers(2 * self.padding + 1)
+        return Window(top, left, torch.zeros_like(top, dtype=torch.bool))
 
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
         """Shift every image of the batch (N, C, H, W)."""
@@ -67,9 +78,8 @@ class PadCrop:
                 f"is {self.padding}; expected less than the images' {size} pixels to reflect",
                 parameter="padding",
             )
-        top = draws.integers(2 * self.padding + 1)
-        left = draws.integers(2 * self.padding + 1)
-        return crop_padded(images, top, left, padding=self.padding, mode=self.mode)
+        window = self.window(draws)
+        return crop_padded(images, window.top, window.left, padding=self.padding, mode=self.mode)
 
 
 @register.augmentation
