@@ -82,15 +82,17 @@ def test_flip_equals_torchvisions_for_the_drawn_samples():
 
 
 @pytest.mark.parametrize("size", [1, 8, 15, 16, 64])
-def test_cutout_equals_torchvisions_erase_of_the_clipped_square(size):
-    images, same_draws = images_of(), draws(64)
-    y, x = same_draws.integers(32), same_draws.integers(32)
+@pytest.mark.parametrize("p", [1.0, 0.5])
+def test_cutout_equals_torchvisions_erase_of_the_clipped_square(size, p):
+    images, same_draws = images_of(height=24), draws(64)
+    y, x, is_cut = same_draws.integers(24), same_draws.integers(32), same_draws.bernoulli(p)
     mean = torch.tensor([125, 123, 114], dtype=torch.uint8)[:, None, None]
-    found = cutout(size=size, dataset=DATASET)(images, draws(64))
-    for image, row, i, j in zip(images, found, y.tolist(), x.tolist(), strict=True):
-        top, bottom = max(i - size // 2, 0), min(i - size // 2 + size, 32)
+    found = cutout(size=size, p=p, dataset=DATASET)(images, draws(64))
+    for image, row, i, j, cut in zip(images, found, y.tolist(), x.tolist(), is_cut, strict=True):
+        top, bottom = max(i - size // 2, 0), min(i - size // 2 + size, 24)
         left, right = max(j - size // 2, 0), min(j - size // 2 + size, 32)
-        assert torch.equal(row, tv.erase(image, top, left, bottom - top, right - left, mean))
+        erased = tv.erase(image, top, left, bottom - top, right - left, mean)
+        assert torch.equal(row, erased if cut else image)
 
 
 def test_cutout_after_normalize_leaves_zeros_where_before_it_leaves_about_the_mean():
