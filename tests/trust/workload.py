@@ -30,7 +30,6 @@ from tests.tiny import TinyNet, tiny_task
 
 TIMES = ("images_per_second", "seconds")
 PROGRESS = "progress"  # beside the run's folder: the newest step that was done
-STEPS_PER_EPOCH = 8
 
 Patch = Callable[[], None]
 
@@ -58,7 +57,6 @@ EVERYTHING: dict[str, Any] = {
     "regularizers": [shake_drop, mixup, label_smoothing, partial(ema, decay=0.9)],
     "optimizer": partial(sgd, lr=0.05),
     "validation_images": 32,
-    "train_images": 160,
     "checkpoint_steps": 10,
     "epochs": 4,
 }

@@ -1,0 +1,232 @@
+"""R3: kills at named points of the engine, the first, a middle and the last time they come."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cifarzoo.engine import checkpoint, loop
+from cifarzoo.engine.checkpoint import MANIFEST, STATE, Checkpoints
+from cifarzoo.results.folder import METRICS, RECORD, RunFolder
+from tests.trust.attempts import attempt, end_orphans, orphans
+from tests.trust.cases import COMPARED, EQUAL, FAULTS, HUNG, Budget, Check, Outcome
+from tests.trust.workload import (
+    EVERYTHING,
+    differences,
+    finals,
+    kill_now,
+    leftovers,
+    train,
+    train_on_ranks,
+)
+
+Reached = Callable[[], None]
+Where = Callable[..., bool]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """A moment at which a process can die.
+
+    Attributes:
+        arm: Makes the engine call a function there.
+        in_every_rank: Whether every rank comes there, not only the one that writes.
+    """
+
+    arm: Callable[[Reached], None]
+    in_every_rank: bool = False
+
+
+def before(owner: Any, name: str, where: Where = lambda *_: True) -> Callable[[Reached], None]:
+    """Just before a function is called with arguments that ``where`` accepts."""
+
+    def arm(reached: Reached) -> None:
+        original = getattr(owner, name)
+
+        def wrapped(*arguments: Any, **named: Any) -> Any:
+            if where(*arguments):
+                reached()
+            return original(*arguments, **named)
+
+        setattr(owner, name, wrapped)
+
+    return arm
+
+
+def after(owner: Any, name: str, where: Where = lambda *_: True) -> Callable[[Reached], None]:
+    """Just after such a call."""
+
+    def arm(reached: Reached) -> None:
+        original = getattr(owner, name)
+
+        def wrapped(*arguments: Any, **named: Any) -> Any:
+            result = original(*arguments, **named)
+            if where(*arguments):
+                reached()
+            return result
+
+        setattr(owner, name, wrapped)
+
+    return arm
+
+
+def half_written(reached: Reached) -> None:
+    """When half of a checkpoint's state is on the disk."""
+    original = checkpoint._write_synced
+
+    def wrapped(path: Path, data: memoryview) -> None:
+        if path.name == STATE:
+            original(path, data[: len(data) // 2])
+            reached()
+        original(path, data)
+
+    checkpoint._write_synced = wrapped
+
+
+def half_a_line(reached: Reached) -> None:
+    """When half of a line of metrics is on the disk."""
+    original = RunFolder.append_metrics
+
+    def wrapped(folder: RunFolder, line: dict[str, Any]) -> None:
+        path, size = folder.path / METRICS, folder.metrics_size
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line)[:60])
+            file.flush()
+            os.fsync(file.fileno())
+        reached()
+        os.truncate(path, size)
+        original(folder, line)
+
+    RunFolder.append_metrics = wrapped
+
+
+def _is_new(path: Path, _target: Path) -> bool:
+    return path.name.startswith(".tmp-")
+
+
+def _is_doomed(path: Any, *_: Any, **_named: Any) -> bool:
+    return Path(path).name.startswith(".del-")
+
+
+def _is_record(path: Path, _target: Path) -> bool:
+    return RECORD in path.name
+
+
+POINTS = {
+    "before a step": Point(arm=before(loop, "take_step"), in_every_rank=True),
+    "after a step": Point(arm=after(loop, "tell_step"), in_every_rank=True),
+    "before a test": Point(arm=before(loop, "score"), in_every_rank=True),
+    "after a test": Point(arm=before(RunFolder, "append_metrics")),
+    "half a line of metrics": Point(arm=half_a_line),
+    "after a line of metrics": Point(arm=after(RunFolder, "append_metrics")),
+    "before a save": Point(arm=before(Checkpoints, "save")),
+    "half the state": Point(arm=half_written),
+    "before the manifest": Point(
+        arm=before(checkpoint, "_write_synced", lambda path, _: path.name == MANIFEST)
+    ),
+    "before it is in place": Point(arm=before(Path, "rename", _is_new)),
+    "once it is in place": Point(arm=after(Path, "rename", _is_new)),
+    "before an old one goes": Point(arm=before(Checkpoints, "_remove")),
+    "an old one half gone": Point(arm=before(checkpoint.shutil, "rmtree", _is_doomed)),
+    "after a save": Point(arm=after(Checkpoints, "save")),
+    "run.json not in place": Point(arm=before(Path, "replace", _is_record)),
+}
+
+
+def arm(name: str, *, rank: int, at: int) -> None:
+    """Kill this process, if it is ``rank``, at the ``at``-th time that it comes to a point."""
+    if os.environ.get("RANK", "0") != str(rank):
+        return
+    seen = 0
+
+    def reached() -> None:
+        nonlocal seen
+        seen += 1
+        if seen == at:
+            kill_now()
+
+    POINTS[name].arm(reached)
+
+
+def count(file: Path) -> None:
+    """Keep in ``file`` how often rank 0 came to each point."""
+    if os.environ.get("RANK", "0") != "0":
+        return
+    times = dict.fromkeys(POINTS, 0)
+
+    def reached(name: str) -> None:
+        times[name] += 1
+        file.write_text(json.dumps(times))
+
+    for name, point in POINTS.items():
+        point.arm(partial(reached, name))
+
+
+def kill_points(budget: Budget) -> Iterator[Outcome]:
+    """Kill at each point; with two ranks, the second where every rank comes."""
+    for num_ranks, work in ((1, train), (2, train_on_ranks)):
+        root = budget.folder(f"ranks{num_ranks}")
+        counted = partial(count, root / "times.json")
+        whole = attempt(work, root, "whole", EVERYTHING, (counted,), log=root / "whole.log")
+        assert whole.code == 0, whole.said
+        expected = finals(RunFolder(root / "whole"))
+        times = json.loads((root / "times.json").read_text())
+        never = [name for name in POINTS if not times[name]]
+        yield Outcome(
+            name=f"every point comes up in a run on {num_ranks} ranks",
+            passed=not never,
+            figure=f"never: {', '.join(never)}" if never else f"{sum(times.values())} times",
+        )
+        for name in POINTS:
+            if budget.is_fast and (
+                num_ranks == 2 or name not in ("half the state", "after a test")
+            ):
+                continue
+            for at in sorted({1, (times[name] + 1) // 2, times[name]}):
+                yield _die(work, root, name, at=at, num_ranks=num_ranks, expected=expected)
+
+
+def _die(
+    work: Callable[..., int],
+    root: Path,
+    point: str,
+    *,
+    at: int,
+    num_ranks: int,
+    expected: dict[str, str],
+) -> Outcome:
+    name = f"{point.replace(' ', '-')}-{at}"
+    rank = num_ranks - 1 if POINTS[point].in_every_rank else 0
+    log = root / f"{name}.log"
+    armed = partial(arm, point, rank=rank, at=at)
+    died = attempt(work, root, name, EVERYTHING, (armed,), log=log)
+    problems = ["was not killed"] * (died.code == 0)
+    problems += ["left processes behind"] * bool(orphans(patience=10.0))
+    end_orphans()
+    resumed = attempt(work, root, name, EVERYTHING, log=log)
+    if resumed.code:
+        problems.append(f"resuming ended with {resumed.code}: {resumed.said[-300:]}")
+    differing = differences(expected, finals(RunFolder(root / name))) if not resumed.code else []
+    problems += [f"differs in {', '.join(differing)}"] if differing else []
+    problems += [f"leaves {file}" for file in leftovers(RunFolder(root / name))]
+    return Outcome(
+        name=f"{point}, time {at}, {num_ranks} ranks",
+        passed=not problems,
+        figure="; ".join(problems) or "byte-equal",
+        counts={
+            FAULTS: 1,
+            COMPARED: 1,
+            EQUAL: int(not differing and not resumed.code),
+            HUNG: died.hung + resumed.hung,
+        },
+    )
+
+
+CHECKS = (
+    Check(id="R3", title="SIGKILL at named points of steps, tests and saves", run=kill_points),
+)
