@@ -71,11 +71,13 @@ class Clock:
             "eta_seconds": left / speed if speed else None,
         }
 
-    def save_is_due(self, step: int) -> bool:
-        """Whether a checkpoint is due after ``step`` steps."""
+    def is_due_by_step(self, step: int) -> bool:
+        """Whether a checkpoint is due after ``step`` steps, as every rank knows."""
         every = self._run.checkpoint_steps
-        if every is not None and step % every == 0:
-            return True
+        return every is not None and step % every == 0
+
+    def is_due_by_time(self) -> bool:
+        """Whether a checkpoint is due by this rank's own clock."""
         return time.monotonic() - self._saved >= self._run.checkpoint_seconds
 
     def saved(self) -> None:

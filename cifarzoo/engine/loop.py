@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import math
 import time
-from functools import partial
+from collections.abc import Sequence
+from functools import partial, reduce
 
 from cifarzoo.data.store import ImageStore
-from cifarzoo.engine.batches import prepare_for_evaluation
+from cifarzoo.engine.agreement import Report
+from cifarzoo.engine.batches import prepare_for_evaluation, test_views
+from cifarzoo.engine.chance import seed_torch
 from cifarzoo.engine.events import Event
-from cifarzoo.engine.metrics import Score, evaluate
-from cifarzoo.engine.step import Report, seed_torch, take_step
+from cifarzoo.engine.metrics import Score, Views, evaluate
+from cifarzoo.engine.step import take_step
 from cifarzoo.engine.training import Training, trainable, wrap
 from cifarzoo.errors import CifarzooError, StoppedError
 from cifarzoo.protocols import Timed
@@ -35,9 +38,13 @@ def fit(training: Training) -> None:
     while state.step < plan.total_steps:
         report = advance(training)
         is_done = state.step == plan.total_steps
-        if is_done or state.step % plan.steps_per_epoch == 0:
+        ends_epoch = is_done or state.step % plan.steps_per_epoch == 0
+        is_due = training.clock.is_due_by_step(state.step)
+        if ends_epoch or is_due or report.save_due or report.signal:
+            report = report.joined(hear(training, training.agreement.settle()))
+        if ends_epoch:
             end_epoch(training)
-        if is_done or report.save_due or report.signal:
+        if is_done or is_due or report.save_due or report.signal:
             save(training)
         if report.signal and not is_done:
             raise stopped(training, report.signal_name)
@@ -49,12 +56,20 @@ def advance(training: Training) -> Report:
     begin_step(training)
     seed_torch(training.run.seed, "batch", state.step, training.world.rank)
     images, targets = training.batches(state.step)
-    report = take_step(training, images, targets)
+    reports = take_step(training, images, targets)
     if state.average is not None:
         state.average.update_parameters(state.model)
-    state.count_step(report.loss)
+    state.step += 1
+    report = hear(training, reports)
     tell_step(training)
     return report
+
+
+def hear(training: Training, reports: Sequence[Report]) -> Report:
+    """Count the losses that are known by now; give what the steps they are of ask for."""
+    for report in reports:
+        training.state.note_loss(report.loss)
+    return reduce(Report.joined, reports, Report(training.state.last_loss))
 
 
 def begin_step(training: Training) -> None:
@@ -108,6 +123,8 @@ def end_epoch(training: Training) -> None:
         "seconds": seconds,
     }
     state.loss_sum, state.loss_steps = 0.0, 0
+    if state.step == plan.total_steps:
+        event |= score_in_views(training)
     is_best = False
     if training.validation is not None:
         validated = score(training, training.validation)
@@ -121,7 +138,16 @@ def end_epoch(training: Training) -> None:
     training.clock.go_on()
 
 
-def score(training: Training, store: ImageStore) -> Score:
+def score_in_views(training: Training) -> Event:
+    """Test it on the test images in several views too, where an augmentation offers them."""
+    augmentations = training.components.augmentations
+    if not any(hasattr(augment, "views") for augment in augmentations.values()):
+        return {}
+    tested = score(training, training.test, views=partial(test_views, augmentations))
+    return {"tta_test_loss": tested.loss, "tta_test_error": tested.error}
+
+
+def score(training: Training, store: ImageStore, *, views: Views | None = None) -> Score:
     """Test the network, or its average, on all images of ``store``."""
     return evaluate(
         training.state.evaluated,
@@ -130,6 +156,7 @@ def score(training: Training, store: ImageStore) -> Score:
         scaler=training.state.scaler,
         world=training.world,
         batch_size=min(EVALUATION_BATCH, training.plan.micro_batch_size),
+        views=views,
     )
 
 

@@ -31,6 +31,7 @@ class Policy:
         compile: Whether ``torch.compile`` is used.
         deterministic: Whether only deterministic kernels are used.
         threads: Threads of this process on the CPU.
+        delay: Steps after which a step's loss is read: at once would make a GPU wait.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Policy:
     compile: bool
     deterministic: bool
     threads: int
+    delay: int = 0
 
     def record(self) -> dict[str, Any]:
         """For run.json."""
@@ -72,6 +74,7 @@ def choose(run: Run, device: torch.device) -> Policy:
         compile=on_gpu if run.compile is None else run.compile,
         deterministic=(not on_gpu) if run.deterministic is None else run.deterministic,
         threads=torch.get_num_threads(),
+        delay=1 if on_gpu else 0,
     )
 
 

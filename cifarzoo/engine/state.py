@@ -69,9 +69,8 @@ class TrainingState:
         """Learning rate of the first group of parameters."""
         return float(self.optimizer.param_groups[0]["lr"])
 
-    def count_step(self, loss: float) -> None:
-        """A step was done; ``loss`` is its mean over the global batch."""
-        self.step += 1
+    def note_loss(self, loss: float) -> None:
+        """The mean loss over the global batch of one more step is known."""
         self.loss_sum += loss
         self.last_loss = loss
         self.loss_steps += 1

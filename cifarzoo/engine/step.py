@@ -2,42 +2,18 @@
 
 from __future__ import annotations
 
-import signal
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
-from cifarzoo import dropout
+from cifarzoo.engine.agreement import Report, Step
+from cifarzoo.engine.chance import Chance
 from cifarzoo.engine.distributed import unsynchronised
 from cifarzoo.engine.plan import Plan
 from cifarzoo.engine.training import Training
-from cifarzoo.errors import NotFiniteError
 from cifarzoo.norm import batch_norms, running_statistics, tracked
-from cifarzoo.randomness import SiteDraw, draw_sites, feed, generator, key, site_draws
 
 
-@dataclass(frozen=True)
-class Report:
-    """What every rank knows of a step.
-
-    Attributes:
-        loss: Mean over the global batch.
-        signal: Number of a signal that reached any rank, or 0.
-        save_due: Whether a checkpoint is due after the step.
-    """
-
-    loss: float
-    signal: int
-    save_due: bool
-
-    @property
-    def signal_name(self) -> str:
-        """Such as SIGTERM."""
-        return signal.Signals(self.signal).name
-
-
-def take_step(training: Training, images: Tensor, targets: Tensor) -> Report:
+def take_step(training: Training, images: Tensor, targets: Tensor) -> list[Report]:
     """Train on this rank's rows of one batch.
 
     Args:
@@ -45,27 +21,26 @@ def take_step(training: Training, images: Tensor, targets: Tensor) -> Report:
         images: (n, 3, H, W).
         targets: (n, K).
 
+    Returns:
+        What is known by now: of this step, or of an earlier one where reading is delayed.
+
     Raises:
-        NotFiniteError: A loss or gradient isn't finite; raised on every rank, before the update.
+        NotFiniteError: A loss or gradient isn't finite; raised on every rank, and before the
+            update unless reading is delayed.
     """
-    state, plan, world = training.state, training.plan, training.world
-    sites = site_draws(state.model)
-    gates = gates_of_step(training, sites, images.device)
-    dropouts = dropout.dropouts(state.model)
-    first = plan.part(world.rank).start
+    state, plan = training.state, training.plan
+    chance = Chance(training)
     reports: list[Report] = []
+    step = Step(number=state.step, rate=state.rate)
 
     def closure() -> Tensor:
-        seed_torch(training.run.seed, "torch", state.step, world.rank)
+        chance.begin_pass()
         state.optimizer.zero_grad(set_to_none=True)
         loss = torch.zeros((), device=images.device)
         running = MeanOfParts(tracked(state.model), plan.num_micro_batches)
         for rows in micro_batches(plan):
             running.start_part()
-            feed(sites, gates[:, rows])
-            dropout.feed(
-                dropouts, seed=training.run.seed, step=state.step, first=first + rows.start
-            )
+            chance.feed(rows)
             is_last = rows.stop == plan.local_batch_size
             with unsynchronised(training.parallel, active=not is_last):
                 with state.scaler.autocast():
@@ -77,12 +52,12 @@ def take_step(training: Training, images: Tensor, targets: Tensor) -> Report:
             running.end_part()
         state.scaler.unscale(state.optimizer)
         norm = clip_gradient(state.model, training.run.clip_norm)
-        reports.append(agree(training, loss, norm))
+        reports.extend(post(training, step, loss, norm))
         return loss
 
     state.scaler.step(state.optimizer, closure)
-    world.average_(statistics_of_ranks(state.model, plan))
-    return reports[0]
+    training.world.average_(statistics_of_ranks(state.model, plan))
+    return reports
 
 
 def statistics_of_ranks(model: nn.Module, plan: Plan) -> list[Tensor]:
@@ -133,25 +108,6 @@ def micro_batches(plan: Plan) -> list[slice]:
     return [slice(start, start + size) for start in range(0, plan.local_batch_size, size)]
 
 
-def gates_of_step(training: Training, sites: list[SiteDraw], device: torch.device) -> Tensor:
-    """The numbers that branch modules need in this step, for this rank's rows: (sites, n)."""
-    plan, step = training.plan, training.state.step
-    rng = generator(training.run.seed, "branch", step // plan.steps_per_epoch, step)
-    numbers = draw_sites(sites, rng, plan.batch_size)[:, plan.part(training.world.rank)]
-    return torch.from_numpy(numbers.copy()).to(device, non_blocking=True)
-
-
-def seed_torch(seed: int, *purpose: str | int) -> None:
-    """Reseed torch's own generators, which dropout and plugins may draw from.
-
-    That is exact on resume, and not independent of the number of ranks.
-    """
-    number = key(seed, *purpose) % 2**63
-    torch.default_generator.manual_seed(number)  # torch.manual_seed costs a hundred times this
-    if torch.cuda.is_available():
-        torch.cuda.manual_seed(number)
-
-
 def clip_gradient(model: nn.Module, largest: float | None) -> Tensor:
     """The norm of the whole gradient; it is scaled down to ``largest`` where it is above it."""
     parameters = [p for p in model.parameters() if p.grad is not None]
@@ -161,27 +117,12 @@ def clip_gradient(model: nn.Module, largest: float | None) -> Tensor:
     return norm
 
 
-def agree(training: Training, loss: Tensor, norm: Tensor) -> Report:
-    """One exchange a step: what all ranks must know to take the same decisions.
-
-    Raises:
-        NotFiniteError: The loss or the gradient of any rank isn't finite.
-    """
-    state = training.state
-    save_due = training.clock.save_is_due(state.step + 1)
-    signal_number = training.stop.number
-    table = training.world.gather_numbers(float(loss), float(norm), signal_number, save_due)
-    losses, norms = table[:, 0], table[:, 1]
-    if not bool(losses.isfinite().all()):
-        what, wrong = "loss", losses
-    elif not bool(norms.isfinite().all()) and not state.scaler.may_overflow:
-        what, wrong = "gradient", norms
-    else:
-        return Report(float(losses.mean()), int(table[:, 2].max()), bool(table[0, 3]))
-    rank = int((~wrong.isfinite()).nonzero()[0])
-    images = training.batches.indices(state.step, rank=rank)[:4]
-    raise NotFiniteError(
-        f"the {what} is not finite in step {state.step + 1}, at learning rate {state.rate:.4g}, on "
-        f"training images {', '.join(map(str, images))}, …; nothing was saved since; lower the "
-        "learning rate, or look at the data"
+def post(training: Training, step: Step, loss: Tensor, norm: Tensor) -> list[Report]:
+    """Exchange what this rank knows of a step; see ``Agreement.post``."""
+    return training.agreement.post(
+        step,
+        loss,
+        norm,
+        signal_number=training.stop.number,
+        save_due=training.clock.is_due_by_time(),
     )

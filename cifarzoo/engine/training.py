@@ -16,14 +16,17 @@ from cifarzoo import dropout, norm
 from cifarzoo.data.order import subset
 from cifarzoo.data.store import ImageStore, check_split, digest
 from cifarzoo.data.windows import windowed
+from cifarzoo.engine.agreement import Agreement
 from cifarzoo.engine.batches import Batches, prepare_for_evaluation
-from cifarzoo.engine.build import Components, build, build_optimizer
+from cifarzoo.engine.build import Components, build, build_optimizer, name_of
 from cifarzoo.engine.checkpoint import Checkpoints
 from cifarzoo.engine.clock import Clock
+from cifarzoo.engine.contract import check_scaling, check_schedule
 from cifarzoo.engine.distributed import World
 from cifarzoo.engine.events import Listener
 from cifarzoo.engine.plan import Plan, plan
 from cifarzoo.engine.precision import Policy, Scaler
+from cifarzoo.engine.rehearsal import rehearse
 from cifarzoo.engine.signals import StopRequest
 from cifarzoo.engine.state import TrainingState
 from cifarzoo.protocols import Augmentation, DataInitialised
@@ -53,6 +56,7 @@ class Training:
         checkpoints: Of this run.
         facts: What manifests say besides the step.
         clock: Wall time.
+        agreement: The exchange between the ranks in each step.
         stop: Whether a signal came.
         tell: Passes events on to the listeners.
     """
@@ -72,6 +76,7 @@ class Training:
     checkpoints: Checkpoints
     facts: dict[str, Any]
     clock: Clock
+    agreement: Agreement
     stop: StopRequest
     tell: Listener
 
@@ -93,6 +98,7 @@ def prepare(
         ConfigError: Settings that don't fit each other, the dataset or the ranks.
         DataError: The dataset is missing, damaged or of another shape.
     """
+    rehearse(run, folder=data, device=world.device)
     components = build(run, folder=data)
     train, test = components.dataset.load()
     num_classes = len(components.dataset.classes)
@@ -106,6 +112,7 @@ def prepare(
         world_size=world.size,
         has_batch_norm=bool(norm.batch_norms(model)),
     )
+    check_schedule(components.schedule, sizes, name=name_of(run.schedule))
     model = place(model, sizes, world=world, policy=policy)
     store = partial(ImageStore, num_classes=num_classes, device=world.device)
     chosen, kept = _train_rows(sizes, len(train.labels))
@@ -113,20 +120,23 @@ def prepare(
     train_store = store(train, chosen=chosen, frame=frame)
     initialise(model, train_store, components.augmentations)
     optimizer, base_rates, average = build_optimizer(run, components, model)
+    scaler = Scaler(policy, world.device)
+    check_scaling(optimizer, is_scaled=scaler.may_overflow)
     state = TrainingState(
         model=model,
         optimizer=optimizer,
         base_rates=base_rates,
         average=average,
-        scaler=Scaler(policy, world.device),
+        scaler=scaler,
     )
+    batches = Batches(train_store, components, sizes, seed=run.seed, world=world)
     return Training(
         run=run,
         plan=sizes,
         components=components,
         state=state,
         parallel=wrap(model, world=world, policy=policy),
-        batches=Batches(train_store, components, sizes, seed=run.seed, world=world),
+        batches=batches,
         test=store(test, chosen=subset(len(test.labels), sizes.test_images)),
         validation=store(train, chosen=kept) if sizes.validation_images else None,
         data_digest=digest(train, test),
@@ -140,6 +150,12 @@ def prepare(
         ),
         facts=facts,
         clock=Clock(run, total_steps=sizes.total_steps, steps_per_epoch=sizes.steps_per_epoch),
+        agreement=Agreement(
+            world,
+            images_of=lambda step, rank: batches.indices(step, rank=rank)[:4],
+            may_overflow=state.scaler.may_overflow,
+            delay=policy.delay,
+        ),
         stop=stop,
         tell=tell,
     )
