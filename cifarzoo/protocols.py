@@ -218,6 +218,8 @@ class Augmentation(Protocol):
     Attributes:
         at_evaluation: Whether it is applied to test images too, as ``normalize`` is. May be
             left out (False), so that a plain function will do.
+        views: From prepared test images to weights, which sum to 1, and views of them; at the
+            end of a run the logits of all views are averaged for a second test. May be left out.
     """
 
     def __call__(self, images: Tensor, draws: Draws, /) -> Tensor:

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cifarzoo.cli import streams
-from cifarzoo.cli.units import count, percent
+from cifarzoo.cli.units import count, test_error
 from cifarzoo.errors import CifarzooError, StoppedError
 
 PIPE_WIDTH = 10_000
@@ -80,7 +80,7 @@ def print_evaluation(event: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(event) + "\n")
         return
-    error = Text(f"test error {percent(event['test_error'])}", style="bold green")
+    error = Text(test_error(event), style="bold green")
     rest = f"test loss {event['test_loss']:.4f}, {count(event['test_images'])} images"
     step = f"step {count(event['step'])} of {count(event['steps'])}"
     results().print(Text.assemble(error, f", {rest}, {step}"), soft_wrap=True)

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 from cifarzoo.cli import console
-from cifarzoo.cli.units import count, duration, percent, plural
+from cifarzoo.cli.units import count, duration, percent, plural, test_error
 
 Event = Mapping[str, Any]
 
@@ -130,7 +130,7 @@ class PlainProgress:
         """The last epoch's error, the folder with everything, and the next command."""
         self.close()
         took = f", {duration(event['train_seconds'])} of training"
-        error = Text(f"test error {percent(event['test_error'])}", style="bold green")
+        error = Text(test_error(event), style="bold green")
         self.say(
             error.append(f", test loss {event['test_loss']:.4f}{took}", style="not bold default")
         )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 def percent(fraction: float) -> str:
     """A fraction as a percentage with two decimals, as error tables have it."""
@@ -34,6 +37,14 @@ def scaled(number: float) -> str:
         if number >= limit:
             return f"{number / limit:.3g} {prefix}"
     return f"{number:.3g} "
+
+
+def test_error(event: Mapping[str, Any]) -> str:
+    """Such as ``test error 6.45 %``, with that of several views where there is one."""
+    text = f"test error {percent(event['test_error'])}"
+    if event.get("tta_test_error") is not None:
+        text += f" ({percent(event['tta_test_error'])} with test-time augmentation)"
+    return text
 
 
 def plural(number: int, noun: str) -> str:

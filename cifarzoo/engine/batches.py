@@ -101,6 +101,18 @@ class Batches:
         )
 
 
+def test_views(
+    augmentations: Mapping[str, Augmentation], images: Tensor
+) -> list[tuple[float, Tensor]]:
+    """Weights and views of prepared test images: of every augmentation that offers any."""
+    seen = [(1.0, images)]
+    for augment in augmentations.values():
+        of_augmentation = getattr(augment, "views", None)
+        if of_augmentation is not None:
+            seen = [(w * v, view) for w, old in seen for v, view in of_augmentation(old)]
+    return seen
+
+
 def prepare_for_evaluation(augmentations: Mapping[str, Augmentation], images: Tensor) -> Tensor:
     """Test images as the network takes them: only what acts at evaluation is applied."""
     draws = BatchDraws(generator(0, "evaluation"), len(images), device=images.device)

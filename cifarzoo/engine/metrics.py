@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from torch.nn import functional as F
 from cifarzoo.data.store import ImageStore
 from cifarzoo.engine.distributed import World
 from cifarzoo.engine.precision import Scaler
+
+Views: TypeAlias = Callable[[Tensor], Sequence[tuple[float, Tensor]]]
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ def evaluate(
     scaler: Scaler,
     world: World,
     batch_size: int,
+    views: Views | None = None,
 ) -> Score:
     """Test ``model`` on all images of ``store``, shared out over the ranks.
 
@@ -47,6 +51,7 @@ def evaluate(
         scaler: The arithmetic of forward passes.
         world: The ranks.
         batch_size: Images a forward pass.
+        views: Of a prepared batch, whose logits are averaged; None: the batch alone.
     """
     was_training = model.training
     model.eval()
@@ -55,13 +60,25 @@ def evaluate(
     for start in range(0, len(mine), batch_size):
         images, targets = store.batch(mine[start : start + batch_size])
         with scaler.autocast():
-            logits = model(prepare(images))
-        totals += _totals(logits.float(), targets)
+            logits = _logits(model, prepare(images), views)
+        totals += _totals(logits, targets)
     model.train(was_training)
     loss, wrong, count = world.gather(totals.to(world.device)).sum(0).tolist()
     if count != len(store):
         raise AssertionError(f"{count} images were counted of {len(store)}")
     return Score(loss=loss / count, error=wrong / count)
+
+
+def _logits(model: nn.Module, images: Tensor, views: Views | None) -> Tensor:
+    """Logits in float32, averaged over the views as they are weighted."""
+    if views is None:
+        alone: Tensor = model(images).float()
+        return alone
+    weighted = [
+        weight * model(view.contiguous(memory_format=torch.channels_last)).float()
+        for weight, view in views(images)
+    ]
+    return torch.stack(weighted).sum(0)
 
 
 def _totals(logits: Tensor, targets: Tensor) -> Tensor:

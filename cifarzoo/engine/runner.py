@@ -16,7 +16,7 @@ from torch import Tensor
 from cifarzoo.engine.checkpoint import Loaded
 from cifarzoo.engine.distributed import World, is_launched_by_us, joined
 from cifarzoo.engine.events import Event, Listener, silent, tell_all
-from cifarzoo.engine.loop import fit, score
+from cifarzoo.engine.loop import fit, score, score_in_views
 from cifarzoo.engine.precision import choose, numerics
 from cifarzoo.engine.signals import StopRequest
 from cifarzoo.engine.training import Training, prepare
@@ -132,6 +132,8 @@ def _train(
 RESULT = (
     "test_loss",
     "test_error",
+    "tta_test_loss",
+    "tta_test_error",
     "validation_loss",
     "validation_error",
     "train_loss",
@@ -206,6 +208,7 @@ def evaluate_run(task: Task, listener: Listener) -> Event:
                 raise CheckpointError(f"{folder.path} has no checkpoint yet")
             training.state.load_state_dict(loaded.state)
             tested = score(training, training.test)
+            in_views = score_in_views(training)
     return {
         "event": "eval",
         "run": str(folder.path),
@@ -213,6 +216,7 @@ def evaluate_run(task: Task, listener: Listener) -> Event:
         "steps": training.plan.total_steps,
         "test_loss": tested.loss,
         "test_error": tested.error,
+        **in_views,
         "test_images": len(training.test),
         "weights_sha256": digest_of(training.state.evaluated.state_dict()),
     }
@@ -265,7 +269,7 @@ def _resumed_event(training: Training) -> Event:
 
 def _result_event(training: Training) -> Event:
     last = training.world.on_main(lambda: training.folder.metrics()[-1])
-    kept = ("validation_loss", "validation_error")
+    kept = ("tta_test_loss", "tta_test_error", "validation_loss", "validation_error")
     return {
         "event": "result",
         "run": str(training.folder.path),

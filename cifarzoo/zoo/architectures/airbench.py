@@ -60,10 +60,10 @@ class Block(nn.Module):
         self, in_channels: int, channels: int, *, bn_momentum: float, bn_eps: float
     ) -> None:
         super().__init__()
-        self.conv1 = identity_conv(in_channels, channels)
+        self.conv1 = identity_conv(in_channels, channels, kind=EvenConv2d)
         self.pool = nn.MaxPool2d(2)
         self.norm1 = unscaled_norm(channels, bn_momentum, bn_eps)
-        self.conv2 = identity_conv(channels, channels)
+        self.conv2 = identity_conv(channels, channels, kind=nn.Conv2d)
         self.norm2 = unscaled_norm(channels, bn_momentum, bn_eps)
         self.activation = nn.GELU()
 
@@ -74,9 +74,22 @@ class Block(nn.Module):
         return output
 
 
-def identity_conv(in_channels: int, channels: int) -> nn.Conv2d:
+class EvenConv2d(nn.Conv2d):
+    """A 3x3 convolution with padding 1, but for the last row and column of an odd image.
+
+    A 2x2 pooling drops these: of 7x7 pixels they are a quarter of the arithmetic.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (torch's name)
+        """Images (N, C, S, S) to (N, channels, S, S), or S - 1 where S is odd."""
+        if input.shape[2] % 2 == 0 or input.shape[3] % 2 == 0:
+            return super().forward(input)
+        return F.conv2d(F.pad(input, (1, 0, 1, 0)), self.weight)
+
+
+def identity_conv(in_channels: int, channels: int, *, kind: type[nn.Conv2d]) -> nn.Conv2d:
     """A 3x3 convolution whose first outputs are, at first, its inputs; the rest as torch's."""
-    conv = nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)
+    conv = kind(in_channels, channels, 3, padding=1, bias=False)
     nn.init.dirac_(conv.weight.data[:in_channels])
     return conv
 
