@@ -103,11 +103,23 @@ class Checkpoints:
                 f"training goes on, {newest}"
             )
             return False
+        self.tidy(step, best)
+        return True
+
+    def tidy(self, step: int, best: int | None = None) -> None:
+        """Delete what a killed save left, and the checkpoints that are kept no longer.
+
+        Only the process that holds the run's lock may do so.
+
+        Args:
+            step: Of the newest whole checkpoint.
+            best: See ``save``.
+        """
+        self._sweep()
         # Later ones were passed over as damaged: they must not crowd out those that are whole.
         for old in [other for other in self.steps() if other <= step][: -self._keep]:
             if old != best:
                 self._remove(old)
-        return True
 
     def load(self, config_digest: str) -> Loaded | None:
         """The newest whole checkpoint, or None where there is none at all.

@@ -76,6 +76,7 @@ class RunFolder:
         """
         record = {"schema": SCHEMA, **self.record, **changes}
         with _writing(self.path / RECORD):
+            _sweep(self.path / RECORD)
             write_whole(self.path / RECORD, json.dumps(record, indent=1) + "\n")
 
     @contextmanager
@@ -150,10 +151,15 @@ class RunFolder:
             os.fsync(file.fileno())
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The lines of ``metrics.jsonl``; a last one that was torn off is left out."""
+        """The lines of ``metrics.jsonl``; a last one that was torn off is left out.
+
+        Raises:
+            UsageError: A line is no JSON object.
+        """
         path = self.path / METRICS
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-        return [json.loads(line) for line in text.splitlines(keepends=True) if line[-1:] == "\n"]
+        data = path.read_bytes() if path.exists() else b""
+        whole = data[: data.rfind(b"\n") + 1].splitlines()
+        return [_metrics_line(path, number, line) for number, line in enumerate(whole, start=1)]
 
     @property
     def metrics_size(self) -> int:
@@ -211,7 +217,7 @@ def adopt(path: Path, config_text: str) -> tuple[RunFolder, bool]:
         return folder, True
     if path.exists() and not path.is_dir():
         raise UsageError(f"{path} is not a folder")
-    if path.is_dir() and any(item.name != LOCK for item in path.iterdir()):
+    if path.is_dir() and any(not _is_of_a_start(item) for item in path.iterdir()):
         raise UsageError(f"{path} holds other files; expected an empty folder or one of a run")
     return _start(path, config_text), False
 
@@ -247,10 +253,17 @@ def find(name: str, root: Path) -> RunFolder:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Replace a file at once: readers see the old text or the new one."""
+    """Replace a file at once: readers see the old text or the new one, also after a power cut."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def this_process() -> dict[str, Any]:
@@ -270,10 +283,35 @@ def _writing(path: Path) -> Iterator[None]:
         ) from error
 
 
+def _sweep(path: Path) -> None:
+    """Delete what a process that was killed within ``write_whole`` left beside ``path``."""
+    for left in path.parent.glob(f".{path.name}.*"):
+        left.unlink(missing_ok=True)
+
+
+def _is_of_a_start(path: Path) -> bool:
+    """Whether a file of a folder may stem from a start that was killed before its config."""
+    return path.name == LOCK or path.name.startswith(f".{CONFIG}.")
+
+
+def _metrics_line(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        entries = json.loads(line)
+    except ValueError:
+        entries = None
+    if not isinstance(entries, dict):
+        raise UsageError(
+            f"line {number} of {path} is no JSON object; put back what the run wrote, or take the "
+            "line out"
+        )
+    return entries
+
+
 def _start(path: Path, config_text: str) -> RunFolder:
     made = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
         path.mkdir(parents=True, exist_ok=True)
+        _sweep(path / CONFIG)
         write_whole(path / CONFIG, config_text)
     except OSError as error:
         raise UsageError(f"{path} cannot be written to: {error.strerror}") from error
