@@ -80,6 +80,7 @@ class PlainProgress:
         """Say what ``event`` means, if it is for people."""
         say = {
             "start": self.start,
+            "finished": self.finished,
             "resumed": self.resumed,
             "step": self.step,
             "epoch": self.epoch,
@@ -103,6 +104,10 @@ class PlainProgress:
         """What is trained, on what and where."""
         self.say(Text(event["name"], style="bold"))
         console.print_table(self.out, console.labelled(describe(event)))
+
+    def finished(self, event: Event) -> None:
+        """That nothing is left to do."""
+        self.say(Text(f"{event['run']} was finished before; nothing is trained again"))
 
     def resumed(self, event: Event) -> None:
         """Where an interrupted run goes on."""

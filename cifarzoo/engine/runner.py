@@ -73,6 +73,7 @@ def execute(task: Task, listeners: Sequence[Listener] = ()) -> Event:
         tell = tell_all(listeners) if world.is_main else silent
         finished = world.on_main(lambda: _finished(folder))
         if finished is not None:
+            tell({"event": "finished", "run": str(folder.path)})
             tell(finished)
             return finished
         with _status(folder, world, tell):
@@ -167,14 +168,16 @@ def restore(training: Training) -> None:
             if there != here:
                 message = f"{name} was {there} and is {here}: bits may differ from here on"
                 training.tell({"event": "warning", "message": message})
-    world.on_main(lambda: _restore_metrics(training, int(loaded.state["metrics_size"])))
+    world.on_main(lambda: _restore_folder(training, int(loaded.state["metrics_size"])))
 
 
-def _restore_metrics(training: Training, size: int) -> None:
-    """Bring ``metrics.jsonl`` back to the ``size`` that it had at the checkpoint."""
+def _restore_folder(training: Training, size: int) -> None:
+    """Bring the folder back to the checkpoint, at which ``metrics.jsonl`` had ``size`` bytes."""
     folder, step = training.folder, training.state.step
+    training.checkpoints.tidy(step, training.state.best_step)
     lost = size - folder.metrics_size
     folder.cut_metrics(size)
+    folder.metrics()  # refused now if a line is damaged, not after days at the result
     if lost <= 0:
         return
     lacks = f"{folder.path / METRICS} lacks {lost} of the {size} bytes that it had at step {step}"
