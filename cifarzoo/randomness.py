@@ -97,7 +97,15 @@ class BatchDraws:
 
     def _give(self, numbers: np.ndarray[Any, Any]) -> Tensor:
         whole = np.broadcast_to(numbers, (self._batch_size,))
-        return torch.from_numpy(whole[self._part].copy()).to(self._device, non_blocking=True)
+        return on_device(whole[self._part], self._device)
+
+
+def on_device(numbers: np.ndarray[Any, Any], device: torch.device | str) -> Tensor:
+    """A copy of ``numbers``, which may not be writable; a GPU's queue does not wait for it."""
+    copied = torch.from_numpy(numbers.copy())
+    if torch.device(device).type == "cuda":
+        return copied.pin_memory().to(device, non_blocking=True)
+    return copied.to(device)
 
 
 def uniform(rng: np.random.Generator, count: int, low: float, high: float) -> Floats:

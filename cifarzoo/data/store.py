@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from cifarzoo.data.order import Indices
 from cifarzoo.errors import DataError
 from cifarzoo.protocols import Frame, Split, Window
+from cifarzoo.randomness import on_device
 
 IMAGE_SHAPE = (3, 32, 32)
 UNFRAMED = Frame()
@@ -62,8 +63,7 @@ class ImageStore:
         Returns:
             Images uint8 (n, 3, 32, 32), channels_last, and targets (n, K), one-hot float32.
         """
-        # A copy: torch warns of NumPy arrays that are not writable, as cached orders are.
-        rows = torch.from_numpy(indices.copy()).to(self._labels.device, non_blocking=True)
+        rows = on_device(indices, self._labels.device)
         height, width, channels = self._size
         first = self._first_pixel(rows, window)
         down = torch.arange(height, device=rows.device) * self._framed_shape[3]

@@ -6,7 +6,7 @@ import torch
 
 from cifarzoo import dropout, randomness
 from cifarzoo.engine.training import Training
-from cifarzoo.randomness import draw_sites, generator, key, site_draws
+from cifarzoo.randomness import draw_sites, generator, key, on_device, site_draws
 
 
 class Chance:
@@ -23,8 +23,7 @@ class Chance:
         self._dropouts = dropout.dropouts(state.model)
         rng = generator(self._seed, "branch", state.step // plan.steps_per_epoch, state.step)
         numbers = draw_sites(self._sites, rng, plan.batch_size)[:, self._rows]
-        gates = torch.from_numpy(numbers.copy())
-        self._gates = gates.to(training.world.device, non_blocking=True)
+        self._gates = on_device(numbers, training.world.device)
 
     def begin_pass(self) -> None:
         """Reseed torch's generators, so that each pass over the batch draws the same."""

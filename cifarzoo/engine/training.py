@@ -21,6 +21,7 @@ from cifarzoo.engine.batches import Batches, prepare_for_evaluation
 from cifarzoo.engine.build import Components, build, build_optimizer, name_of
 from cifarzoo.engine.checkpoint import Checkpoints
 from cifarzoo.engine.clock import Clock
+from cifarzoo.engine.compiling import compile_network
 from cifarzoo.engine.contract import check_scaling, check_schedule
 from cifarzoo.engine.distributed import World
 from cifarzoo.engine.events import Listener
@@ -194,7 +195,7 @@ def wrap(model: nn.Module, *, world: World, policy: Policy) -> nn.Module:
     """The network as the loop calls it."""
     parallel = world.parallel(model)
     if policy.compile:
-        parallel.compile()
+        compile_network(parallel)
     return parallel
 
 
