@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cifarzoo.cli import data, doctor, look, train
+from cifarzoo.cli import bench, data, doctor, look, train
 from cifarzoo.cli.commands import Command, Commands
 from cifarzoo.cli.versions import version_line
 
@@ -54,6 +54,7 @@ for panel, name, command in (
     (LOOK, "ls", look.ls),
     (LOOK, "show", look.show),
     (LOOK, "check", look.check),
+    (TOOLS, "bench", bench.bench),
     (TOOLS, "doctor", doctor.doctor),
 ):
     app.command(name, cls=Command, rich_help_panel=panel)(command)

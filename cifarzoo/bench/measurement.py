@@ -1,0 +1,170 @@
+"""A benchmark: variants of a recipe in turns, and the machine's own rates among them."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from cifarzoo.bench.machine import Arithmetic, convolution, matmul
+from cifarzoo.bench.rig import Rig, build_rig, read_once
+from cifarzoo.bench.timing import Job, Sample, Work, interleave
+from cifarzoo.bench.variants import Variant
+from cifarzoo.engine.distributed import World, joined
+from cifarzoo.errors import UsageError
+from cifarzoo.protocols import DatasetFactory
+
+if TYPE_CHECKING:
+    from cifarzoo.config import Config
+
+SAMPLE_SECONDS = 1.0  # of training, unless steps are given
+MOST_STEPS = 50
+TRAINING, BATCHES, EVALUATION = "training", "batches", "evaluation"
+MATMUL, CONVOLUTION = "matmul", "convolution"
+Key: TypeAlias = tuple[Variant | Arithmetic, str]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A variant and its config."""
+
+    variant: Variant
+    config: Config
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What was measured.
+
+    Attributes:
+        cases: The first is what the others are compared with.
+        rigs: Of the cases; a bare one has its engine's.
+        samples: By variant or arithmetic, and what was done.
+        rounds: How often each was measured.
+        steps: Optimizer steps a sample.
+        device: Such as ``cpu``.
+        load_before: Of the machine.
+        load_after: The benchmark itself included.
+    """
+
+    cases: Sequence[Case]
+    rigs: Sequence[Rig]
+    samples: Mapping[Key, Sequence[Sample]]
+    rounds: int
+    steps: int
+    device: str
+    load_before: list[float] | None
+    load_after: list[float] | None
+
+
+def measure(
+    cases: Sequence[Case],
+    *,
+    data: Path | None,
+    rounds: int,
+    steps: int | None,
+    tell: Callable[[str], None],
+) -> Measured:
+    """Measure ``cases`` in turns.
+
+    Args:
+        cases: At least one.
+        data: Where data lie, or None.
+        rounds: How often each is measured.
+        steps: Optimizer steps a sample; None: about a second of the first case.
+        tell: Hears what is being done.
+
+    Raises:
+        UsageError: Several processes, or more steps than the run has.
+        ConfigError: What training would refuse.
+        DataError: The dataset can't be read.
+    """
+    with joined() as world:
+        if world.size > 1:
+            raise UsageError(f"bench measures one process; it was started as {world.size}")
+        before = load_average()
+        rigs = _rigs(cases, data=data, world=world, tell=tell)
+        steps = _steps(steps, rigs)
+        samples = interleave(
+            _jobs(cases, rigs, steps), rounds=rounds, device=world.device, tell=tell
+        )
+    return Measured(
+        cases=cases,
+        rigs=rigs,
+        samples=samples,
+        rounds=rounds,
+        steps=steps,
+        device=str(world.device),
+        load_before=before,
+        load_after=load_average(),
+    )
+
+
+def _rigs(
+    cases: Sequence[Case], *, data: Path | None, world: World, tell: Callable[[str], None]
+) -> list[Rig]:
+    """A rig for each case; a bare loop has the network of its engine, bit for bit."""
+    made: dict[Variant, Rig] = {}
+    datasets: dict[str, DatasetFactory] = {}
+    for case in cases:
+        engine = case.variant.engine
+        if engine in made:
+            continue
+        tell(f"first steps of {case.variant.name}")
+        with case.config.locating():
+            run = case.config.build()
+            dataset = datasets.setdefault(repr(run.dataset), read_once(run.dataset))
+            run = replace(run, dataset=dataset)
+            made[engine] = build_rig(run, engine, data=data, world=world)
+    return [made[case.variant.engine] for case in cases]
+
+
+def _steps(asked: int | None, rigs: Sequence[Rig]) -> int:
+    most = min(rig.training.plan.total_steps for rig in rigs)
+    if asked is None:
+        return min(most, MOST_STEPS, math.ceil(SAMPLE_SECONDS / rigs[0].step_seconds))
+    if asked > most:
+        raise UsageError(f"--steps is {asked}; expected at most the {most} steps of the run")
+    return asked
+
+
+def _jobs(cases: Sequence[Case], rigs: Sequence[Rig], steps: int) -> dict[Key, Job]:
+    """What a round does: all trainings, then the machine's rates, all batches, all tests."""
+    rows = [(case.variant, rig) for case, rig in zip(cases, rigs, strict=True)]
+    jobs: dict[Key, Job] = {}
+    for variant, rig in rows:
+        train = rig.train_bare if variant.is_bare else rig.train
+        jobs[variant, TRAINING] = partial(train, steps)
+    for arithmetic, rig in {rig.arithmetic: rig for rig in rigs}.items():
+        jobs[arithmetic, MATMUL] = _within(rig, matmul(arithmetic, rig.device))
+        jobs[arithmetic, CONVOLUTION] = _within(rig, convolution(arithmetic, rig.device))
+    for variant, rig in rows:
+        if not variant.is_bare:
+            jobs[variant, BATCHES] = partial(rig.make_batches, steps)
+            jobs[variant, EVALUATION] = partial(rig.evaluate, steps)
+    return jobs
+
+
+def _within(rig: Rig, job: Job) -> Job:
+    """``job`` with the threads and switches of ``rig``."""
+
+    def ready() -> Work:
+        with rig.settings():
+            work = job()
+
+        def in_its_settings() -> float:
+            with rig.settings():
+                return work()
+
+        return in_its_settings
+
+    return ready
+
+
+def load_average() -> list[float] | None:
+    """Programs that ran or wanted to, over 1, 5 and 15 minutes; None where it isn't known."""
+    return [round(load, 2) for load in os.getloadavg()] if hasattr(os, "getloadavg") else None
