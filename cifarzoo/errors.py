@@ -12,9 +12,14 @@ EXIT_INTERRUPTED = 130
 
 
 class CifarzooError(Exception):
-    """Something the user can act on: what was given, what was expected, what to do."""
+    """Something the user can act on: what was given, what was expected, what to do.
+
+    Attributes:
+        is_told: Whether another rank says it, so that this one need not.
+    """
 
     exit_code = EXIT_FAILED
+    is_told = False
 
 
 class UsageError(CifarzooError):
@@ -68,6 +73,10 @@ class DataError(UsageError):
 
 class CheckpointError(UsageError):
     """A checkpoint that is damaged, foreign, or written by a newer cifarzoo."""
+
+
+class PeerLostError(CifarzooError):
+    """Another rank of the run ended, hangs or cannot be reached."""
 
 
 class NotFiniteError(CifarzooError):

@@ -15,8 +15,8 @@ import pytest
 import torch
 from torch import nn
 
-from cifarzoo.engine.distributed import world_size_here
 from cifarzoo.engine.launcher import launch
+from cifarzoo.engine.ranks import world_size_here
 from cifarzoo.engine.runner import evaluate_run, execute
 from cifarzoo.errors import CifarzooError, NotFiniteError, UsageError
 from cifarzoo.zoo.optimizers.sgd import sgd

@@ -111,7 +111,10 @@ class PlainProgress:
 
     def resumed(self, event: Event) -> None:
         """Where an interrupted run goes on."""
-        self.say(Text(f"going on from step {count(event['step'])} of {count(event['steps'])}"))
+        how = "going on"
+        if event.get("restart"):
+            how = f"restarted ({event['restart']} of {event['max_restarts']}), going on"
+        self.say(Text(f"{how} from step {count(event['step'])} of {count(event['steps'])}"))
 
     def step(self, event: Event) -> None:
         """Nothing: a log wants no more than a line an epoch."""

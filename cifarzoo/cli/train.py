@@ -12,7 +12,7 @@ import typer
 from cifarzoo.cli import console
 from cifarzoo.cli.options import ConfigName, DataFolder, Json, Plugins, RunsFolder, Sets
 from cifarzoo.cli.progress import listener_for
-from cifarzoo.errors import StoppedError
+from cifarzoo.errors import CifarzooError, StoppedError
 
 if TYPE_CHECKING:
     from cifarzoo.config import Config
@@ -29,6 +29,17 @@ Processes = Annotated[
         show_default=False,
     ),
 ]
+MaxRestarts = Annotated[
+    int,
+    typer.Option(
+        "--max-restarts",
+        metavar="N",
+        min=0,
+        help="With several processes: start all again from the newest checkpoint, at most N "
+        "times, when one is killed or hangs (default: 0).",
+        show_default=False,
+    ),
+]
 RunName = Annotated[
     str,
     typer.Argument(
@@ -37,6 +48,19 @@ RunName = Annotated[
         show_default=False,
     ),
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranks:
+    """The processes that train.
+
+    Attributes:
+        nproc: On this host; None: as many as it has GPUs.
+        max_restarts: How many times they may start again.
+    """
+
+    nproc: int | None
+    max_restarts: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +96,7 @@ def run(
         typer.Option("--seed", metavar="N", help="Short for -s run.seed=N.", show_default=False),
     ] = None,
     nproc: Processes = None,
+    max_restarts: MaxRestarts = 0,
     out: RunsFolder = Path("runs"),
     run_dir: Annotated[
         Path | None,
@@ -113,21 +138,23 @@ def run(
             opened.keep_plugins(_plugin_files(loaded))
         return opened
 
-    _train(loaded, open_folder, data=data, nproc=nproc, as_json=as_json)
+    ranks = Ranks(nproc=nproc, max_restarts=max_restarts)
+    _train(loaded, open_folder, data=data, ranks=ranks, as_json=as_json)
 
 
 def resume(
     name: RunName,
     *,
     nproc: Processes = None,
+    max_restarts: MaxRestarts = 0,
     out: RunsFolder = Path("runs"),
     data: DataFolder = None,
     as_json: Json = False,
 ) -> None:
     """Go on with a run that was stopped, from its last checkpoint."""
     folder, loaded, data = _reopen(name, out, data)
-    recorded = folder.record.get("world_size")
-    _train(loaded, lambda: folder, data=data, nproc=nproc or recorded, as_json=as_json)
+    ranks = Ranks(nproc=nproc or folder.record.get("world_size"), max_restarts=max_restarts)
+    _train(loaded, lambda: folder, data=data, ranks=ranks, as_json=as_json)
 
 
 def evaluate(
@@ -163,26 +190,43 @@ def _reopen(name: str, out: Path, data: Path | None) -> tuple[RunFolder, Config,
 
 
 def _train(
-    loaded: Config, open_folder: Any, *, data: Path | None, nproc: int | None, as_json: bool
+    loaded: Config, open_folder: Any, *, data: Path | None, ranks: Ranks, as_json: bool
 ) -> None:
     """Train here, or launch ranks that do; end with the exit code of how that went."""
-    from cifarzoo.engine import distributed
+    from cifarzoo.engine.ranks import is_worker, world_size_here
 
     try:
-        size = distributed.world_size_here(nproc)
-        if distributed.is_worker() or size == 1:
+        size = world_size_here(ranks.nproc)
+        if is_worker() or size == 1:
             with loaded.locating(), listener_for(as_json) as listener:
                 _execute(_task(loaded, open_folder, data), listener)
             return
-        exit_code = _launch(loaded, open_folder, data=data, nproc=size, as_json=as_json)
+        exit_code = _launch(
+            loaded,
+            open_folder,
+            data=data,
+            nproc=size,
+            max_restarts=ranks.max_restarts,
+            as_json=as_json,
+        )
     except StoppedError as error:  # the listener has said so
+        exit_code = error.exit_code
+    except CifarzooError as error:
+        if not error.is_told:
+            raise
         exit_code = error.exit_code
     if exit_code:
         raise typer.Exit(exit_code)
 
 
 def _launch(
-    loaded: Config, open_folder: Any, *, data: Path | None, nproc: int, as_json: bool
+    loaded: Config,
+    open_folder: Any,
+    *,
+    data: Path | None,
+    nproc: int,
+    max_restarts: int,
+    as_json: bool,
 ) -> int:
     from cifarzoo.engine.describe import describe
     from cifarzoo.engine.launcher import launch
@@ -201,7 +245,7 @@ def _launch(
         argv=tuple(sys.argv),
         as_json=as_json,
     )
-    return launch(work, job, nproc=nproc)
+    return launch(work, job, nproc=nproc, max_restarts=max_restarts, warn=console.warn)
 
 
 def work(job: Job) -> None:

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import inspect
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch._C._distributed_c10d import FileStore
 from torch.nn.parallel import DistributedDataParallel
 
-from cifarzoo.errors import CifarzooError, UsageError
+from cifarzoo.engine.board import Board
+from cifarzoo.engine.meeting import meet, open_store
+from cifarzoo.engine.ranks import Place, is_launched_by_us, is_worker, place
+from cifarzoo.engine.watch import Watch
+from cifarzoo.errors import CifarzooError, PeerLostError
 
 T = TypeVar("T")
-STORE = "CIFARZOO_STORE"  # the launcher's private folder: rendezvous files and error notes
-MOST_PER_CORE = 4
-START_TIMEOUT = timedelta(seconds=300)  # slow file systems and imports
+# A rank that lives may take long over a save; one that does not is noticed by its heartbeat.
+LONGEST_WAIT = timedelta(minutes=30)
 
 
 @dataclass(frozen=True)
@@ -33,16 +34,22 @@ class World:
         rank: This process's number, from 0.
         size: Number of processes.
         device: Where this process trains.
+        watch: Hears whether the others live; None: there are none.
     """
 
     rank: int
     size: int
     device: torch.device
+    watch: Watch | None = None
 
     @property
     def is_main(self) -> bool:
         """Whether this is rank 0, which writes files and reports."""
         return self.rank == 0
+
+    def named_losses(self) -> AbstractContextManager[None]:
+        """Within ``with``, the error of a collective that lost a rank names it."""
+        return self.watch.named() if self.watch else nullcontext()
 
     def gather(self, values: Tensor, group: Any = None) -> Tensor:
         """``values`` of every rank of ``group`` (default: all), stacked (R, ...)."""
@@ -136,72 +143,73 @@ def pick_device(local_rank: int = 0) -> torch.device:
     return torch.device("cpu")
 
 
-def is_worker() -> bool:
-    """Whether this process was started as one of several ranks, by us or by torchrun."""
-    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+@contextmanager
+def joined(identity: Mapping[str, str] | None = None) -> Iterator[World]:
+    """Join the other ranks, if there are any, and leave them at the end.
 
-
-def is_launched_by_us() -> bool:
-    """Whether a parent of ours counts the Ctrl-Cs, which reach this process twice."""
-    return STORE in os.environ
-
-
-def world_size_here(nproc: int | None) -> int:
-    """How many ranks ``--nproc`` means, or the environment of a worker says.
+    Args:
+        identity: What must be the same on every rank: what it is called, and its digest.
 
     Raises:
-        UsageError: More than the GPUs, fewer than one, or an environment that makes no sense.
+        UsageError: The environment makes no sense, ranks can't meet where it says, or they
+            differ in ``identity``.
+        PeerLostError: Another rank ended or hangs.
     """
-    if is_worker():
-        return _rank_environment()["WORLD_SIZE"]
-    gpus = torch.cuda.device_count()
-    if nproc is None:
-        return max(1, gpus)
-    if nproc < 1:
-        raise UsageError(f"--nproc is {nproc}; expected at least 1")
-    if gpus and nproc > gpus:
-        raise UsageError(f"--nproc is {nproc}, and this machine has {gpus} GPUs")
-    cores = os.cpu_count() or 1
-    if not gpus and nproc > MOST_PER_CORE * cores:  # each holds a torch: memory goes first
-        raise UsageError(f"--nproc is {nproc}, and this machine has {cores} cores and no GPU")
-    return nproc
+    here = place() if is_worker() else Place(rank=0, size=1)
+    device = pick_device(here.local_rank)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    if here.size == 1:
+        yield World(0, 1, device)
+        return
+    store, board = open_store(here)
+    with _told_once(board, here):
+        watch = Watch(board, here.rank, meet(board, here, identity or {}))
+        watch.last_words.append(lambda message: _say(board, here, PeerLostError(message)))
+        try:
+            with watch.kept():
+                dist.init_process_group(
+                    store=store,
+                    rank=here.rank,
+                    world_size=here.size,
+                    timeout=LONGEST_WAIT,
+                    **group_options(device),
+                )
+                try:
+                    yield World(here.rank, here.size, device, watch)
+                finally:
+                    dist.destroy_process_group()
+        finally:
+            if here.hosts_store:
+                watch.linger()
+
+
+def group_options(device: torch.device) -> dict[str, Any]:
+    """How processes that train on ``device`` talk: the backend, and the GPU it may bind to."""
+    if device.type == "cuda":
+        return {"backend": "nccl", "device_id": device}
+    return {"backend": "gloo"}
 
 
 @contextmanager
-def joined() -> Iterator[World]:
-    """Join the other ranks, if there are any, and leave them at the end.
-
-    Raises:
-        UsageError: RANK, WORLD_SIZE or LOCAL_RANK are missing, no numbers or out of range.
-    """
-    if not is_worker():
-        yield World(0, 1, pick_device())
-        return
-    env = _rank_environment()
-    device = pick_device(env["LOCAL_RANK"])
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    backend = "nccl" if device.type == "cuda" else "gloo"
-    store, rank, size = None, env["RANK"], env["WORLD_SIZE"]
-    if is_launched_by_us():
-        store = FileStore(str(Path(os.environ[STORE]) / "ranks"), size)
-    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=START_TIMEOUT)
+def _told_once(board: Board, here: Place) -> Iterator[None]:
+    """Mark errors that another rank tells of; under our launcher its parent tells of all."""
     try:
-        yield World(rank, size, device)
-    finally:
-        dist.destroy_process_group()
+        yield
+    except Exception as error:
+        is_first = is_launched_by_us() or _is_first_to_tell(board, here, error)
+        if isinstance(error, CifarzooError):
+            error.is_told = not is_first
+        raise
 
 
-def _rank_environment() -> dict[str, int]:
-    numbers = {}
-    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
-        text = os.environ.get(name, "0" if name == "LOCAL_RANK" else "")
-        if not text.isdecimal():
-            raise UsageError(f"the environment's {name} is {text!r}; expected a number")
-        numbers[name] = int(text)
-    if numbers["RANK"] >= numbers["WORLD_SIZE"]:
-        raise UsageError(
-            f"the environment's RANK is {numbers['RANK']}; expected less than WORLD_SIZE, "
-            f"which is {numbers['WORLD_SIZE']}"
-        )
-    return numbers
+def _is_first_to_tell(board: Board, here: Place, error: Exception) -> bool:
+    try:
+        return board.claim("told")
+    except Exception:  # the board went with its host: what all know was told by rank 0
+        return isinstance(error, PeerLostError) and here.local_rank == 0
+
+
+def _say(board: Board, here: Place, error: CifarzooError) -> None:
+    if not is_launched_by_us() and _is_first_to_tell(board, here, error):
+        sys.stderr.write(f"{error}\n")

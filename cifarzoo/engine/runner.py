@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from cifarzoo.engine.checkpoint import Loaded
-from cifarzoo.engine.distributed import World, is_launched_by_us, joined
+from cifarzoo.engine.distributed import World, joined
 from cifarzoo.engine.events import Event, Listener, silent, tell_all
 from cifarzoo.engine.loop import fit, score, score_in_views
 from cifarzoo.engine.precision import choose, numerics
+from cifarzoo.engine.ranks import is_launched_by_us, is_worker, restarts
 from cifarzoo.engine.signals import StopRequest
 from cifarzoo.engine.training import Training, prepare
 from cifarzoo.errors import (
@@ -28,6 +29,7 @@ from cifarzoo.errors import (
     UsageError,
 )
 from cifarzoo.results.folder import METRICS, RunFolder, this_process
+from cifarzoo.results.provenance import code_digest
 from cifarzoo.results.tensorboard import TensorBoard
 from cifarzoo.run import Run
 
@@ -66,8 +68,8 @@ def execute(task: Task, listeners: Sequence[Listener] = ()) -> Event:
     Raises:
         CifarzooError: See ``cifarzoo.errors``; run.json has the status then.
     """
-    counts = not is_launched_by_us()
-    with ExitStack() as held, StopRequest(counts_interrupts=counts) as stop, joined() as world:
+    stopping = StopRequest(counts_interrupts=not is_worker())
+    with ExitStack() as held, stopping as stop, joined(identity(task)) as world:
         folder = world.on_main(task.open_folder)
         world.on_main(lambda: held.enter_context(folder.locked()) and None)
         tell = tell_all(listeners) if world.is_main else silent
@@ -76,7 +78,7 @@ def execute(task: Task, listeners: Sequence[Listener] = ()) -> Event:
             tell({"event": "finished", "run": str(folder.path)})
             tell(finished)
             return finished
-        with _status(folder, world, tell):
+        with _status(folder, world, tell), world.named_losses():
             return _train(task, folder, world=world, stop=stop, tell=tell)
 
 
@@ -114,6 +116,7 @@ def _train(
             stop=stop,
             tell=tell,
         )
+        _say_where(training)
         restore(training)
         start = _start_event(task, training)
         if world.is_main:
@@ -128,6 +131,31 @@ def _train(
         folder.update(status="done", **{k: v for k, v in result.items() if k != "event"})
     tell(result)
     return result
+
+
+def identity(task: Task) -> dict[str, str]:
+    """What must be the same on every rank; nothing where one parent has started them all."""
+    if not is_worker() or is_launched_by_us():
+        return {}
+    plugins = [
+        plugin.get("sha256", plugin["origin"]) for plugin in task.provenance.get("plugins", ())
+    ]
+    return {
+        "config": task.digest,
+        "version of torch": version("torch"),
+        "code of cifarzoo": code_digest(),
+        "plugins": hashlib.sha256(" ".join(plugins).encode()).hexdigest(),
+    }
+
+
+def _say_where(training: Training) -> None:
+    """Let the other ranks, and run.json, know in which step a rank was that is lost."""
+    watch, folder = training.world.watch, training.folder
+    if watch is None:
+        return
+    watch.where = lambda: f"in step {training.state.step + 1}"
+    if training.world.is_main:
+        watch.last_words.append(lambda text: folder.update(status="failed", error=text))
 
 
 RESULT = (
@@ -261,12 +289,14 @@ def _start_event(task: Task, training: Training) -> Event:
 
 def _resumed_event(training: Training) -> Event:
     step = training.state.step
+    restart, allowed = restarts()
     return {
         "event": "resumed",
         "run": str(training.folder.path),
         "step": step,
         "steps": training.plan.total_steps,
         "epoch": step / training.plan.steps_per_epoch,
+        **({"restart": restart, "max_restarts": allowed} if restart else {}),
     }
 
 

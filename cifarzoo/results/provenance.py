@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+import cifarzoo
 
 PACKAGES = ("cifarzoo", "torch", "torchvision", "numpy", "gin-config")
 
@@ -26,6 +29,16 @@ def provenance(argv: list[str]) -> dict[str, Any]:
             "cores": os.cpu_count(),
         },
     }
+
+
+def code_digest() -> str:
+    """SHA-256 (hex) of cifarzoo's own source files, names and bytes."""
+    package = Path(cifarzoo.__file__).parent
+    sha256 = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        sha256.update(f"{path.relative_to(package)}\n".encode())
+        sha256.update(path.read_bytes())
+    return sha256.hexdigest()
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:
