@@ -34,7 +34,21 @@ NEEDED: dict[str, str] = {
     "dataset": "folder",
 }
 ROOT = "run"  # what a config describes: the dataclass Run, under this gin name
-RESERVED = frozenset({ROOT, "macro", "singleton"})
+# Purposes of the engine's own random numbers: a component of that name would share them.
+PURPOSES = frozenset(
+    {
+        "batch",
+        "branch",
+        "components",
+        "dropout",
+        "evaluation",
+        "order",
+        "subset",
+        "torch",
+        "weights",
+    }
+)
+RESERVED = frozenset({ROOT, "macro", "singleton"}) | PURPOSES
 
 
 # How a parameter that can't be passed by name is marked in a signature.

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from cifarzoo.config.check import check
 from cifarzoo.config.files import recipes
+from cifarzoo.config.reach import references
 from cifarzoo.config.reader import Reading
 from cifarzoo.config.values import written
 from cifarzoo.errors import ConfigError, ConfigProblemsError
@@ -93,14 +94,27 @@ class Config:
         ]
         return " or ".join(dict.fromkeys(places)) or None
 
+    def _use(self, component: str) -> str | None:
+        """Where ``component`` itself is named: ``file:line``; None: nowhere."""
+        places = [
+            bound.location
+            for bound in self.bindings.values()
+            if any(reference.name == component for reference in references(bound.value))
+        ]
+        return " or ".join(dict.fromkeys(places)) or None
+
     def locate(self, error: ConfigError) -> None:
         """Complete an ``error`` of a factory, or of ``run`` itself, with its place."""
         made = self.catalogue.entries.get(error.component or "")
         its_own = {parameter.name for parameter in made.parameters} if made else set()
         if error.parameter in {parameter.name for parameter in root().parameters} - its_own:
             error.component = ROOT  # whatever was made just then, it is about the run around it
-        if error.location is None and error.component and error.parameter:
-            error.location = self.location(error.component, error.parameter)
+        if error.location is None and error.component:
+            error.location = (
+                self.location(error.component, error.parameter)
+                if error.parameter
+                else self._use(error.component)
+            )
 
     @contextmanager
     def locating(self) -> Iterator[None]:

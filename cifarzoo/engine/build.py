@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from cifarzoo.engine.contract import check_kind
 from cifarzoo.engine.residual import ResidualPort, component_name
 from cifarzoo.engine.weight_decay import Coverage, apply_lr_scales, split
 from cifarzoo.errors import ConfigError
@@ -23,6 +24,7 @@ from cifarzoo.registry import register
 from cifarzoo.run import Run
 
 T = TypeVar("T")
+HIGHEST_RATE = 10.0  # above it a rate is warned of
 NORMALIZATION = "normalize"  # appended where a run lists no augmentation of test images
 
 
@@ -48,10 +50,16 @@ class Components:
     coverage: Coverage
     loss: Loss
 
-    def warnings(self, total_epochs: float) -> list[str]:
-        """What may not be meant in a run of ``total_epochs``, a line each."""
+    def warnings(self, total_epochs: float, base_rates: Sequence[float] = ()) -> list[str]:
+        """What may not be meant in a run of ``total_epochs`` at ``base_rates``, a line each."""
         of_schedule = getattr(self.schedule, "warnings", None)
-        return list(of_schedule(total_epochs)) if of_schedule else []
+        found = list(of_schedule(total_epochs)) if of_schedule else []
+        if max(base_rates, default=0.0) > HIGHEST_RATE:
+            found.append(
+                f"the base learning rate is {max(base_rates):g}; few networks learn anything "
+                f"above {HIGHEST_RATE:g}"
+            )
+        return found
 
 
 def build(run: Run, *, folder: Path | None, device: torch.device | str = "cpu") -> Components:
@@ -68,12 +76,12 @@ def build(run: Run, *, folder: Path | None, device: torch.device | str = "cpu") 
         DataError: The dataset isn't there.
     """
     torch.manual_seed(key(run.seed, "components") % 2**63)
-    dataset = make(run.dataset, folder=folder)
-    regularizers = _make_each(run.regularizers)
-    augmentations = _make_each(run.augmentations, dataset=dataset)
+    dataset = make(run.dataset, "dataset", folder=folder)
+    regularizers = _make_each(run.regularizers, "regularizer")
+    augmentations = _make_each(run.augmentations, "augmentation", dataset=dataset)
     if not any(getattr(a, "at_evaluation", False) for a in augmentations.values()):
         augmentations[NORMALIZATION] = create(NORMALIZATION, dataset=dataset)
-    schedule = make(run.schedule)
+    schedule = make(run.schedule, "schedule")
     model = build_model(
         run.architecture,
         num_classes=len(dataset.classes),
@@ -117,7 +125,7 @@ def build_model(
         torch.manual_seed(key(seed, "weights") % 2**63)
     with torch.device("meta") if str(device) == "meta" else torch.device("cpu"):
         if _takes(architecture, "residual"):
-            model = make(architecture, num_classes=num_classes, residual=port)
+            model = make(architecture, "architecture", num_classes=num_classes, residual=port)
         elif port.acting:
             raise ConfigError(
                 f"has {component_name(port.acting[0])}, which acts inside residual blocks, and "
@@ -125,7 +133,7 @@ def build_model(
                 parameter="regularizers",
             )
         else:
-            model = make(architecture, num_classes=num_classes)
+            model = make(architecture, "architecture", num_classes=num_classes)
     return model.to(device)
 
 
@@ -142,7 +150,9 @@ def build_optimizer(
         ConfigError: More than one regularizer averages weights.
     """
     coverage = split(model, run.weight_decay_policy)
-    optimizer: Any = make(run.optimizer, params=coverage.groups(run.norm_bias_lr_scale))
+    optimizer: Any = make(
+        run.optimizer, "optimizer", params=coverage.groups(run.norm_bias_lr_scale)
+    )
     apply_lr_scales(optimizer)
     for regularizer in components.regularizers.values():
         optimizer = regularizer.optimizer(optimizer)
@@ -156,21 +166,30 @@ def build_optimizer(
     return optimizer, base_rates, averages[0] if averages else None
 
 
-def make(factory: Callable[..., T], **offered: Any) -> T:
+def make(factory: Callable[..., T], kind: str = "", **offered: Any) -> T:
     """Call ``factory`` with those of the engine's arguments that it takes.
 
+    Args:
+        factory: Of a component.
+        kind: What it must give; nothing: that isn't looked at.
+        **offered: The engine's arguments.
+
     Raises:
-        ConfigError: The factory refused a parameter; carries the component's name.
+        ConfigError: The factory refused a parameter, or gives something else; carries the
+            component's name.
     """
     given = {name: value for name, value in offered.items() if _takes(factory, name)}
     try:
-        return factory(**given)
+        made = factory(**given)
+        if kind:
+            check_kind(kind, made)
     except ConfigError as error:
         error.component = error.component or name_of(factory)
         raise
+    return made
 
 
-def _make_each(factories: Sequence[Callable[..., T]], **offered: Any) -> dict[str, T]:
+def _make_each(factories: Sequence[Callable[..., T]], kind: str, **offered: Any) -> dict[str, T]:
     """Make a list of components; a name that is repeated is numbered.
 
     The names key the components' random numbers, so that adding one changes no other's.
@@ -179,7 +198,7 @@ def _make_each(factories: Sequence[Callable[..., T]], **offered: Any) -> dict[st
     for factory in factories:
         name = name_of(factory)
         repeated = sum(1 for other in made if other.partition("#")[0] == name)
-        made[f"{name}#{repeated + 1}" if repeated else name] = make(factory, **offered)
+        made[f"{name}#{repeated + 1}" if repeated else name] = make(factory, kind, **offered)
     return made
 
 

@@ -12,8 +12,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from cifarzoo import norm
 from cifarzoo.data.store import IMAGE_SHAPE
-from cifarzoo.engine.build import build, build_optimizer, name_of
+from cifarzoo.engine.build import build_optimizer, name_of
+from cifarzoo.engine.contract import check_schedule
+from cifarzoo.engine.distributed import pick_device
 from cifarzoo.engine.plan import Plan, plan
+from cifarzoo.engine.rehearsal import rehearse
 from cifarzoo.engine.weight_decay import count
 from cifarzoo.run import Run
 
@@ -55,7 +58,7 @@ def describe(run: Run, *, data: Path | None, world_size: int = 1) -> Description
     Raises:
         ConfigError: What training would raise before its first batch.
     """
-    components = build(run, folder=data, device="meta")
+    components = rehearse(run, folder=data, device=pick_device())
     dataset, model = components.dataset, norm.convert(components.model)
     _, base_rates, _ = build_optimizer(run, components, model)
     sizes = None
@@ -67,6 +70,7 @@ def describe(run: Run, *, data: Path | None, world_size: int = 1) -> Description
             world_size=world_size,
             has_batch_norm=bool(norm.batch_norms(model)),
         )
+        check_schedule(components.schedule, sizes, name=name_of(run.schedule))
     decayed, spared = components.coverage.decayed, components.coverage.spared
     return Description(
         dataset=dataset.title,
@@ -80,7 +84,7 @@ def describe(run: Run, *, data: Path | None, world_size: int = 1) -> Description
         plan=sizes,
         flops=flops(model),
         optimizer={"name": name_of(run.optimizer), "lr": base_rates[0]},
-        warnings=components.warnings(sizes.total_epochs) if sizes else [],
+        warnings=components.warnings(sizes.total_epochs, base_rates) if sizes else [],
     )
 
 
@@ -88,7 +92,8 @@ def flops(model: nn.Module) -> int:
     """Floating-point operations of one image's forward pass; a multiply-add is two."""
     model.eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(torch.empty(1, *IMAGE_SHAPE, device="meta"))
+        device = next(model.parameters()).device
+        model(torch.empty(1, *IMAGE_SHAPE, device=device))
     return int(counter.get_total_flops())
 
 

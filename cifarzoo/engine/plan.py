@@ -79,7 +79,8 @@ def plan(
     Raises:
         ConfigError: Sizes that don't fit each other; names the parameter of ``run``.
     """
-    train = min(run.train_images or num_train, num_train) - run.validation_images
+    _check_there(run, num_train=num_train, num_test=num_test)
+    train = (run.train_images or num_train) - run.validation_images
     if train < 1:
         raise ConfigError(
             f"is {run.validation_images}; expected fewer than the {train + run.validation_images} "
@@ -113,7 +114,7 @@ def plan(
     return Plan(
         train_images=train,
         validation_images=run.validation_images,
-        test_images=min(run.eval_images or num_test, num_test),
+        test_images=run.eval_images or num_test,
         batch_size=run.batch_size,
         world_size=world_size,
         local_batch_size=local,
@@ -122,6 +123,23 @@ def plan(
         steps_per_epoch=steps_per_epoch,
         total_steps=min(run.max_steps or total_steps, total_steps),
     )
+
+
+def _check_there(run: Run, *, num_train: int, num_test: int) -> None:
+    """Refuse more images than there are, which would be a setting without its effect."""
+    for name, wanted, there, part in (
+        ("train_images", run.train_images, num_train, "training"),
+        ("eval_images", run.eval_images, num_test, "test"),
+    ):
+        if wanted is not None and wanted > there:
+            raise ConfigError(
+                f"is {wanted}; expected at most the {there} {part} images", parameter=name
+            )
+    if run.micro_batch_size is not None and run.micro_batch_size > run.batch_size:
+        raise ConfigError(
+            f"is {run.micro_batch_size}; expected at most the {run.batch_size} images of a batch",
+            parameter="micro_batch_size",
+        )
 
 
 def _check_groups(run: Run, *, group: int, local: int, micro: int) -> None:

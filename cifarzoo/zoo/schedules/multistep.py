@@ -11,7 +11,7 @@ from typing import Literal
 from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Moment, Schedule
 from cifarzoo.registry import register
-from cifarzoo.zoo.schedules.warmup import WarmedUp
+from cifarzoo.zoo.schedules.warmup import WarmedUp, epochs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class Multistep:
     def warnings(self, total_epochs: float) -> list[str]:
         """The milestones that a run of ``total_epochs`` never passes, a line each."""
         return [
-            f"milestone {milestone:g} is past the end of the run ({total_epochs:.3g} epochs)"
+            f"milestone {milestone:g} is past the end of the run ({epochs(total_epochs)})"
             for milestone in self.milestones
             if self.unit == "epoch" and milestone >= total_epochs
         ]

@@ -45,7 +45,12 @@ class WarmedUp:
         found: list[str] = of_schedule(total_epochs) if of_schedule else []
         if self.warmup_epochs > total_epochs:
             found.append(
-                f"warm-up of {self.warmup_epochs:g} epochs is longer than the run "
-                f"({total_epochs:.3g} epochs)"
+                f"warm-up of {epochs(self.warmup_epochs)} is longer than the run "
+                f"({epochs(total_epochs)})"
             )
         return found
+
+
+def epochs(number: float) -> str:
+    """``1 epoch``, ``0.667 epochs``: a length of training in words."""
+    return f"{number:.3g} epoch{'s' * (number != 1)}"

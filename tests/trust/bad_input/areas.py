@@ -1,9 +1,11 @@
 """The areas of the catalogue, by name."""
 
-from tests.trust.bad_input import commands, configs
+from tests.trust.bad_input import commands, configs, plugins, values
 from tests.trust.bad_input.case import Case
 
 AREAS: dict[str, list[Case]] = {
     "configs": configs.CASES,
     "commands": commands.CASES,
+    "values": values.CASES,
+    "plugins": plugins.CASES,
 }

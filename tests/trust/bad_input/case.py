@@ -1,7 +1,8 @@
 """One case of bad input, how it is tried, and what is wrong with how it went.
 
 Each case has a folder of its own, with ``work`` (where the command runs), ``home`` and ``tmp``
-in it, so that a file that is left anywhere is seen. Nothing here imports torch.
+in it, so that a file that is left anywhere is seen. Nothing here imports torch for a case that
+needs none.
 """
 
 from __future__ import annotations
@@ -90,6 +91,8 @@ def attempt(case: Case, root: Path) -> Outcome:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
     if case.prepare:
         case.prepare(work)
+    if case.needs_torch and not case.shell:
+        import torch  # noqa: F401  # whose import takes as long as it takes
     before, had_torch, started = _snapshot(root), "torch" in sys.modules, time.monotonic()
     with _surroundings(case, root):
         went = _in_a_process(case) if case.shell else _in_this_process(case)
