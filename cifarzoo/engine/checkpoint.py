@@ -26,6 +26,7 @@ FORMAT = 1
 STATE = "state.pt"
 MANIFEST = "manifest.json"
 PREFIX = "step-"
+FILE = {"size", "sha256"}  # what a manifest says of a file
 
 State = dict[str, Any]
 
@@ -227,10 +228,17 @@ def _manifest_text(manifest: dict[str, Any]) -> str:
 
 def _read_manifest(path: Path) -> dict[str, Any]:
     text = _read(path).decode(errors="replace")
-    body, _, digest = text.rstrip("\n").rpartition("\n")
-    if hashlib.sha256(body.encode()).hexdigest() != digest:
+    body, _, digest = text[:-1].rpartition("\n")
+    if f"{hashlib.sha256(body.encode()).hexdigest()}\n" != f"{digest}{text[-1:]}":
         raise _DamagedError(f"{path} differs from its own sha256")
     manifest: dict[str, Any] = json.loads(body)
+    try:
+        is_ours = isinstance(manifest["config"], str) and manifest["files"][STATE].keys() == FILE
+        is_ours = is_ours and all(isinstance(manifest[name], int) for name in ("format", "step"))
+    except (KeyError, TypeError, AttributeError):
+        is_ours = False
+    if not is_ours:  # whole by its digest: made by somebody else
+        raise _DamagedError(f"{path} is no manifest of cifarzoo's")
     return manifest
 
 

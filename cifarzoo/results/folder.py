@@ -150,14 +150,17 @@ class RunFolder:
             file.flush()
             os.fsync(file.fileno())
 
-    def metrics(self) -> list[dict[str, Any]]:
+    def metrics(self, size: int | None = None) -> list[dict[str, Any]]:
         """The lines of ``metrics.jsonl``; a last one that was torn off is left out.
+
+        Args:
+            size: Only lines within the first ``size`` bytes; None: all.
 
         Raises:
             UsageError: A line is no JSON object.
         """
         path = self.path / METRICS
-        data = path.read_bytes() if path.exists() else b""
+        data = path.read_bytes()[:size] if path.exists() else b""
         whole = data[: data.rfind(b"\n") + 1].splitlines()
         return [_metrics_line(path, number, line) for number, line in enumerate(whole, start=1)]
 
