@@ -202,10 +202,10 @@ def restore(training: Training) -> None:
 def _restore_folder(training: Training, size: int) -> None:
     """Bring the folder back to the checkpoint, at which ``metrics.jsonl`` had ``size`` bytes."""
     folder, step = training.folder, training.state.step
+    folder.metrics(size)  # a damaged line is refused now, not after days at the result
     training.checkpoints.tidy(step, training.state.best_step)
     lost = size - folder.metrics_size
     folder.cut_metrics(size)
-    folder.metrics()  # refused now if a line is damaged, not after days at the result
     if lost <= 0:
         return
     lacks = f"{folder.path / METRICS} lacks {lost} of the {size} bytes that it had at step {step}"

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from cifarzoo.engine.precision import Scaler
-from cifarzoo.errors import NotFiniteError
+from cifarzoo.errors import CheckpointError, NotFiniteError
 from cifarzoo.protocols import Average
 
 NUMBERS = ("step", "loss_sum", "loss_steps", "train_seconds", "best_error", "best_step")
@@ -93,14 +93,25 @@ class TrainingState:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state``."""
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.average is not None:
-            self.average.load_state_dict(state["average"])
-        self.scaler.load_state_dict(state["scaler"])
-        for name, value in state["numbers"].items():
-            setattr(self, name, value)
+        """Go on from ``state``.
+
+        Raises:
+            CheckpointError: It is not of this network, optimizer or average.
+        """
+        try:
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            if self.average is not None:
+                self.average.load_state_dict(state["average"])
+            self.scaler.load_state_dict(state["scaler"])
+            for name in NUMBERS:
+                setattr(self, name, state["numbers"][name])
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise CheckpointError(
+                f"the checkpoint does not fit this run ({reason[:200]}); its code or plugins have "
+                "changed since; bring them back, or start a new run"
+            ) from error
 
     def check_finite(self) -> None:
         """Refuse to save or test numbers that nothing could go on from.
