@@ -47,6 +47,8 @@ SETTINGS: dict[str, dict[str, str]] = {
     "pyramidnet": BRANCH,
     "resnet": {"resnet.depth": "8", "resnet.width": "4"},
     "resnet18": {"resnet18.width": "4"},
+    "airbench": {"airbench.widths": "[4, 4, 4]", "airbench.whitening_bias_epochs": "0.1"},
+    "airbench94": {},
     "resnet20": {},
     "resnet8": {},
     "wrn26_2": {},
@@ -60,18 +62,23 @@ SETTINGS: dict[str, dict[str, str]] = {
     "label_smoothing": {},
     "mixup": {},
     "ema": {},
+    "lookahead": {"lookahead.steps": "1", "lookahead.power": "0.0"},
     # augmentations
     "pad_crop": {},
     "flip": {},
+    "alternating_flip": {},
+    "flip_tta": {},
     "cutout": {},
     "normalize": {},
     # schedules
     "constant": {"constant.warmup_epochs": "0.2"},
     "multistep": {"multistep.milestones": "[0.1]", "multistep.factors": "[0.5]"},
     "cosine": {},
+    "triangle": {},
     # optimizers
     "sgd": {},
     "adamw": {},
+    "muon": {},
     # datasets
     "glyphs": {},
     "cifar10": {},
