@@ -139,8 +139,8 @@ def newest_step(root: Path, name: str) -> int:
 
 def saved_step(folder: RunFolder) -> int:
     """The step of the newest checkpoint; 0 where there is none."""
-    names = [path.name for path in folder.checkpoints.glob("step-*")]
-    return max((int(name.removeprefix("step-")) for name in names), default=0)
+    names = [path.name.removeprefix("step-") for path in folder.checkpoints.glob("step-*")]
+    return max((int(name) for name in names if name.isdecimal()), default=0)
 
 
 def leftovers(folder: RunFolder) -> list[str]:
