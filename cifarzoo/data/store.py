@@ -134,14 +134,21 @@ def check_split(split: Split, *, part: str, num_classes: int) -> None:
             to K - 1, or none at all; names the first wrong one.
     """
     images, labels = split.images, split.labels
+    for what, array in (("images", images), ("labels", labels)):
+        if not isinstance(array, np.ndarray):
+            given = type(array).__name__
+            raise DataError(f"the {part} {what} are a {given}; expected a NumPy array")
     if images.ndim != 4 or images.shape[1:] != IMAGE_SHAPE or images.dtype != np.uint8:
         raise DataError(
             f"the {part} images are {images.dtype} {images.shape}; expected uint8 (N, 3, 32, 32)"
         )
     if len(images) == 0:
         raise DataError(f"there are no {part} images")
-    if labels.shape != (len(images),):
-        raise DataError(f"the {part} labels are {labels.shape}; expected ({len(images)},)")
+    if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
+        raise DataError(
+            f"the {part} labels are {labels.dtype} {labels.shape}; expected whole numbers "
+            f"({len(images)},)"
+        )
     wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
     if len(wrong):
         raise DataError(

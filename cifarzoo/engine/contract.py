@@ -57,6 +57,8 @@ def check_kind(kind: str, value: Any) -> None:
     if not fits(value):
         shown = repr(value) if len(repr(value)) <= 40 else f"{repr(value)[:37]}..."
         raise ConfigError(f"gives {shown} ({type(value).__name__}); expected {expected}")
+    if isinstance(value, Dataset) and not value.classes:
+        raise ConfigError("has no classes; expected their names")
 
 
 class FailsError(ConfigError):

@@ -1,6 +1,6 @@
 """The areas of the catalogue, by name."""
 
-from tests.trust.bad_input import commands, configs, plugins, values
+from tests.trust.bad_input import commands, configs, datasets, plugins, values
 from tests.trust.bad_input.case import Case
 
 AREAS: dict[str, list[Case]] = {
@@ -8,4 +8,5 @@ AREAS: dict[str, list[Case]] = {
     "commands": commands.CASES,
     "values": values.CASES,
     "plugins": plugins.CASES,
+    "datasets": datasets.CASES,
 }
