@@ -131,6 +131,12 @@ def test_normalize_equals_torchvisions():
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
 
 
+def test_normalize_takes_pixel_values_as_floats_too_and_leaves_them():
+    floats = images_of().float()
+    assert torch.equal(standardize(floats), standardize(images_of()))
+    assert torch.equal(floats, images_of().float())
+
+
 def test_normalize_prefers_its_own_numbers_to_the_datasets():
     found = normalize(std=[0.5, 0.5, 0.5], dataset=DATASET)(images_of())
     torch.testing.assert_close(found, normalize(mean=MEAN, std=[0.5] * 3)(images_of()))

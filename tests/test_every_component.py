@@ -69,6 +69,8 @@ SETTINGS: dict[str, dict[str, str]] = {
     "alternating_flip": {},
     "flip_tta": {},
     "cutout": {},
+    "rand_augment": {"run.augmentations": "[@pad_crop, @flip, @rand_augment, @normalize]"},
+    "trivial_augment_wide": {"run.augmentations": "[@trivial_augment_wide, @normalize]"},
     "normalize": {},
     # schedules
     "constant": {"constant.warmup_epochs": "0.2"},

@@ -1,0 +1,56 @@
+"""TrivialAugment (Müller and Hutter, 2021; arXiv:2103.10158)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from cifarzoo.errors import ConfigError
+from cifarzoo.protocols import Augmentation, Draws
+from cifarzoo.registry import register
+from cifarzoo.zoo.augmentations.policies import OPERATIONS, Space, apply_each
+
+
+@dataclass(frozen=True)
+class TrivialAugmentWide:
+    """``apply_each`` with an operation, a magnitude and a sign of each sample's own."""
+
+    space: Space
+
+    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+        """Change the batch (N, 3, H, W), uint8."""
+        operation = draws.integers(len(OPERATIONS))
+        level = draws.integers(self.space.num_levels)
+        column = self.space.column(level, draws.bernoulli(0.5))
+        return apply_each(images, operation, column, self.space)
+
+
+@register.augmentation
+def trivial_augment_wide(*, num_magnitude_bins: int = 31) -> Augmentation:
+    """Apply one random operation of a random magnitude to each image.
+
+    TrivialAugment (Müller and Hutter, 2021; arXiv:2103.10158), algorithm 1, with the wide
+    space of its table 1 as torchvision has it. It comes before ``normalize``.
+
+    Args:
+        num_magnitude_bins: Magnitudes from the weakest to the strongest, at least 2.
+
+    Raises:
+        ConfigError: ``num_magnitude_bins`` is below 2.
+    """
+    if num_magnitude_bins < 2:
+        raise ConfigError(
+            f"is {num_magnitude_bins!r}; expected at least 2", parameter="num_magnitude_bins"
+        )
+    return TrivialAugmentWide(
+        Space(
+            num_levels=num_magnitude_bins,
+            shear=0.99,
+            translate_x=32.0,
+            translate_y=32.0,
+            rotate=135.0,
+            enhance=0.99,
+            posterize=6,
+        )
+    )
