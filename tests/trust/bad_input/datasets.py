@@ -1,5 +1,3 @@
-# ruff: noqa: E501  # a case is easiest to read on a line
-
 """Rows 19 and 21 to 26: datasets that are missing, damaged or of another shape."""
 
 from __future__ import annotations
