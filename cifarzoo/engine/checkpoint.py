@@ -183,6 +183,7 @@ class Checkpoints:
 
     def _write(self, step: int, data: memoryview, facts: dict[str, Any]) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
+        _sync_folder(self._folder.parent)  # what lies beside it, such as the metrics it counts
         temporary = self._folder / f".tmp-{step}-{os.getpid()}"
         temporary.mkdir()
         _write_synced(temporary / STATE, data)
