@@ -127,9 +127,17 @@ def _train(
             tell({"event": "warning", "message": message})
         fit(training)
         result = _result_event(training)
+    # From rank 0, which writes; not done without the weights that the result is of.
+    was_saved = world.broadcast(training.state.saved_step == training.state.step)
     if world.is_main:
-        folder.update(status="done", **{k: v for k, v in result.items() if k != "event"})
+        numbers = {name: value for name, value in result.items() if name != "event"}
+        folder.update(**numbers, **({"status": "done"} if was_saved else {}))
     tell(result)
+    if not was_saved:
+        raise CifarzooError(
+            "all steps are done, and their checkpoint could not be written; make room, then "
+            "cifarzoo resume goes on from the one before it"
+        )
     return result
 
 
