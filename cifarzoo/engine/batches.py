@@ -101,7 +101,7 @@ class Batches:
         )
 
 
-def test_views(
+def views_of(
     augmentations: Mapping[str, Augmentation], images: Tensor
 ) -> list[tuple[float, Tensor]]:
     """Weights and views of prepared test images: of every augmentation that offers any."""

@@ -12,7 +12,7 @@ from functools import partial, reduce
 
 from cifarzoo.data.store import ImageStore
 from cifarzoo.engine.agreement import Report
-from cifarzoo.engine.batches import prepare_for_evaluation, test_views
+from cifarzoo.engine.batches import prepare_for_evaluation, views_of
 from cifarzoo.engine.chance import seed_torch
 from cifarzoo.engine.events import Event
 from cifarzoo.engine.metrics import Score, Views, evaluate
@@ -144,7 +144,7 @@ def score_in_views(training: Training) -> Event:
     augmentations = training.components.augmentations
     if not any(hasattr(augment, "views") for augment in augmentations.values()):
         return {}
-    tested = score(training, training.test, views=partial(test_views, augmentations))
+    tested = score(training, training.test, views=partial(views_of, augmentations))
     return {"tta_test_loss": tested.loss, "tta_test_error": tested.error}
 
 

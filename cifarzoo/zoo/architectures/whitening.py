@@ -15,6 +15,8 @@ from torch.nn import functional as F
 from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Moment
 
+CHUNK = 500  # images whose patches are in memory at a time
+
 
 class Whitening(nn.Module):
     """A frozen convolution whose outputs are the whitened patches and their negatives.
@@ -58,7 +60,7 @@ class Whitening(nn.Module):
     @torch.no_grad()
     def initialise_from(self, images: Tensor) -> None:
         """Take the kernels from the patches of normalised training images (N, 3, H, W)."""
-        axes = whitening_kernels(patches_of(images, self.kernel_size), self.eps)
+        axes = whitening_axes(patch_covariance(images, self.kernel_size), self.eps)
         kernels = axes.view(-1, 3, self.kernel_size, self.kernel_size)
         self.weight.copy_(torch.cat([kernels, -kernels]))
 
@@ -75,26 +77,36 @@ class Whitening(nn.Module):
         return f"{self.kernel_size}, eps={self.eps}, bias_epochs={self.bias_epochs}"
 
 
-def patches_of(images: Tensor, size: int) -> Tensor:
-    """All ``size`` x ``size`` patches of images (N, C, H, W), flat: (patches, C * size**2)."""
-    windows = images.unfold(2, size, 1).unfold(3, size, 1)
-    return windows.permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(0, 2)
+def patch_covariance(images: Tensor, size: int) -> Tensor:
+    """Covariance of all ``size`` x ``size`` patches of images (N, C, H, W).
+
+    Returns:
+        Float64 (C * size**2, C * size**2).
+    """
+    total, products, count = torch.zeros(()), torch.zeros(()), 0
+    for some in torch.split(images, CHUNK):
+        windows = some.unfold(2, size, 1).unfold(3, size, 1)
+        patches = windows.permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(0, 2).double()
+        total = total.to(patches) + patches.sum(0)
+        products = products.to(patches) + patches.T @ patches
+        count += len(patches)
+    return (products - total.outer(total) / count) / (count - 1)
 
 
-def whitening_kernels(patches: Tensor, eps: float) -> Tensor:
-    """Principal axes of patches (n, d), each divided by the standard deviation along it.
+def whitening_axes(covariance: Tensor, eps: float) -> Tensor:
+    """Principal axes, each divided by the standard deviation along it.
 
-    The outputs of patches then have unit variance and no correlation, up to ``eps``. Float64
-    inside; an axis, which may point either way, has its largest component positive.
+    The outputs of patches then have unit variance and no correlation, up to ``eps``. An axis,
+    which may point either way, has its largest component positive.
 
     Args:
-        patches: Float (n, d).
+        covariance: Float64 (d, d).
         eps: Added to each variance.
 
     Returns:
         Float32 (d, d), a row an axis, by falling variance.
     """
-    variances, axes = torch.linalg.eigh(torch.cov(patches.double().T))
+    variances, axes = torch.linalg.eigh(covariance)
     rows: Tensor = (axes / (variances + eps).sqrt()).T.flip(0)
     largest = rows.gather(1, rows.abs().argmax(1, keepdim=True))
     kernels: Tensor = (rows * largest.sign()).float()
