@@ -167,6 +167,17 @@ def test_a_value_that_a_factory_refuses_names_its_line_when_it_is_made(folder: P
     assert str(caught.value) == expected
 
 
+def test_a_value_of_a_macro_that_is_refused_names_both_lines(folder: Path):
+    error = ConfigError("is 1.5; expected 0 to below 1", parameter="drop")
+    error.component = "toy_net"
+
+    read("DROP = 1.5\ntoy_net.drop = %DROP", folder).locate(error)
+
+    assert str(error).replace(f"{folder}/", "") == (
+        "c.gin:7: toy_net.drop is 1.5; expected 0 to below 1 (%DROP: c.gin:6)"
+    )
+
+
 def test_a_value_set_in_several_scopes_names_every_line(folder: Path):
     text = "run.augmentations = [@a/toy_cut, @b/toy_cut]\na/toy_cut.size = 1\nb/toy_cut.size = 2\n"
     error = ConfigError("is 1; expected more", parameter="size")

@@ -203,9 +203,9 @@ def test_a_macro_of_an_unused_value_changes_nothing(tmp_path: Path):
     ]
 
 
-def test_a_wrong_value_in_a_macro_is_reported_where_the_macro_is_used(tmp_path: Path):
+def test_a_wrong_value_in_a_macro_names_both_lines(tmp_path: Path):
     assert problems("SEED = 'x'\nrun.seed = %SEED", tmp_path) == [
-        "c.gin:7: run.seed is 'x'; expected a whole number"
+        "c.gin:7: run.seed is 'x'; expected a whole number (%SEED: c.gin:6)"
     ]
 
 

@@ -81,7 +81,7 @@ def test_the_store_may_hold_some_rows_only():
         (np.zeros((2, 3, 28, 28), np.uint8), [0, 1], r"uint8 \(2, 3, 28, 28\); expected uint8"),
         (np.zeros((2, 3, 32, 32), np.float32), [0, 1], r"are float32 .*; expected uint8"),
         (np.zeros((0, 3, 32, 32), np.uint8), [], r"there are no test images"),
-        (np.zeros((2, 3, 32, 32), np.uint8), [0], r"are int64 \(1,\); expected whole numbers \(2,\)"),
+        (np.zeros((2, 3, 32, 32), np.uint8), [0], r"int64 \(1,\); expected whole numbers \(2,\)"),
         (np.zeros((2, 3, 32, 32), np.uint8), [0, 3], r"test image 1 is 3; expected 0 to 2"),
         (np.zeros((2, 3, 32, 32), np.uint8), [-1, 0], r"test image 0 is -1; expected 0 to 2"),
     ],

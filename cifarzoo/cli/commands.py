@@ -65,7 +65,8 @@ class Commands(PlainFlags, TyperGroup):
 
 def _after_output_failed(error: OSError) -> int:
     """The exit code after ``error``, if it came from stdout; a reader that has gone is none."""
-    if streams.failure("\n") is None:  # what failed was dropped: only another attempt tells
+    # What failed was dropped: only another attempt tells. An error about a file names it.
+    if error.filename is not None or streams.failure("\n") is None:
         raise error
     streams.drop(sys.stdout)
     if streams.is_left(error):

@@ -40,12 +40,14 @@ class Bound:
         parameter: Of that component.
         value: As literals and references; macros are replaced.
         location: ``file:line``, or the ``--set`` that it comes from.
+        macros: `` (%NAME: file:line)`` of each macro in the value, or nothing.
     """
 
     component: str
     parameter: str
     value: Any
     location: str
+    macros: str = ""
 
     @property
     def source(self) -> str:
@@ -87,12 +89,12 @@ class Config:
 
         A component that is used in several scopes may have several such places.
         """
-        places = [
-            bound.location
-            for bound in self.bindings.values()
-            if (bound.component, bound.parameter) == (component, parameter)
-        ]
+        places = [bound.location for bound in self._set(component, parameter)]
         return " or ".join(dict.fromkeys(places)) or None
+
+    def _set(self, component: str, parameter: str) -> list[Bound]:
+        its = (component, parameter)
+        return [b for b in self.bindings.values() if (b.component, b.parameter) == its]
 
     def _use(self, component: str) -> str | None:
         """Where ``component`` itself is named: ``file:line``; None: nowhere."""
@@ -110,11 +112,12 @@ class Config:
         if error.parameter in {parameter.name for parameter in root().parameters} - its_own:
             error.component = ROOT  # whatever was made just then, it is about the run around it
         if error.location is None and error.component:
-            error.location = (
-                self.location(error.component, error.parameter)
-                if error.parameter
-                else self._use(error.component)
-            )
+            if error.parameter is None:
+                error.location = self._use(error.component)
+                return
+            error.location = self.location(error.component, error.parameter)
+            macros = [bound.macros for bound in self._set(error.component, error.parameter)]
+            error.problem += "".join(dict.fromkeys(macros))
 
     @contextmanager
     def locating(self) -> Iterator[None]:
@@ -190,11 +193,14 @@ def from_text(
 
 
 def _checked(name: str, reading: Reading, found: Catalogue) -> Config:
-    reach, values, components = check(reading, found)
+    checked = check(reading, found)
     bindings = {}
-    for key, binding in reach.used().items():
+    for key, binding in checked.reach.used().items():
         kind = "" if binding.name == ROOT else f"{found.entries[binding.name].kind}."
         scope = f"{binding.scope}/" if binding.scope else ""
         whole = f"{scope}{kind}{binding.name}.{binding.parameter}"
-        bindings[whole] = Bound(binding.name, binding.parameter, values[key], binding.location)
-    return Config(name, dict(sorted(bindings.items())), found, found.files, tuple(components))
+        value, place = checked.values[key], binding.location
+        macros = checked.set_by(key)
+        bindings[whole] = Bound(binding.name, binding.parameter, value, place, macros)
+    components = tuple(checked.components())
+    return Config(name, dict(sorted(bindings.items())), found, found.files, components)

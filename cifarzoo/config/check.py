@@ -8,7 +8,7 @@ from typing import Any
 from cifarzoo.aliases import FACTORIES
 from cifarzoo.config.annotations import component_of, misfit, to_type
 from cifarzoo.config.effects import idle, idle_macros, missing
-from cifarzoo.config.reach import Reach, reach
+from cifarzoo.config.reach import reach
 from cifarzoo.config.reader import Binding, Reading
 from cifarzoo.config.values import Macro, Reference
 from cifarzoo.errors import ConfigProblemsError
@@ -60,6 +60,17 @@ class Check:
             lines = [text for _, text in sorted(self.problems, key=lambda problem: problem[0])]
             raise ConfigProblemsError(list(dict.fromkeys(lines)))
 
+    def components(self) -> list[Entry]:
+        """Those that the run uses, by name."""
+        names = sorted({name for name, _ in self.reach.uses if name != ROOT})
+        return [self.catalogue.entries[name] for name in names]
+
+    def set_by(self, key: str) -> str:
+        """`` (%LR: c.gin:3)``: the places of the macros in a binding's value, or nothing."""
+        macros = sorted(self.macros_in[key])
+        places = ", ".join(f"%{name}: {self.macros[name].location}" for name in macros)
+        return f" ({places})" * bool(places)
+
     def _say(self, binding: Binding, problem: str) -> None:
         self.problems.append((binding.order, f"{binding.location}: {problem}"))
 
@@ -84,7 +95,7 @@ class Check:
             annotation = parameters[binding.parameter].annotation
             why = misfit(value, annotation, self._adapter) if annotation else None
             if why:
-                self._say(binding, binding.key + why)
+                self._say(binding, binding.key + why + self.set_by(binding.key))
 
     def _expand(
         self, value: Any, holder: Binding, used: set[str], inside: tuple[str, ...]
@@ -155,20 +166,16 @@ class Check:
             return None  # only the component's own module knows the type
 
 
-def check(reading: Reading, catalogue: Catalogue) -> tuple[Reach, dict[str, Any], list[Entry]]:
-    """What ``reading`` amounts to.
+def check(reading: Reading, catalogue: Catalogue) -> Check:
+    """What ``reading`` amounts to, and that nothing is wrong with it.
 
     Args:
         reading: Of a config.
         catalogue: Every component there is.
-
-    Returns:
-        What it reaches; its bindings' values by key; the components that it uses.
 
     Raises:
         ConfigProblemsError: Anything is wrong with it.
     """
     checked = Check(reading, catalogue)
     checked.raise_if_any()
-    names = sorted({name for name, _ in checked.reach.uses if name != ROOT})
-    return checked.reach, checked.values, [catalogue.entries[name] for name in names]
+    return checked

@@ -29,6 +29,14 @@ METRICS = "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
 PLUGINS = "plugins"
 LOCK = ".lock"
+PUT_BACK = "put back what the run wrote"
+READ_BACK: dict[str, tuple[type, ...]] = {  # entries of run.json that commands go by
+    "status": (str,),
+    "config": (str,),
+    "world_size": (int,),
+    "process": (dict,),
+    "data_folder": (str, type(None)),
+}
 
 
 class RunFolder:
@@ -51,7 +59,11 @@ class RunFolder:
     @property
     def config_text(self) -> str:
         """The resolved config that the run was started with."""
-        return (self.path / CONFIG).read_text(encoding="utf-8")
+        path = self.path / CONFIG
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{path} cannot be read: {error}; {PUT_BACK}") from error
 
     @property
     def record(self) -> dict[str, Any]:
@@ -62,10 +74,14 @@ class RunFolder:
             return {}
         except ValueError as error:
             raise UsageError(f"{self.path / RECORD} is not JSON: {error}") from error
+        except OSError as error:
+            raise UsageError(f"{self.path / RECORD} cannot be read: {error.strerror}") from error
         if not isinstance(record, dict):
-            raise UsageError(
-                f"{self.path / RECORD} holds no JSON object; put back what the run wrote"
-            )
+            raise UsageError(f"{self.path / RECORD} holds no JSON object; {PUT_BACK}")
+        for name, kinds in READ_BACK.items():
+            if name in record and not isinstance(record[name], kinds):
+                wrong = f"has {name} {record[name]!r:.40}"
+                raise UsageError(f"{self.path / RECORD} {wrong}; {PUT_BACK}")
         return record
 
     def update(self, **changes: Any) -> None:
@@ -311,8 +327,8 @@ def _metrics_line(path: Path, number: int, line: bytes) -> dict[str, Any]:
 
 
 def _start(path: Path, config_text: str) -> RunFolder:
-    made = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
+        made = [folder for folder in (path, *path.parents) if not folder.exists()]
         path.mkdir(parents=True, exist_ok=True)
         _sweep(path / CONFIG)
         write_whole(path / CONFIG, config_text)

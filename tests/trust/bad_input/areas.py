@@ -1,6 +1,6 @@
 """The areas of the catalogue, by name."""
 
-from tests.trust.bad_input import commands, configs, datasets, plugins, values
+from tests.trust.bad_input import commands, configs, datasets, folders, plugins, values
 from tests.trust.bad_input.case import Case
 
 AREAS: dict[str, list[Case]] = {
@@ -9,4 +9,5 @@ AREAS: dict[str, list[Case]] = {
     "values": values.CASES,
     "plugins": plugins.CASES,
     "datasets": datasets.CASES,
+    "folders": folders.CASES,
 }
