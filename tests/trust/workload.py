@@ -119,7 +119,10 @@ def note_progress(root: Path, name: str) -> None:
     """Keep the newest step of rank 0 in a file, which outlives the process."""
     if os.environ.get("RANK", "0") != "0":
         return
-    file = os.open(root / f"{name}.{PROGRESS}", os.O_WRONLY | os.O_CREAT)
+    try:
+        file = os.open(root / f"{name}.{PROGRESS}", os.O_WRONLY | os.O_CREAT)
+    except OSError:  # a disk that is read-only
+        return
     tell = loop.tell_step
 
     def tell_and_note(training: Any) -> None:
