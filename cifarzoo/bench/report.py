@@ -32,7 +32,7 @@ def to_json(found: Measured) -> dict[str, Any]:
     first, rig = found.cases[0], found.rigs[0]
     arithmetics = dict.fromkeys(rig.arithmetic for rig in found.rigs)
     return {
-        **_origin(),
+        **origin(),
         "name": first.config.name,
         "config": first.config.text(),
         "dataset": rig.training.components.dataset.title,
@@ -48,7 +48,7 @@ def to_json(found: Measured) -> dict[str, Any]:
     }
 
 
-def _origin() -> dict[str, Any]:
+def origin() -> dict[str, Any]:
     """When, on what, and with which code and versions."""
     facts = provenance([])
     checkout = Path(cifarzoo.__file__).parents[1]

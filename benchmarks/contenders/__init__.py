@@ -1,0 +1,1 @@
+"""The loops that are compared, each written as its users write it."""

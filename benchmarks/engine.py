@@ -1,0 +1,37 @@
+"""The engine beside the bare loop and the machine's rates: ``cifarzoo bench`` on each recipe."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+RECIPES = (  # of how many images a step, and how many steps a sample
+    ("wrn26_2.gin", 64, 3, ("bare", "nchw")),
+    ("resnet18.gin", 128, 1, ("bare",)),
+    ("wrn26_10.gin", 32, 1, ("bare",)),
+    ("wrn26_6_ss.gin", 32, 1, ("bare",)),
+)
+
+
+def measure(data: Path, *, rounds: int, tell: Callable[[str], None]) -> list[dict[str, Any]]:
+    """What ``cifarzoo bench`` found for each recipe.
+
+    Args:
+        data: Where CIFAR-10 lies.
+        rounds: How often everything is measured.
+        tell: Hears what is being done.
+    """
+    found = []
+    for recipe, batch_size, steps, policies in RECIPES:
+        tell(f"cifarzoo bench {recipe}, batch {batch_size}")
+        command = [sys.executable, "-m", "cifarzoo", "bench", recipe, "--json"]
+        command += ["-s", f"run.batch_size={batch_size}", "--data", str(data)]
+        command += ["--rounds", str(rounds), "--steps", str(steps)]
+        command += [word for policy in policies for word in ("--policy", policy)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603
+        found.append(json.loads(done.stdout))
+    return found

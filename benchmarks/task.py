@@ -1,0 +1,69 @@
+"""What a contender is to train: one network, one batch size, the same images for all."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cifarzoo.protocols import Split
+
+MEAN = (0.4914, 0.4822, 0.4465)
+STD = (0.2470, 0.2435, 0.2616)
+TEST_IMAGES = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is trained.
+
+    Attributes:
+        network: ``resnet18`` or ``wrn26_2``.
+        batch_size: Images a step.
+        threads: Of the process that trains.
+        workers: Of the loaders that have some.
+        images: Folder with the arrays that ``save_images`` wrote.
+    """
+
+    network: str
+    batch_size: int
+    threads: int
+    workers: int
+    images: str
+
+    @property
+    def border(self) -> str:
+        """What images are padded with before they are cropped, as the recipes say."""
+        return {"resnet18": "zero", "wrn26_2": "reflect"}[self.network]
+
+    @property
+    def is_nesterov(self) -> bool:
+        """Whether the recipe's momentum looks ahead."""
+        return self.network == "wrn26_2"
+
+    def text(self) -> str:
+        """As JSON."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_text(cls, text: str) -> Task:
+        """What ``text()`` gave."""
+        return cls(**json.loads(text))
+
+    def load(self) -> Split:
+        """The training images."""
+        folder = Path(self.images)
+        return Split(images=np.load(folder / "images.npy"), labels=np.load(folder / "labels.npy"))
+
+
+def save_images(data: Path, folder: Path) -> str:
+    """Decode CIFAR-10 once for all contenders; gives its title."""
+    from cifarzoo import config
+
+    dataset = config.load("resnet18.gin").build().dataset(folder=data)
+    train, _ = dataset.load()
+    np.save(folder / "images.npy", train.images)
+    np.save(folder / "labels.npy", train.labels)
+    return dataset.title

@@ -1,0 +1,86 @@
+"""The benchmarks compare like with like: the same network and images, in turns that are counted."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from benchmarks import tables
+from benchmarks.contenders.images import DecodedCIFAR10, crop_and_flip
+from benchmarks.networks import ResNet18
+from benchmarks.side_by_side import compare
+from benchmarks.task import MEAN, STD, Task
+from cifarzoo import config, create_model
+
+HAS_TIMM = find_spec("timm") is not None
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory: pytest.TempPathFactory) -> Task:
+    """ResNet-18 on a few images of noise."""
+    folder = tmp_path_factory.mktemp("images")
+    rng = np.random.default_rng(0)
+    np.save(folder / "images.npy", rng.integers(0, 256, (64, 3, 32, 32), np.uint8))
+    np.save(folder / "labels.npy", rng.integers(0, 10, 64))
+    return Task(network="resnet18", batch_size=2, threads=1, workers=1, images=str(folder))
+
+
+def test_the_plain_network_is_ours():
+    plain, ours = ResNet18(), create_model("resnet18")
+    weights = zip(plain.state_dict(), ours.state_dict().values(), strict=True)
+    plain.load_state_dict(dict(weights))
+    images = torch.randn(4, 3, 32, 32)
+    torch.testing.assert_close(plain(images), ours(images), rtol=0, atol=1e-5)
+
+
+@pytest.mark.skipif(not HAS_TIMM, reason="timm is not installed")
+def test_timms_network_is_ours():
+    from benchmarks.contenders.timm_loop import network
+
+    theirs, ours = network("resnet18"), create_model("resnet18")
+    weights = zip(theirs.state_dict(), ours.state_dict().values(), strict=True)
+    theirs.load_state_dict(dict(weights))
+    images = torch.randn(4, 3, 32, 32)
+    torch.testing.assert_close(theirs(images), ours(images), rtol=0, atol=1e-5)
+
+
+def test_the_peers_get_the_images_of_the_task_as_pil_images(task):
+    dataset, split = DecodedCIFAR10(task), task.load()
+    image, label = dataset[5]
+    assert isinstance(image, Image.Image)
+    assert np.array_equal(np.asarray(image).transpose(2, 0, 1), split.images[5])
+    assert (label, len(dataset)) == (split.labels[5], 64)
+
+
+@pytest.mark.parametrize("network", ["resnet18", "wrn26_2"])
+def test_peers_and_recipe_agree_on_all_that_costs_time(task, network):
+    of_network = Task(**{**vars(task), "network": network})
+    run = config.load(f"{network}.gin").build()
+    crop, *_ = run.augmentations
+    known = run.dataset(folder=None)
+    [pad, _] = crop_and_flip(of_network)
+    assert crop.keywords == {"padding": pad.padding, "mode": of_network.border}
+    assert run.optimizer.keywords["nesterov"] == of_network.is_nesterov
+    assert (tuple(known.mean), tuple(known.std)) == (MEAN, STD)
+
+
+def test_all_contenders_train_in_turns_and_say_what_it_took(task, capfd):
+    names = ["cifarzoo", *["timm"] * HAS_TIMM, "plain"]
+
+    found = compare(task, rounds=2, steps=2, tell=lambda _: None, names=names)
+
+    rows = found["contenders"]
+    assert [row["name"] for row in rows] == names
+    samples = sorted((s for row in rows for s in row["samples"]), key=lambda s: s["order"])
+    assert [s["round"] for s in samples] == [0] * len(names) + [1] * len(names)
+    assert {s["amount"] for s in samples} == {4}
+    for sample in samples:  # one thread, and a worker that has filled its queue before
+        assert 0 < sample["cpu_seconds"] < 2 * sample["wall_seconds"] + 0.5
+    assert rows[0]["ours_is_times_as_fast"]["cpu"]["median"] == 1
+    shown = "\n".join(tables.side_by_side([found]))
+    assert f"| {names[-1]} | {rows[-1]['per_cpu_second']['median']:.3g} (" in shown
+    assert "Traceback" not in capfd.readouterr().err
