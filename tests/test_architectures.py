@@ -25,7 +25,7 @@ from cifarzoo.zoo.architectures import resnet as resnets
 from cifarzoo.zoo.architectures import shake_resnet as shakes
 from cifarzoo.zoo.architectures import wide_resnet as wides
 from cifarzoo.zoo.architectures.layers import INITIALISERS, PADDINGS, TRUNCATED_STD, SameConv2d
-from cifarzoo.zoo.architectures.network import BlockPlan
+from cifarzoo.zoo.architectures.network import BlockPlan, add_shortcut
 from cifarzoo.zoo.architectures.pyramidnet import pyramid, pyramidnet
 from cifarzoo.zoo.architectures.resnet import resnet, resnet8, resnet18, resnet20
 from cifarzoo.zoo.architectures.shake_resnet import shake_resnet, wrn26_6_ss
@@ -356,14 +356,22 @@ def test_option_a_subsamples_and_appends_zero_channels():
     assert not shortcut[:, 16:].any()
 
 
-def test_a_pyramid_shortcut_pools_and_appends_zero_channels():
+def test_a_pyramid_shortcut_pools_and_the_sum_takes_missing_channels_as_zeros():
     model = small(pyramidnet)
+    block = model.blocks[1].eval()
     x = torch.randn(2, 72, 8, 8)
-    shortcut = model.blocks[1].shortcut(x)
+
     pooled = x.view(2, 72, 4, 2, 4, 2).mean((3, 5))
-    torch.testing.assert_close(shortcut[:, :72], pooled, rtol=0, atol=1e-6)
-    assert shortcut.shape[1] == 84
-    assert not shortcut[:, 72:].any()
+    expected = block.residual(x) + F.pad(pooled, (0, 0, 0, 0, 0, 12))
+
+    torch.testing.assert_close(block(x), expected, rtol=0, atol=1e-6)
+
+
+def test_a_sum_with_fewer_channels_has_the_gradient_of_a_padded_one():
+    residual = torch.randn(2, 5, 3, 3, dtype=torch.float64, requires_grad=True)
+    shortcut = torch.randn(2, 3, 3, 3, dtype=torch.float64, requires_grad=True)
+
+    assert torch.autograd.gradcheck(add_shortcut, (residual, shortcut))
 
 
 @pytest.mark.parametrize(

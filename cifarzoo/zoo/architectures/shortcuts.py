@@ -12,26 +12,6 @@ from cifarzoo.zoo.architectures.details import LayerDetails
 from cifarzoo.zoo.architectures.network import chain
 
 
-class PadChannels(nn.Module):
-    """Appends channels of zeros.
-
-    Args:
-        num_channels: How many.
-    """
-
-    def __init__(self, num_channels: int) -> None:
-        super().__init__()
-        self.num_channels = num_channels
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Features (N, C, H, W) to (N, C + num_channels, H, W)."""
-        return F.pad(x, (0, 0, 0, 0, 0, self.num_channels))
-
-    def extra_repr(self) -> str:
-        """The channels, for ``print(model)``."""
-        return str(self.num_channels)
-
-
 class TwoPath(nn.Module):
     """Two strided 1x1 convolutions, each with half of the channels, on grids a pixel apart.
 
@@ -66,20 +46,14 @@ def conv1x1(details: LayerDetails, in_channels: int, channels: int, stride: int)
     return details.conv(in_channels, channels, 1, stride)
 
 
-def pool_pad(_: LayerDetails, in_channels: int, channels: int, stride: int) -> nn.Module:
-    """The mean over stride by stride pixels, then channels of zeros."""
-    return chain(
-        pool=nn.AvgPool2d(stride) if stride > 1 else None,
-        pad=PadChannels(channels - in_channels) if channels > in_channels else None,
-    )
+def pool_pad(stride: int) -> nn.Module:
+    """The mean over stride by stride pixels; the block's sum takes missing channels as zeros."""
+    return chain(pool=nn.AvgPool2d(stride) if stride > 1 else None)
 
 
-def subsample_pad(_: LayerDetails, in_channels: int, channels: int, stride: int) -> nn.Module:
-    """Every stride-th pixel, then channels of zeros."""
-    return chain(
-        pool=nn.AvgPool2d(1, stride) if stride > 1 else None,
-        pad=PadChannels(channels - in_channels) if channels > in_channels else None,
-    )
+def subsample_pad(stride: int) -> nn.Module:
+    """Every stride-th pixel; the block's sum takes missing channels as zeros."""
+    return chain(pool=nn.AvgPool2d(1, stride) if stride > 1 else None)
 
 
 LEARNED: Mapping[str, Callable[[LayerDetails, int, int, int], nn.Module]] = {
@@ -87,7 +61,7 @@ LEARNED: Mapping[str, Callable[[LayerDetails, int, int, int], nn.Module]] = {
     "conv1x1": conv1x1,
     "two_path": TwoPath,
 }
-FIXED: Mapping[str, Callable[[LayerDetails, int, int, int], nn.Module]] = {
+FIXED: Mapping[str, Callable[[int], nn.Module]] = {
     "pool_pad": pool_pad,
     "subsample_pad": subsample_pad,
 }
@@ -114,9 +88,12 @@ def project(
         relu: Whether it starts with a ReLU.
         norm: Whether it ends in a norm, where it has weights.
     """
-    make = {**LEARNED, **FIXED}[kind]
+    if kind in FIXED:
+        conv = FIXED[kind](stride)
+    else:
+        conv = LEARNED[kind](details, in_channels, channels, stride)
     return chain(
         relu=nn.ReLU() if relu else None,
-        conv=make(details, in_channels, channels, stride),
+        conv=conv,
         norm=details.norm(channels) if norm and kind in LEARNED else None,
     )
