@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -86,7 +87,12 @@ class Cutout:
                 "is 'mean' of an unknown dataset; put cutout after normalize, or pass dataset",
                 parameter="fill",
             )
-        return torch.tensor(self.pixel, dtype=images.dtype).to(images.device, non_blocking=True)
+        return _tensor(self.pixel, images.dtype, images.device)
+
+
+@lru_cache(maxsize=8)  # a batch would wait for its copy to a GPU
+def _tensor(pixel: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor(pixel, dtype=dtype, device=device)
 
 
 @register.augmentation

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -13,20 +14,36 @@ from cifarzoo.protocols import Augmentation, Dataset, Draws
 from cifarzoo.registry import register
 
 
-def standardized(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """``(images - 255 * mean) / (255 * std)``, in the order of Flax's ``examples/cifar10``.
+@lru_cache(maxsize=8)  # a batch would wait for their copy to a GPU
+def shift_and_scale(
+    mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """``255 * mean`` and ``255 * std``, rounded to float32 as in Flax's ``examples/cifar10``.
+
+    Args:
+        mean: Of pixels scaled to [0, 1], a number a channel.
+        std: Likewise.
+        device: Where the images are.
+
+    Returns:
+        Two tensors (C,).
+    """
+    both = 255 * torch.tensor([mean, std], dtype=torch.float64)
+    shift, scale = both.float().to(device)
+    return shift, scale
+
+
+def standardized(images: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """``(images - shift) / scale``, channel by channel.
 
     Args:
         images: Batch (N, C, H, W), uint8 or float from 0 to 255.
-        mean: Of pixels scaled to [0, 1], a number a channel, float64 (C,).
-        std: Likewise.
+        shift: Float32 (C,).
+        scale: Likewise.
 
     Returns:
         Float32 (N, C, H, W), in the memory format of ``images``.
     """
-    shift, scale = (
-        (255 * numbers).float().to(images.device, non_blocking=True) for numbers in (mean, std)
-    )
     floats = images.to(torch.float32, copy=True)
     pixels = floats.permute(0, 2, 3, 1)
     if pixels.is_contiguous():
@@ -47,10 +64,7 @@ class Normalize:
 
     def __call__(self, images: Tensor, _draws: Draws | None = None) -> Tensor:
         """Normalise the batch (N, C, H, W)."""
-        mean, std = (
-            torch.tensor(numbers, dtype=torch.float64) for numbers in (self.mean, self.std)
-        )
-        return standardized(images, mean, std)
+        return standardized(images, *shift_and_scale(self.mean, self.std, images.device))
 
 
 @register.augmentation

@@ -1,0 +1,217 @@
+"""Ways from stored images to what a network takes: torchvision's, image by image, and ours.
+
+Each is a job of ``cifarzoo.bench.timing``: it gets ready, and then makes a number of images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+from torchvision import transforms
+from torchvision.datasets import CIFAR10
+from torchvision.transforms import v2
+
+from benchmarks.task import MEAN, STD
+from cifarzoo import config
+from cifarzoo.bench.timing import Job, Work
+from cifarzoo.data.store import ImageStore
+from cifarzoo.data.windows import windowed
+from cifarzoo.engine.batches import Batches
+from cifarzoo.engine.build import Components, build, create, make
+from cifarzoo.engine.distributed import World
+from cifarzoo.engine.plan import Plan, plan
+from cifarzoo.protocols import Dataset, Split
+from cifarzoo.randomness import BatchDraws, generator
+
+THEIR_IMAGES, OUR_IMAGES = 512, 8192  # a sample, or a batch where it is larger
+CUTOUT, RAND, TRIVIAL = "cutout", "RandAugment", "TrivialAugmentWide"
+NAMES = {CUTOUT: "cutout", RAND: "rand_augment", TRIVIAL: "trivial_augment_wide"}
+
+
+class PilImages(CIFAR10):
+    """torchvision's dataset of PIL images with its own code for items, from decoded arrays."""
+
+    def __init__(self, split: Split, transform: Callable[..., Any]) -> None:
+        self.data = np.ascontiguousarray(split.images.transpose(0, 2, 3, 1))
+        self.targets = split.labels.tolist()
+        self.transform = transform
+        self.target_transform = None
+
+
+class TensorImages(TorchDataset[tuple[Tensor, int]]):
+    """The same images as uint8 tensors (3, H, W)."""
+
+    def __init__(self, split: Split, transform: Callable[[Tensor], Tensor]) -> None:
+        self._images = torch.from_numpy(split.images)
+        self._labels = split.labels.tolist()
+        self._transform = transform
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self._transform(self._images[index]), self._labels[index]
+
+
+@dataclass(frozen=True)
+class Source:
+    """The images of a benchmark.
+
+    Attributes:
+        dataset: What cifarzoo reads.
+        split: Its training images.
+        batch_size: Images a batch.
+    """
+
+    dataset: Dataset
+    split: Split
+    batch_size: int
+
+
+def dataset_of(data: Path | None) -> Dataset:
+    """CIFAR-10 in ``data``; without a folder drawn shapes, which cost the same."""
+    name = "@cifar10" if data else "@glyphs"
+    run = config.load("resnet20.gin", sets=[f"run.dataset={name}"]).build()
+    found: Dataset = make(run.dataset, folder=data)
+    loaded = found.load()
+    return replace(found, load=lambda: loaded)
+
+
+def paths(source: Source) -> dict[tuple[str, str], Job]:
+    """All ways, by what is done and by whom; the first by whom is what others are held against."""
+    jobs: dict[tuple[str, str], Job] = {}
+    for extra in (None, CUTOUT, RAND, TRIVIAL):
+        what = ", ".join(filter(None, ("crop, flip", extra)))
+        jobs[what, "torchvision Dataset, PIL"] = partial(_pil, source, extra)
+        jobs[what, "torchvision v2, tensors"] = partial(_tensors, source, extra)
+        jobs[what, "cifarzoo, call by call"] = partial(_calls, source, extra)
+        jobs[what, "cifarzoo"] = partial(_batches, source, extra)
+    for policy in (RAND, TRIVIAL):
+        what = f"{policy} alone"
+        jobs[what, "torchvision v2, tensors"] = partial(_policy_one_by_one, source, policy)
+        jobs[what, "cifarzoo"] = partial(_policy, source, policy)
+    return jobs
+
+
+def _pil(source: Source, extra: str | None) -> Work:
+    transform = _theirs(transforms, extra, [transforms.ToTensor()])
+    return _loader(PilImages(source.split, transform), source.batch_size)
+
+
+def _tensors(source: Source, extra: str | None) -> Work:
+    transform = _theirs(v2, extra, [v2.ToDtype(torch.float32, scale=True)])
+    return _loader(TensorImages(source.split, transform), source.batch_size)
+
+
+def _theirs(library: ModuleType, extra: str | None, to_float: list[Any]) -> Callable[..., Any]:
+    """The transforms of torchvision's version 1 or 2."""
+    steps = [library.RandomCrop(32, padding=4), library.RandomHorizontalFlip()]
+    if extra in (RAND, TRIVIAL):
+        steps.append(getattr(library, extra)())
+    steps += [*to_float, library.Normalize(MEAN, STD)]
+    if extra == CUTOUT:  # 16 by 16 pixels
+        steps.append(library.RandomErasing(p=1.0, scale=(0.25, 0.25), ratio=(1.0, 1.0)))
+    composed: Callable[..., Any] = library.Compose(steps)
+    return composed
+
+
+def _loader(images: TorchDataset[Any], batch_size: int) -> Work:
+    """The main process makes the batches: workers would take the same time on other cores."""
+    loader = DataLoader(images, batch_size, shuffle=True, drop_last=True)
+
+    def work() -> float:
+        count = 0
+        for batch, _ in loader:
+            count += len(batch)
+            if count >= THEIR_IMAGES:
+                break
+        return count
+
+    return work
+
+
+def _batches(source: Source, extra: str | None) -> Work:
+    """The engine's own batches."""
+    components, sizes = _components(source, extra)
+    _, frame = windowed(components.augmentations)
+    batches = Batches(
+        _store(source, frame=frame),
+        components,
+        sizes,
+        seed=0,
+        world=World(0, 1, torch.device("cpu")),
+    )
+    return _repeat(source, batches)
+
+
+def _calls(source: Source, extra: str | None) -> Work:
+    """The same augmentations, one call after another on gathered images."""
+    components, _ = _components(source, extra)
+    store = _store(source)
+
+    def step(number: int) -> Tensor:
+        start = number * source.batch_size
+        images, _ = store.batch(order[start : start + source.batch_size])
+        for name, augment in components.augmentations.items():
+            images = augment(images, BatchDraws(generator(0, name, number), len(images)))
+        return images
+
+    order = np.random.default_rng(0).permutation(len(store))
+    return _repeat(source, step)
+
+
+def _components(source: Source, extra: str | None) -> tuple[Components, Plan]:
+    names = ["pad_crop", "flip", *([NAMES[extra]] if extra else []), "normalize"]
+    listed = ", ".join(f"@{name}" for name in names)
+    run = config.load(
+        "resnet20.gin",
+        sets=[f"run.augmentations=[{listed}]", f"run.batch_size={source.batch_size}"],
+    ).build()
+    run = replace(run, dataset=lambda: source.dataset)
+    sizes = plan(run, num_train=len(source.split.labels), num_test=1)
+    return build(run, folder=None), sizes
+
+
+def _store(source: Source, **frame: Any) -> ImageStore:
+    return ImageStore(source.split, num_classes=10, device="cpu", **frame)
+
+
+def _policy_one_by_one(source: Source, policy: str) -> Work:
+    images = torch.from_numpy(source.split.images[: max(source.batch_size, THEIR_IMAGES)])
+    change = getattr(v2, policy)()
+
+    def work() -> float:
+        return len(torch.stack([change(image) for image in images]))
+
+    return work
+
+
+def _policy(source: Source, policy: str) -> Work:
+    images = torch.from_numpy(source.split.images[: source.batch_size])
+    images = images.contiguous(memory_format=torch.channels_last)
+    change = create(NAMES[policy])
+    return _repeat(
+        source, lambda number: change(images, BatchDraws(generator(0, number), len(images)))
+    )
+
+
+def _repeat(source: Source, step: Callable[[int], object]) -> Work:
+    count = max(1, OUR_IMAGES // source.batch_size)
+    step(0)
+
+    def work() -> float:
+        for number in range(count):
+            step(number)
+        return count * source.batch_size
+
+    return work
