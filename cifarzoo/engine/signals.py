@@ -9,8 +9,9 @@ from typing import Any, Self
 
 from cifarzoo.errors import EXIT_INTERRUPTED
 
-# submitit warns a job by SIGUSR2 and SLURM scripts often do by SIGUSR1.
-STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+# submitit warns a job by SIGUSR2 and SLURM scripts often do by SIGUSR1; a terminal that is
+# closed sends SIGHUP.
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
 
 
 class StopRequest:
@@ -31,6 +32,8 @@ class StopRequest:
 
     def __enter__(self) -> Self:
         for number in STOPPING:
+            if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+                continue  # nohup
             self._before[number] = signal.signal(number, self._note)
         return self
 
