@@ -18,6 +18,8 @@ from torch import Tensor
 from cifarzoo.engine.distributed import World
 from cifarzoo.errors import NotFiniteError
 
+MOST_OVERFLOWS = 25  # the scale is halved by each: from 65536 it is then below 1
+
 
 @dataclass(frozen=True)
 class Report:
@@ -93,6 +95,7 @@ class Agreement:
         self._delay = delay
         self._posted: deque[_Posted] = deque()
         self._newest = -1  # step that was reported
+        self._overflows = 0  # steps in a row that float16 could not hold
 
     def post(
         self, step: Step, loss: Tensor, norm: Tensor, *, signal_number: int, save_due: bool
@@ -138,9 +141,20 @@ class Agreement:
     def _report(self, step: Step, table: Tensor) -> Report:
         losses, norms, signals, saves = table.unbind(1)
         self._check(step, "loss", losses)
-        if not self._may_overflow:
+        if self._may_overflow:
+            self._count_overflow(step, norms)
+        else:
             self._check(step, "gradient", norms)
         return Report(float(losses.mean()), int(signals.max()), bool(saves[0]))
+
+    def _count_overflow(self, step: Step, norms: Tensor) -> None:
+        self._overflows = 0 if math.isfinite(float(norms.sum())) else self._overflows + 1
+        if self._overflows == MOST_OVERFLOWS:
+            raise NotFiniteError(
+                f"the gradient overflowed float16 in {MOST_OVERFLOWS} steps in a row, up to step "
+                f"{step.number + 1}, at learning rate {step.rate:.4g}, whatever the loss was "
+                "scaled by; lower the learning rate, or set run.precision to 'bfloat16'"
+            )
 
     def _check(self, step: Step, what: str, numbers: Tensor) -> None:
         if math.isfinite(float(numbers.sum())):

@@ -70,6 +70,9 @@ def hear(training: Training, reports: Sequence[Report]) -> Report:
     """Count the losses that are known by now; give what the steps they are of ask for."""
     for report in reports:
         training.state.note_loss(report.loss)
+        message = training.divergence.message(report.loss, step=training.state.step)
+        if message is not None:
+            training.tell({"event": "warning", "message": message})
     return reduce(Report.joined, reports, Report(training.state.last_loss))
 
 

@@ -24,6 +24,7 @@ from cifarzoo.engine.clock import Clock
 from cifarzoo.engine.compiling import compile_network
 from cifarzoo.engine.contract import check_scaling, check_schedule
 from cifarzoo.engine.distributed import World
+from cifarzoo.engine.divergence import Divergence
 from cifarzoo.engine.events import Listener
 from cifarzoo.engine.plan import Plan, plan
 from cifarzoo.engine.precision import Policy, Scaler
@@ -57,6 +58,7 @@ class Training:
         checkpoints: Of this run.
         facts: What manifests say besides the step.
         clock: Wall time.
+        divergence: Whether the loss grows beyond chance.
         agreement: The exchange between the ranks in each step.
         stop: Whether a signal came.
         tell: Passes events on to the listeners.
@@ -77,6 +79,7 @@ class Training:
     checkpoints: Checkpoints
     facts: dict[str, Any]
     clock: Clock
+    divergence: Divergence
     agreement: Agreement
     stop: StopRequest
     tell: Listener
@@ -150,6 +153,7 @@ def prepare(
             warn=lambda message: tell({"event": "warning", "message": message}),
         ),
         facts=facts,
+        divergence=Divergence(num_classes),
         clock=Clock(run, total_steps=sizes.total_steps, steps_per_epoch=sizes.steps_per_epoch),
         agreement=Agreement(
             world,
