@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -61,6 +63,23 @@ class Commands(PlainFlags, TyperGroup):
             raise typer.Exit(error.exit_code) from error
         except BrokenPipeError as error:
             raise typer.Exit(_after_output_failed(error)) from error
+        except (ImportError, OSError) as error:
+            package = _not_imported(error)
+            if not package:
+                raise
+            told = UsageError(f"{package} cannot be imported: {error}; see cifarzoo doctor")
+            console.show_error(told)
+            raise typer.Exit(told.exit_code) from error
+
+
+def _not_imported(error: ImportError | OSError) -> str | None:
+    """The package, none of ours, whose import ended in ``error``; nothing: it is no such error."""
+    frames = traceback.extract_tb(error.__traceback__)
+    at_import = any(Path(frame.filename).parts[-2:] == ("torch", "__init__.py") for frame in frames)
+    if at_import and "torch" not in sys.modules:
+        return "torch"
+    name = (getattr(error, "name", None) or "").partition(".")[0]
+    return name if name != "cifarzoo" else None
 
 
 def _after_output_failed(error: OSError) -> int:

@@ -1,6 +1,14 @@
 """The areas of the catalogue, by name."""
 
-from tests.trust.bad_input import commands, configs, datasets, folders, plugins, values
+from tests.trust.bad_input import (
+    commands,
+    configs,
+    datasets,
+    folders,
+    plugins,
+    surroundings,
+    values,
+)
 from tests.trust.bad_input.case import Case
 
 AREAS: dict[str, list[Case]] = {
@@ -10,4 +18,5 @@ AREAS: dict[str, list[Case]] = {
     "plugins": plugins.CASES,
     "datasets": datasets.CASES,
     "folders": folders.CASES,
+    "surroundings": surroundings.CASES,
 }

@@ -49,7 +49,9 @@ def to(name: str, says: str, *options: str, row: int = 27, **more: Any) -> Case:
     return Case(row=row, name=name, says=says, needs_torch=True, **(fixed | more))
 
 
-def after(row: int, name: str, says: str, change: Callable[[Path], Any], *command: str, **more: Any) -> Case:
+def after(
+    row: int, name: str, says: str, change: Callable[[Path], Any], *command: str, **more: Any
+) -> Case:
     """A command on a run that was done, after ``change`` of its folder ``r``."""
 
     def prepare(folder: Path) -> None:
