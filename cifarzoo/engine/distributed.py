@@ -164,7 +164,8 @@ def joined(identity: Mapping[str, str] | None = None) -> Iterator[World]:
         return
     store, board = open_store(here)
     with _told_once(board, here):
-        watch = Watch(board, here.rank, meet(board, here, identity or {}))
+        ranks = meet(board, here, identity or {})
+        watch = Watch(board, here.rank, ranks, patience=here.patience)
         watch.last_words.append(lambda message: _say(board, here, PeerLostError(message)))
         try:
             with watch.kept():

@@ -17,7 +17,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing import active_children, get_context, parent_process
+from multiprocessing import active_children, get_context, parent_process, resource_tracker
 from pathlib import Path
 from threading import Thread
 from types import FrameType
@@ -41,6 +41,7 @@ from cifarzoo.errors import (
 SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
 MONITOR_SECONDS = 0.1
 SHUTDOWN_SECONDS = 300  # a rank that got a signal ends its step and saves first
+PRELOADED = ("cifarzoo.engine.runner", "torch._inductor")  # torch imports it at the first step
 GO_ON = "; cifarzoo resume goes on from the last checkpoint"
 
 
@@ -73,9 +74,10 @@ def launch(
     Raises:
         CifarzooError: What the first rank to fail raised; a bug's traceback is on stderr.
     """
-    # One import of torch for all ranks; plain fork is unsafe once OpenMP has run.
-    get_context("forkserver").set_forkserver_preload([work.__module__])
+    # One import for all ranks and restarts; plain fork is unsafe once OpenMP has run.
+    get_context("forkserver").set_forkserver_preload([work.__module__, *PRELOADED])
     _quieten_launcher()
+    _start_quiet_tracker()
     with tempfile.TemporaryDirectory(prefix="cifarzoo-") as folder, _one_stop(folder):
         for restart in range(max_restarts + 1):
             # New files for each attempt: ranks would read the dead ones' addresses in the old.
@@ -161,6 +163,18 @@ def _quieten_launcher() -> None:
     for name in list(logging.root.manager.loggerDict):
         if name.startswith(("torch.distributed.elastic", "torch.multiprocessing")):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # each has a level of its own
+
+
+def _start_quiet_tracker() -> None:
+    """Keep Python's tracker of semaphores from warning of those that killed ranks left to it."""
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = "ignore:resource_tracker:UserWarning"
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        del os.environ["PYTHONWARNINGS"]
+        if before is not None:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 def _worker(work: Callable[[Any], None], job: Any, environment: dict[str, str]) -> None:

@@ -12,6 +12,8 @@ from cifarzoo.errors import UsageError
 
 STORE = "CIFARZOO_STORE"  # our launcher's private folder, where ranks meet
 RESTARTS = "CIFARZOO_RESTARTS"  # of our launcher: "done allowed"
+PATIENCE = "CIFARZOO_PATIENCE"
+LEAST_PATIENCE = 5  # a busy machine keeps a process waiting for a second or two
 MOST_PER_CORE = 4
 LARGEST_PORT = 65535
 
@@ -27,6 +29,7 @@ class Place:
         address: Host where the ranks meet; empty where no network is needed.
         port: There.
         agent_hosts: Whether a launcher has opened the store there; otherwise rank 0 does.
+        patience: Seconds after which a rank that sends no sign of life is taken for lost.
     """
 
     rank: int
@@ -35,6 +38,7 @@ class Place:
     address: str = ""
     port: int = 0
     agent_hosts: bool = False
+    patience: float = 45.0
 
     @property
     def hosts_store(self) -> bool:
@@ -111,6 +115,7 @@ def place() -> Place:
         address=_address() if by_network else "",
         port=_port() if by_network else 0,
         agent_hosts=os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True",
+        patience=_patience(),
     )
 
 
@@ -155,6 +160,18 @@ def _port() -> int:
             f"the environment's MASTER_PORT is {port}; expected a port from 1 to {LARGEST_PORT}"
         )
     return port
+
+
+def _patience() -> float:
+    text = os.environ.get(PATIENCE)
+    if text is None:
+        return Place.patience
+    if not text.isdecimal() or int(text) < LEAST_PATIENCE:
+        raise UsageError(
+            f"the environment's {PATIENCE} is {text!r}; expected a number of seconds, "
+            f"{LEAST_PATIENCE} or more"
+        )
+    return float(text)
 
 
 def _check_interfaces() -> None:

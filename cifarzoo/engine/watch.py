@@ -21,7 +21,6 @@ from cifarzoo.engine.meeting import listed
 from cifarzoo.errors import EXIT_FAILED, CifarzooError, PeerLostError
 
 BEAT_SECONDS = 1.0
-SILENT_SECONDS = 45.0  # of a rank that is taken for lost
 LEAVE_SECONDS = 10.0  # until the main thread, which may hang in a collective, is left behind
 PAUSE_SECONDS = 5.0  # between two looks at the clock: this process itself was stopped
 LINGER_SECONDS = 5.0
@@ -37,6 +36,7 @@ class Watch:
         board: Of the ranks.
         rank: This process's.
         ranks: ``host``, ``pid`` and ``parent`` of each.
+        patience: Seconds after which a silent rank is taken for lost.
 
     Attributes:
         where: Says what this rank is doing, such as ``in step 17``.
@@ -44,12 +44,15 @@ class Watch:
             thread.
     """
 
-    def __init__(self, board: Board, rank: int, ranks: Sequence[dict[str, Any]]) -> None:
+    def __init__(
+        self, board: Board, rank: int, ranks: Sequence[dict[str, Any]], *, patience: float
+    ) -> None:
         self.where: Callable[[], str] = lambda: STARTING
         self.last_words: list[Callable[[str], None]] = []
         self._board = board
         self._rank = rank
         self._ranks = ranks
+        self._patience = patience
         self._others = [other for other in range(len(ranks)) if other != rank]
         now = time.monotonic()
         self._heard = dict.fromkeys(self._others, now)
@@ -121,9 +124,9 @@ class Watch:
                 self._answered = now
                 self._heard = dict.fromkeys(self._others, now)
             before = now
-            if now - self._answered > SILENT_SECONDS:
+            if now - self._answered > self._patience:
                 self._leave("the host of rank 0 has not answered", [])
-            silent = [rank for rank, at in self._heard.items() if now - at > SILENT_SECONDS]
+            silent = [rank for rank, at in self._heard.items() if now - at > self._patience]
             if silent:
                 verb = "has" if len(silent) == 1 else "have"
                 self._leave(f"{self._named(silent)} {verb} not answered", silent)
@@ -131,7 +134,7 @@ class Watch:
     def _leave(self, what: str, silent: list[int]) -> None:
         """End, since ``silent`` ranks hang; by the main thread if it can still be woken."""
         doing = f" (it was {self._doing(silent[0])})" if len(silent) == 1 else ""
-        self._lost = f"{what} for {SILENT_SECONDS:.0f} s{doing}"
+        self._lost = f"{what} for {self._patience:.0f} s{doing}"
         with suppress(Exception):
             self._board.put("lost", self._lost)
         for rank in silent:
