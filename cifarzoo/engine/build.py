@@ -54,9 +54,9 @@ class Components:
         """What may not be meant in a run of ``total_epochs`` at ``base_rates``, a line each."""
         of_schedule = getattr(self.schedule, "warnings", None)
         found = list(of_schedule(total_epochs)) if of_schedule else []
-        if max(base_rates, default=0.0) > HIGHEST_RATE:
+        if base_rates and base_rates[0] > HIGHEST_RATE:  # other groups may be scaled on purpose
             found.append(
-                f"the base learning rate is {max(base_rates):g}; few networks learn anything "
+                f"the base learning rate is {base_rates[0]:g}; few networks learn anything "
                 f"above {HIGHEST_RATE:g}"
             )
         return found

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cifarzoo.engine.allocator import keep_freed_memory
 from cifarzoo.engine.checkpoint import Loaded
 from cifarzoo.engine.distributed import World, joined
 from cifarzoo.engine.events import Event, Listener, silent, tell_all
@@ -125,6 +126,7 @@ def _train(
         tell(start)
         for message in training.components.warnings(training.plan.total_epochs):
             tell({"event": "warning", "message": message})
+        keep_freed_memory()
         fit(training)
         result = _result_event(training)
     # From rank 0, which writes; not done without the weights that the result is of.
