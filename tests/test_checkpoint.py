@@ -73,6 +73,7 @@ DAMAGE = {
     "a manifest that is no JSON": lambda folder: (folder / "manifest.json").write_text("{"),
     "an empty folder": lambda folder: [path.unlink() for path in folder.iterdir()],
     "a file in its place": lambda folder: (shutil.rmtree(folder), folder.write_text("x")),
+    "a manifest of another make": lambda folder: rewrite_manifest(folder, files={}),
     "another step's manifest": lambda folder: rewrite_manifest(folder, step=60),
 }
 
@@ -192,6 +193,7 @@ def test_files_reach_the_disk_before_their_name_and_the_name_before_the_next_ste
     save(checkpoints, 10)
 
     assert calls == [
+        f"fsync {checkpoints.path(10).parents[1].name}",
         "fsync state.pt",
         "fsync manifest.json",
         f"fsync .tmp-10-{os.getpid()}",
@@ -222,6 +224,16 @@ def test_loading_leaves_alone_what_a_live_run_is_writing(checkpoints):
     checkpoints.load("digest")
 
     assert being_written.exists()
+
+
+def test_tidying_takes_what_a_killed_save_left_and_what_is_kept_no_longer(tmp_path, warnings):
+    save(Checkpoints(tmp_path, keep=9, warn=print), 10, 20, 30, 40)
+    (tmp_path / ".del-5-1").mkdir()
+
+    Checkpoints(tmp_path, keep=2, warn=warnings.append).tidy(40, best=10)
+
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["step-00000010", "step-00000030", "step-00000040"]
 
 
 def test_damaged_later_checkpoints_never_crowd_out_whole_ones(tmp_path, warnings):

@@ -36,6 +36,8 @@ def test_a_full_disk_is_said_and_costs_no_line_that_was_there(tmp_path, write):
 
     assert folder.record == {"schema": 1, "status": "running"}
     assert folder.metrics()[0] == {"epoch": 1}
+    names = sorted(path.name for path in folder.path.iterdir())
+    assert names == ["config.gin", "metrics.jsonl", "run.json"]
 
 
 def test_a_torn_last_line_of_metrics_is_left_out(tmp_path):
@@ -45,6 +47,45 @@ def test_a_torn_last_line_of_metrics_is_left_out(tmp_path):
         file.write('{"epoch": 2, "te')
 
     assert folder.metrics() == [{"epoch": 1}]
+
+
+@pytest.mark.parametrize("garbage", [b"nonsense\n", b"\xff\xfe\n", b"[1]\n"])
+def test_a_line_of_metrics_that_is_garbage_is_named(tmp_path, garbage):
+    folder = create(tmp_path, "name", "x = 1\n")
+    folder.append_metrics({"epoch": 1})
+    with (folder.path / "metrics.jsonl").open("ab") as file:
+        file.write(garbage)
+
+    with pytest.raises(UsageError, match=r"line 2 of .*metrics\.jsonl is no JSON object"):
+        folder.metrics()
+
+
+def test_a_run_with_a_damaged_line_of_metrics_is_refused_before_it_trains(task):
+    run = task("run", max_steps=9, checkpoint_steps=3)
+    execute(run)
+    folder = run.open_folder()
+    folder.update(status="running")
+    path = folder.path / "metrics.jsonl"
+    path.write_bytes(b"nonsense\n" + path.read_bytes())
+    before = path.read_bytes()
+
+    with pytest.raises(UsageError, match="line 1 of"):
+        execute(run)
+
+    assert path.read_bytes() == before
+
+
+def test_what_a_killed_write_left_keeps_nobody_out_and_is_swept(tmp_path):
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / ".config.gin.123").write_text("half")
+
+    folder, was_there = adopt(tmp_path / "r", "x = 1\n")
+    (folder.path / ".run.json.123").write_text("half")
+    folder.update(status="running")
+
+    assert not was_there
+    names = sorted(path.name for path in folder.path.iterdir())
+    assert names == ["config.gin", "run.json"]
 
 
 def test_a_run_that_lost_its_record_keeps_its_config_and_checkpoints(task):

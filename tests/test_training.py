@@ -263,18 +263,23 @@ def test_the_average_is_what_is_tested(task):
     assert evaluate_run(averaged, print)["weights_sha256"] == result["weights_sha256"]
 
 
-def test_a_checkpoint_that_cannot_be_written_costs_nothing(task):
+def test_checkpoints_that_cannot_be_written_cost_no_step_and_the_run_can_be_finished_later(task):
     limited, free = task("a", checkpoint_steps=3), task("b", checkpoint_steps=3)
     events: list[dict[str, Any]] = []
     folder = limited.open_folder()
     (folder.path / "checkpoints").write_text("not a folder")
 
-    result = execute(limited, [events.append])
+    with pytest.raises(CifarzooError, match="all steps are done, and their checkpoint could not"):
+        execute(limited, [events.append])
 
-    assert result["weights_sha256"] == execute(free)["weights_sha256"]
+    whole = execute(free)["weights_sha256"]
+    assert [e["weights_sha256"] for e in events if e["event"] == "result"] == [whole]
     warnings = [event["message"] for event in events if event["event"] == "warning"]
     assert len(warnings) == 6
     assert "the checkpoint of step 3 was not written" in warnings[0]
+    (folder.path / "checkpoints").unlink()
+    assert execute(limited)["weights_sha256"] == whole
+    assert folder.record["status"] == "done"
 
 
 def test_a_signal_without_room_for_a_checkpoint_is_no_success(task):

@@ -47,7 +47,7 @@ PROMISES = (
             "ended, a checkpoint written, and the exit code is 75. Processes that lose "
             "their launcher save and end; none is left behind."
         ),
-        checks=("S1", "S2"),
+        checks=("R1", "R2", "S1", "S2"),
     ),
     Promise(
         title="Damage is never loaded",

@@ -120,7 +120,7 @@ def machine() -> dict[str, str]:
             model = line.partition(":")[2].strip()
             break
     cores = os.cpu_count()
-    system = f"{platform.system()} {platform.release()}"
+    system = platform.system()
     software = f"Python {platform.python_version()}, torch {version('torch')}"
     return {"text": f"{cores} cores ({model}), {system}, {software}"}
 
