@@ -15,11 +15,11 @@ class CifarzooError(Exception):
     """Something the user can act on: what was given, what was expected, what to do.
 
     Attributes:
-        is_told: Whether another rank says it, so that this one need not.
+        is_told: Whether another rank tells of it; None: that was not asked.
     """
 
     exit_code = EXIT_FAILED
-    is_told = False
+    is_told: bool | None = None
 
 
 class UsageError(CifarzooError):

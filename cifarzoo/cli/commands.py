@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from cifarzoo.cli import console, streams
+from cifarzoo.engine.ranks import is_told_elsewhere
 from cifarzoo.errors import CifarzooError, UsageError
 
 # What click raises for a command that isn't one; newer versions of Typer have their own copy.
@@ -59,7 +60,8 @@ class Commands(PlainFlags, TyperGroup):
         try:
             return super().invoke(ctx)
         except CifarzooError as error:
-            console.show_error(error)
+            if not is_told_elsewhere(error):
+                console.show_error(error)
             raise typer.Exit(error.exit_code) from error
         except BrokenPipeError as error:
             raise typer.Exit(_after_output_failed(error)) from error

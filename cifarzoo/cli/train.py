@@ -12,7 +12,7 @@ import typer
 from cifarzoo.cli import console
 from cifarzoo.cli.options import ConfigName, DataFolder, Json, Plugins, RunsFolder, Sets
 from cifarzoo.cli.progress import listener_for
-from cifarzoo.errors import CifarzooError, StoppedError
+from cifarzoo.errors import StoppedError
 
 if TYPE_CHECKING:
     from cifarzoo.config import Config
@@ -210,10 +210,6 @@ def _train(
             as_json=as_json,
         )
     except StoppedError as error:  # the listener has said so
-        exit_code = error.exit_code
-    except CifarzooError as error:
-        if not error.is_told:
-            raise
         exit_code = error.exit_code
     if exit_code:
         raise typer.Exit(exit_code)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from cifarzoo.errors import CifarzooError, PeerLostError
 T = TypeVar("T")
 # A rank that lives may take long over a save; one that does not is noticed by its heartbeat.
 LONGEST_WAIT = timedelta(minutes=30)
+TELL_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -201,6 +203,8 @@ def _told_once(board: Board, here: Place) -> Iterator[None]:
         is_first = is_launched_by_us() or _is_first_to_tell(board, here, error)
         if isinstance(error, CifarzooError):
             error.is_told = not is_first
+        if not is_first:  # whoever ends first makes the launcher end the others
+            time.sleep(TELL_SECONDS)
         raise
 
 

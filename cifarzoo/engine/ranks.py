@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from dataclasses import dataclass
 
-import torch
-
-from cifarzoo.errors import UsageError
+from cifarzoo.errors import CifarzooError, UsageError
 
 STORE = "CIFARZOO_STORE"  # our launcher's private folder, where ranks meet
 RESTARTS = "CIFARZOO_RESTARTS"  # of our launcher: "done allowed"
 PATIENCE = "CIFARZOO_PATIENCE"
 LEAST_PATIENCE = 5  # a busy machine keeps a process waiting for a second or two
+GIVE_WAY_SECONDS = 20.0
 MOST_PER_CORE = 4
 LARGEST_PORT = 65535
 
@@ -56,9 +56,16 @@ def is_launched_by_us() -> bool:
     return STORE in os.environ
 
 
-def speaks_before_meeting() -> bool:
-    """Whether this process tells of errors that the ranks of its host all find alone."""
-    return os.environ.get("LOCAL_RANK", "0") == "0" or not is_worker()
+def is_told_elsewhere(error: CifarzooError) -> bool:
+    """Whether another rank tells of ``error``.
+
+    Of what all find alone, such as a wrong config, the first rank of a host tells. The others
+    wait: when it ends, its launcher ends them, and if it does not, the error is theirs alone.
+    """
+    is_first = is_launched_by_us() or os.environ.get("LOCAL_RANK", "0") == "0"
+    if error.is_told is None and is_worker() and not is_first:
+        time.sleep(GIVE_WAY_SECONDS)
+    return bool(error.is_told)
 
 
 def restarts() -> tuple[int, int]:
@@ -79,7 +86,7 @@ def world_size_here(nproc: int | None) -> int:
     """
     if is_worker():
         return place().size
-    gpus = torch.cuda.device_count()
+    gpus = num_gpus()
     if nproc is None:
         return max(1, gpus)
     if nproc < 1:
@@ -129,13 +136,21 @@ def _number(name: str) -> int:
     return int(text)
 
 
+def num_gpus() -> int:
+    """GPUs of this host that may be used."""
+    import torch  # a config that is refused needs none
+
+    return torch.cuda.device_count()
+
+
 def _local_rank() -> int:
-    gpus = torch.cuda.device_count()
+    gpus = num_gpus()
     local_rank = _number("LOCAL_RANK") if "LOCAL_RANK" in os.environ or gpus > 1 else 0
-    if gpus and local_rank >= gpus:
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "0"))  # torchrun's: so that all ranks refuse
+    if gpus and max(local_rank + 1, here) > gpus:
         raise UsageError(
-            f"the environment's LOCAL_RANK is {local_rank}, and this host has {gpus} GPUs; start "
-            "as many ranks on it as it has GPUs"
+            f"{max(local_rank + 1, here)} ranks were started on this host (LOCAL_RANK is "
+            f"{local_rank} here), and it has {gpus} GPUs; start as many as it has GPUs"
         )
     return local_rank
 
