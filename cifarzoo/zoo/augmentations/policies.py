@@ -150,11 +150,11 @@ def apply_each(images: Tensor, operation: Tensor, column: Tensor, space: Space) 
     part = pixels.permute(0, 3, 1, 2)
     start = sum(sizes[: len(GEOMETRIC)])
     if start:
-        part[:start] = geometry.take(part[:start], sources[entries[:start]])
+        part[:start] = geometry.take(part[:start], sources.index_select(0, entries[:start]))
     amounts = magnitudes[entries[start:] - len(sources)]
     for change, size in zip(COLORS.values(), sizes[len(GEOMETRIC) :], strict=True):
         end = start + size
         if size:
             part[start:end] = change(part[start:end], amounts[:size])
         start, amounts = end, amounts[size:]
-    return torch.empty_like(pixels).index_copy_(0, order, pixels).permute(0, 3, 1, 2)
+    return pixels.index_select(0, order.argsort()).permute(0, 3, 1, 2)
