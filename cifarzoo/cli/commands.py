@@ -52,7 +52,8 @@ class Commands(PlainFlags, TyperGroup):
             exit_code = _after_output_failed(error)
         else:
             failed = streams.failure()  # what was printed may not have been written yet
-            exit_code = _after_output_failed(failed) if failed else exit_code
+            exit_code = exit_code or (_after_output_failed(failed) if failed else 0)
+        streams.settle()
         sys.exit(exit_code)
 
     def invoke(self, ctx: Any) -> Any:

@@ -30,6 +30,15 @@ def failure(attempt: str = "") -> OSError | None:
     return None
 
 
+def settle() -> None:
+    """Drop what can't be written: at its end Python would fail once more, with exit code 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            drop(stream)
+
+
 def is_left(error: OSError) -> bool:
     """Whether ``error`` says that the reader of a pipe has gone, as ``head`` does."""
     return error.errno == errno.EPIPE

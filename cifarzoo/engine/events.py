@@ -14,10 +14,20 @@ def silent(_event: Event) -> None:
 
 
 def tell_all(listeners: Sequence[Listener]) -> Listener:
-    """One listener that passes events on to all of ``listeners``."""
+    """One listener that passes events on to all of ``listeners``.
+
+    One that cannot write, to a full disk or a pipe that nobody reads, is no reason to stop: it
+    is asked again, and the others are told once.
+    """
+    failed: list[Listener] = []
 
     def tell(event: Event) -> None:
         for listener in listeners:
-            listener(event)
+            try:
+                listener(event)
+            except OSError as error:
+                if listener not in failed:
+                    failed.append(listener)
+                    tell({"event": "warning", "message": f"progress is lost: {error.strerror}"})
 
     return tell

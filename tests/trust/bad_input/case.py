@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 MOST_SECONDS = 10  # to a refusal
+HANGS = 300  # wall time of a process
 OURS = re.compile(r"CIFARZOO_|RANK$|WORLD_SIZE$|LOCAL_RANK$|MASTER_|COLUMNS$|TERM$|NO_COLOR$")
 
 
@@ -155,13 +156,16 @@ def _in_this_process(case: Case) -> tuple[int, str, str, str]:
 
 def _in_a_process(case: Case) -> tuple[int, str, str, str]:
     command = [sys.executable, "-m", "cifarzoo", *case.command]
-    done = subprocess.run(
-        ["bash", "-c", str(case.shell), "bash", *command],
-        capture_output=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        timeout=60,
-    )
+    try:
+        done = subprocess.run(
+            ["bash", "-c", str(case.shell), "bash", *command],
+            capture_output=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            timeout=HANGS,
+        )
+    except subprocess.TimeoutExpired:
+        return 0, "", "", f"no end within {HANGS} s"
     stdout, stderr = (text.decode(errors="replace") for text in (done.stdout, done.stderr))
     return done.returncode, stdout, stderr, ""
 

@@ -87,4 +87,19 @@ OUTPUT = [
     shown(50, "a width that is no number", '"$@"', "ls", "schedule", exit_code=0,
           environment={"COLUMNS": "wide"}, prints="cosine"),
 ]  # fmt: skip
-CASES = [*TYPED, *DEVICES, *OUTPUT]
+SENT: dict[str, Any] = {
+    "files": {"c.gin": SMALL},
+    "needs_torch": True,
+    "leaves": ("runs",),
+    "lines": None,
+}
+TRAINING = [
+    shown(49, "a reader of a training's JSON that leaves", 'set -o pipefail; "$@" | head -1', "run", "c.gin", "--json",
+          says="^warning: progress is lost: Broken pipe$", exit_code=0, prints='"event": "start"', **SENT),
+    shown(49, "a reader of a training's progress that leaves", 'set -o pipefail; "$@" 2>&1 | head -1', "run", "c.gin",
+          exit_code=0, prints="c", **SENT),
+    shown(50, "a full disk behind a training's JSON", '"$@" > /dev/full; s=$?; grep -q done runs/*/*/run.json && exit $s', "run",
+          "c.gin", "--json", says="stdout cannot be written: No space left on device$", exit_code=1, **SENT),
+    shown(50, "a full disk behind a training's progress", '"$@" 2> /dev/full', "run", "c.gin", exit_code=0, **SENT),
+]  # fmt: skip
+CASES = [*TYPED, *DEVICES, *OUTPUT, *TRAINING]
