@@ -17,7 +17,13 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing import active_children, get_context, parent_process, resource_tracker
+from multiprocessing import (
+    active_children,
+    forkserver,
+    get_context,
+    parent_process,
+    resource_tracker,
+)
 from pathlib import Path
 from threading import Thread
 from types import FrameType
@@ -77,7 +83,9 @@ def launch(
     # One import for all ranks and restarts; plain fork is unsafe once OpenMP has run.
     get_context("forkserver").set_forkserver_preload([work.__module__, *PRELOADED])
     _quieten_launcher()
-    _start_quiet_tracker()
+    with _deaf_to_hangups():
+        _start_quiet_tracker()
+        forkserver.ensure_running()
     with tempfile.TemporaryDirectory(prefix="cifarzoo-") as folder, _one_stop(folder):
         for restart in range(max_restarts + 1):
             # New files for each attempt: ranks would read the dead ones' addresses in the old.
@@ -145,7 +153,9 @@ def _one_stop(folder: str) -> Iterator[None]:
             os._exit(EXIT_INTERRUPTED)
         if not is_stopping:
             is_stopping = True
-            raise SignalException("", signal.Signals(number))
+            # Ranks are deaf to hang-ups, see ``_deaf_to_hangups``.
+            to_ranks = signal.SIGTERM if number == signal.SIGHUP else signal.Signals(number)
+            raise SignalException("", to_ranks)
 
     before = {getattr(signal, name): signal.getsignal(getattr(signal, name)) for name in SIGNALS}
     handled = [number for number, handler in before.items() if handler != signal.SIG_IGN]  # nohup
@@ -156,6 +166,20 @@ def _one_stop(folder: str) -> Iterator[None]:
     finally:
         for number in handled:
             signal.signal(number, before[number])
+
+
+@contextmanager
+def _deaf_to_hangups() -> Iterator[None]:
+    """What is started meanwhile ignores SIGHUP, and so do its children: the ranks.
+
+    A terminal that is closed sends it to all processes; the standard library's fork server and
+    resource tracker would end by it, and the ranks count as lost before they could save.
+    """
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def _quieten_launcher() -> None:
