@@ -1,4 +1,4 @@
-.PHONY: check test format
+.PHONY: check test trust format
 
 check:
 	ruff check
@@ -8,6 +8,10 @@ check:
 
 test:
 	pytest
+
+# Injects faults into runs for half an hour, and writes docs/trust.md.
+trust:
+	python -m tests.trust --write
 
 format:
 	ruff check --fix

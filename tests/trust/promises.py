@@ -96,4 +96,31 @@ PROMISES = (
     ),
 )
 
-WHAT_MAY_DIFFER = ""
+WHAT_MAY_DIFFER = """## What is not promised, and what may differ
+
+* **Bits across machines.** Sums of floating-point numbers depend on their order, and so on the
+  number of threads, on the instructions a processor has, and on the versions of torch and its
+  libraries. A resumed run warns when the number of processes or threads, the precision or
+  torch's version has changed; it then goes on, and the bits may differ from there on.
+* **Bits across numbers of processes.** What is drawn for each image is the same for any number
+  of processes; sums over processes are in another order, so weights agree to rounding, and
+  rounding grows from step to step.
+* **Without `run.deterministic`** kernels may be used that add in whatever order threads finish,
+  and cuDNN may choose another algorithm each time: two runs of one config, and a run and its
+  resumption, then differ in the last bits. That is the default on a GPU, where no figure above
+  was taken; on a CPU `run.deterministic` is on unless it is turned off. What is drawn, the order
+  of images, the position in the data and the checkpoints are exact either way.
+* **A plugin** that keeps state which is not in its module's or optimizer's `state_dict`, or
+  draws from NumPy's or Python's own generators, is not resumed exactly. What it draws from
+  torch's generator is, by the same number of processes.
+* **Wall times** (`seconds`, `images_per_second`, `train_seconds`) are measured, and differ. They
+  are left out of all comparisons.
+* **Power cuts** cannot be tried here. The order of writes, syncs and renames is (C4); it is what
+  file systems ask for.
+* **Before training begins** (while Python, torch and the config are read) a signal ends the
+  process as it ends any other: nothing was done, nothing is left behind, and the exit code is
+  not 75.
+
+What `run.deterministic` costs on a CPU: `python -m benchmarks.deterministic`, with the last
+figures in [benchmarks/results/deterministic.json](../benchmarks/results/deterministic.json).
+"""
