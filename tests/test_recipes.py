@@ -1,5 +1,6 @@
 """Every recipe passes check, and builds the network that its paper counted."""
 
+import math
 from functools import cache
 from pathlib import Path
 
@@ -14,6 +15,8 @@ INCLUDES = {"flax2020"}
 # Flax's from the original's own initialisation, ResNet-20's from table 6 of He's paper (0.27 M),
 # ResNet-18's counted in the layers of its code.
 PARAMETERS = {
+    "airbench94": 1_972_792 - 288 - 1_152,  # the paper's 1.97 M, but whitening kernels and scales
+    "airbench94_muon": 1_972_792 - 288 - 1_152,
     "pyramid": 26_109_432,
     "pyramid_cosine1800": 26_109_432,
     "resnet18": 11_173_962,
@@ -77,6 +80,22 @@ def test_the_flax_recipes_decay_kernels_and_batch_norms_as_the_published_runs_di
 def test_the_flax_recipes_take_195_steps_an_epoch(name):
     plan = described(name).plan
     assert (plan.steps_per_epoch, plan.total_steps) == (195, 195 * EPOCHS[name])
+
+
+def test_airbench94_takes_9_9_epochs_at_the_published_rates_of_summed_losses():
+    assert described("airbench94").plan.total_steps == math.ceil(9.9 * (50_000 // 1024))
+    kilostep = 1024 * (1 + 1 / (1 - 0.85))
+    run = config.load("airbench94.gin").build()
+    lr, decay = (run.optimizer.keywords[name] for name in ("lr", "weight_decay"))
+    assert lr == pytest.approx(11.5 / kilostep * 1024)  # of the mean of 1024 losses
+    assert lr * decay == pytest.approx(0.0153 * 1024 / kilostep)
+
+
+def test_airbench94_muon_takes_8_epochs_at_the_published_rates_of_summed_losses():
+    assert described("airbench94_muon").plan.total_steps == 8 * 25
+    settings = config.load("airbench94_muon.gin").build().optimizer.keywords
+    assert (settings["head_lr"], settings["vector_lr"]) == (0.67 * 2000, 0.053 * 2000)
+    assert settings["sgd_decay"] == 2000 * 2e-6
 
 
 def test_resnet20_takes_64k_steps():
