@@ -104,6 +104,36 @@ def test_ranks_cut_the_windows_that_one_process_cuts(regularizer):
     assert torch.equal(torch.cat(parts), whole)
 
 
+class ShiftDown:
+    """A stranger's augmentation: up to two black lines on top."""
+
+    frame = Frame(padding=2, mode="zero")
+
+    def window(self, draws):
+        top = draws.integers(3)
+        return Window(top, torch.full_like(top, 2), torch.zeros_like(top, dtype=torch.bool))
+
+    def __call__(self, images, draws):
+        raise AssertionError(f"{self} was called with {images.shape} and {draws}")
+
+
+def test_a_strangers_window_is_cut_instead_of_calling_it():
+    run = tiny_run(augmentations=[flip, ShiftDown], batch_size=BATCH_SIZE)
+    components, split = build(run, folder=None), split_of()
+    store = store_of(split, windowed(components.augmentations)[1])
+    batches = batches_of(components, run, rank=0, world_size=1, store=store)
+
+    found, _ = batches(2)
+
+    made, rows = components.augmentations, batches.indices(2, rank=0)
+    flipped = one_after_another({"flip": made["flip"]}, split, rows, seed=0, step=2)
+    lines = (2 - BatchDraws(generator(0, "ShiftDown", 0, 2), BATCH_SIZE).integers(3)).tolist()
+    shifted = [
+        tv.pad(image, [0, line, 0, 0])[:, :32] for image, line in zip(flipped, lines, strict=True)
+    ]
+    assert torch.equal(found, made["normalize"](torch.stack(shifted), None))
+
+
 def made(*factories):
     return {f"{i}": factory() for i, factory in enumerate(factories)}
 

@@ -110,7 +110,9 @@ def framed(images: Tensor, frame: Frame) -> Tensor:
                 lines[:, padding - step] = lines[:, padding + step]
                 lines[:, last + step] = lines[:, last - step]
     if frame.is_mirrored:
-        both[:, 1] = plain.flip(2)
+        # A few at a time: another copy of everything would be a third of the memory again.
+        for some, mirrored in zip(plain.split(1024), both[:, 1].split(1024), strict=True):
+            mirrored.copy_(some.flip(2))
     return both
 
 
