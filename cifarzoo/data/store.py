@@ -111,7 +111,9 @@ def framed(images: Tensor, frame: Frame) -> Tensor:
                 lines[:, last + step] = lines[:, last - step]
     if frame.is_mirrored:
         # A few at a time: another copy of everything would be a third of the memory again.
-        for some, mirrored in zip(plain.split(1024), both[:, 1].split(1024), strict=True):
+        for some, mirrored in zip(
+            torch.split(plain, 1024), torch.split(both[:, 1], 1024), strict=True
+        ):
             mirrored.copy_(some.flip(2))
     return both
 
