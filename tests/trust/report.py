@@ -65,7 +65,7 @@ class Result:
         }
 
 
-def write(results: Iterable[Result], document: Path, *, command: str) -> None:
+def write(results: Iterable[Result], document: Path) -> None:
     """Write the document and, beside it, its figures; those of other checks are kept.
 
     Figures of another machine are dropped: a document is about one.
@@ -76,7 +76,6 @@ def write(results: Iterable[Result], document: Path, *, command: str) -> None:
         before = json.loads(file.read_text(encoding="utf-8"))
         if before["machine"] == figures["machine"]:
             figures["checks"] = before["checks"]
-    figures["command"] = command
     figures["checks"] |= {result.id: result.summary() for result in results}
     document.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

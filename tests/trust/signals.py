@@ -21,6 +21,7 @@ from tests.trust.workload import differences, finals, leftovers, saved_step
 ROOT = Path(__file__).parents[2]
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 PROMPT = 5.0  # seconds in which a run ends that is stopped
+LINGERING = 30.0  # in which the last process of a session has gone
 EARLY = 10.0  # and one that is stopped before it trains, whose ranks wait for each other
 # Steps that may be done when a run stops that was paused in a phase. A rank takes part in the
 # step that it is in and, if it was not yet asked in that one, in the next.
@@ -219,7 +220,7 @@ def _play(root: Path, title: str, scene: Scene, expected: dict[str, str]) -> Out
         except subprocess.TimeoutExpired:
             code = None
         seconds = time.monotonic() - sent
-        _until(lambda: not _session(process.pid), timeout=PROMPT)
+        _until(lambda: not _session(process.pid), timeout=LINGERING)
         left = _session(process.pid)
         for pid in left:
             os.kill(pid, signal.SIGKILL)
