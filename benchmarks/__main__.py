@@ -46,7 +46,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="where CIFAR-10 lies")
     parser.add_argument("--out", type=Path, default=RESULTS, help="where results go")
-    parser.add_argument("--rounds", type=int, default=4, help="turns of each contender")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each contender")
     parser.add_argument("--threads", type=int, default=1, help="of the contenders")
     parser.add_argument("--workers", type=int, default=2, help="of the contenders' loaders")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
@@ -76,7 +76,7 @@ def _side_by_side(options: argparse.Namespace) -> dict[str, Any]:
                 rounds=options.rounds,
                 steps=steps,
                 tell=_tell,
-                names=CONTENDERS,
+                names=list(CONTENDERS),
             )
             for network, batch_size, steps in SIDE_BY_SIDE
         ]

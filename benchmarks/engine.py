@@ -9,11 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-RECIPES = (  # of how many images a step, and how many steps a sample
-    ("wrn26_2.gin", 64, 3, ("bare", "nchw")),
-    ("resnet18.gin", 128, 1, ("bare",)),
-    ("wrn26_10.gin", 32, 1, ("bare",)),
-    ("wrn26_6_ss.gin", 32, 1, ("bare",)),
+FLOAT32 = ("bare", "float32", "float32; bare")
+RECIPES = (  # of how many images a step, how many steps a sample, and with which policies
+    ("wrn26_2.gin", 64, 3, (*FLOAT32, "float32; nchw")),
+    ("resnet18.gin", 128, 1, FLOAT32),
+    ("wrn26_10.gin", 32, 1, ("float32",)),
+    ("wrn26_6_ss.gin", 32, 1, ("float32",)),
 )
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,14 @@ from cifarzoo.bench.measurement import load_average
 from cifarzoo.bench.spreads import rate, ratio
 from cifarzoo.bench.timing import Sample
 
-CONTENDERS = ("cifarzoo", "timm", "plain")
+OURS, OURS_FLOAT32 = "cifarzoo", "cifarzoo float32"
+CONTENDERS = {  # and the precision that each is told to use
+    OURS: "auto",
+    OURS_FLOAT32: "float32",
+    "timm": "auto",
+    "timm bfloat16": "bfloat16",
+    "plain": "auto",
+}
 ROOT = Path(__file__).parents[1]
 
 
@@ -54,9 +62,10 @@ class Contender:
 @contextmanager
 def started(name: str, task: Task) -> Iterator[Contender]:
     """A contender that has done its first step; it ends with the ``with``."""
-    command = [sys.executable, "-m", "benchmarks.contender", name, task.text()]
+    told = replace(task, precision=CONTENDERS[name])
+    command = [sys.executable, "-m", "benchmarks.contender", name, told.text()]
     environment = dict(os.environ)
-    if name == "cifarzoo":  # as its command line does
+    if name in (OURS, OURS_FLOAT32):  # as our command line does
         environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     process = subprocess.Popen(  # noqa: S603  (ourselves)
         command,
@@ -84,7 +93,7 @@ def compare(
         rounds: Turns of each; one more comes first and isn't counted.
         steps: Of a turn.
         tell: Hears what is being done.
-        names: Which contenders; the first is what is compared with the others.
+        names: Which contenders; ours are compared with all.
 
     Returns:
         What is written as JSON.
@@ -116,18 +125,23 @@ def compare(
         "rounds": rounds,
         "steps": steps,
         "load_average": {"before": before, "after": load_average()},
-        "contenders": [_row(name, turns, names[0]) for name in names],
+        "contenders": [_row(name, turns) for name in names],
     }
 
 
-def _row(name: str, turns: dict[str, list[Sample]], ours: str) -> dict[str, Any]:
+def _row(name: str, turns: dict[str, list[Sample]]) -> dict[str, Any]:
     return {
         "name": name,
+        "precision": CONTENDERS[name],
         "per_second": rate(turns[name], "wall_seconds"),
         "per_cpu_second": rate(turns[name], "cpu_seconds"),
-        "ours_is_times_as_fast": {
-            "wall": ratio(turns[ours], turns[name], "wall_seconds"),
-            "cpu": ratio(turns[ours], turns[name], "cpu_seconds"),
+        "times_as_fast": {
+            ours: {
+                "wall": ratio(turns[ours], turns[name], "wall_seconds"),
+                "cpu": ratio(turns[ours], turns[name], "cpu_seconds"),
+            }
+            for ours in (OURS, OURS_FLOAT32)
+            if ours in turns
         },
         "samples": [vars(sample) for sample in turns[name]],
     }

@@ -25,6 +25,7 @@ class Task:
         threads: Of the process that trains.
         workers: Of the loaders that have some.
         images: Folder with the arrays that ``save_images`` wrote.
+        precision: ``auto``: the contender's own choice; else ``float32`` or ``bfloat16``.
     """
 
     network: str
@@ -32,6 +33,12 @@ class Task:
     threads: int
     workers: int
     images: str
+    precision: str = "auto"
+
+    @property
+    def is_bfloat16(self) -> bool:
+        """Whether the contender was told to compute in bfloat16."""
+        return self.precision == "bfloat16"
 
     @property
     def border(self) -> str:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from benchmarks import tables
 from benchmarks.contenders.images import DecodedCIFAR10, crop_and_flip
-from benchmarks.networks import ResNet18
+from benchmarks.networks import WideResNet, plain_network
 from benchmarks.side_by_side import compare
 from benchmarks.task import MEAN, STD, Task
 from cifarzoo import config, create_model
@@ -29,23 +29,30 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> Task:
     return Task(network="resnet18", batch_size=2, threads=1, workers=1, images=str(folder))
 
 
-def test_the_plain_network_is_ours():
-    plain, ours = ResNet18(), create_model("resnet18")
-    weights = zip(plain.state_dict(), ours.state_dict().values(), strict=True)
-    plain.load_state_dict(dict(weights))
+def test_the_plain_resnet18_is_ours():
+    assert_same_function(plain_network("resnet18"), create_model("resnet18"))
+
+
+def test_the_plain_wide_resnet_is_ours():
+    assert isinstance(plain_network("wrn26_2"), WideResNet)
+    assert_same_function(WideResNet(drop_prob=0.0), create_model("wrn26_2", dropout_rate=0.0))
+    dropouts = [m.p for m in WideResNet().modules() if isinstance(m, torch.nn.Dropout)]
+    assert dropouts == [0.3] * 12
+
+
+def assert_same_function(theirs: torch.nn.Module, ours: torch.nn.Module) -> None:
+    """After our weights were copied, in order, both give the same in training."""
+    weights = zip(theirs.state_dict(), ours.state_dict().values(), strict=True)
+    theirs.load_state_dict(dict(weights))
     images = torch.randn(4, 3, 32, 32)
-    torch.testing.assert_close(plain(images), ours(images), rtol=0, atol=1e-5)
+    torch.testing.assert_close(theirs(images), ours(images), rtol=0, atol=1e-5)
 
 
 @pytest.mark.skipif(not HAS_TIMM, reason="timm is not installed")
 def test_timms_network_is_ours():
     from benchmarks.contenders.timm_loop import network
 
-    theirs, ours = network("resnet18"), create_model("resnet18")
-    weights = zip(theirs.state_dict(), ours.state_dict().values(), strict=True)
-    theirs.load_state_dict(dict(weights))
-    images = torch.randn(4, 3, 32, 32)
-    torch.testing.assert_close(theirs(images), ours(images), rtol=0, atol=1e-5)
+    assert_same_function(network("resnet18"), create_model("resnet18"))
 
 
 def test_the_peers_get_the_images_of_the_task_as_pil_images(task):
@@ -69,7 +76,7 @@ def test_peers_and_recipe_agree_on_all_that_costs_time(task, network):
 
 
 def test_all_contenders_train_in_turns_and_say_what_it_took(task, capfd):
-    names = ["cifarzoo", *["timm"] * HAS_TIMM, "plain"]
+    names = ["cifarzoo float32", *["timm bfloat16"] * HAS_TIMM, "plain"]
 
     found = compare(task, rounds=2, steps=2, tell=lambda _: None, names=names)
 
@@ -80,7 +87,7 @@ def test_all_contenders_train_in_turns_and_say_what_it_took(task, capfd):
     assert {s["amount"] for s in samples} == {4}
     for sample in samples:  # one thread, and a worker that has filled its queue before
         assert 0 < sample["cpu_seconds"] < 2 * sample["wall_seconds"] + 0.5
-    assert rows[0]["ours_is_times_as_fast"]["cpu"]["median"] == 1
+    assert rows[0]["times_as_fast"][names[0]]["cpu"]["median"] == 1
     shown = "\n".join(tables.side_by_side([found]))
     assert f"| {names[-1]} | {rows[-1]['per_cpu_second']['median']:.3g} (" in shown
     assert "Traceback" not in capfd.readouterr().err

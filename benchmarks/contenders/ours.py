@@ -19,7 +19,7 @@ from cifarzoo.protocols import Dataset, Split
 
 def train(task: Task, pace: Pace) -> None:
     """Train ``task``'s recipe at its batch size."""
-    sets = [f"run.batch_size={task.batch_size}"]
+    sets = [f"run.batch_size={task.batch_size}", f"run.precision={task.precision!r}"]
     run = config.load(f"{task.network}.gin", sets=sets).build()
     known = run.dataset(folder=None)
 

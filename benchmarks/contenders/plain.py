@@ -11,10 +11,9 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 
 from benchmarks.contenders.images import DecodedCIFAR10, crop_and_flip
-from benchmarks.networks import ResNet18
+from benchmarks.networks import plain_network
 from benchmarks.pace import Pace
 from benchmarks.task import MEAN, STD, Task
-from cifarzoo import create_model
 
 EPOCHS = 200
 
@@ -25,8 +24,7 @@ def train(task: Task, pace: Pace) -> None:
     dataset = DecodedCIFAR10(task, transforms.Compose([*crop_and_flip(task), *to_tensor]))
     loader = DataLoader(dataset, task.batch_size, shuffle=True, num_workers=task.workers)
     device = torch.device("cpu")
-    net = ResNet18() if task.network == "resnet18" else create_model(task.network)
-    net = net.to(device)
+    net = plain_network(task.network).to(device)
     criterion = nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(
         net.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=task.is_nesterov

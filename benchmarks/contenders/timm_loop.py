@@ -1,14 +1,16 @@
 """timm: its network where it has the same one, its loader, optimizer and scheduler.
 
-timm's package has no loop: this one makes the calls of its train.py at the defaults (no mixed
-precision, NCHW), written anew. Its transforms are the recipe's crop and flip, which is less work
-than its default of a resized crop with colour jitter.
+timm's package has no loop: this one makes the calls of its train.py at the defaults (float32,
+NCHW) or with ``--amp --amp-dtype bfloat16``, written anew. Its transforms are the recipe's crop
+and flip, which is less work than its default of a resized crop with colour jitter.
 """
 
 from __future__ import annotations
 
 import time
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from functools import partial
 from typing import Any
 
 import timm
@@ -22,9 +24,9 @@ from torch import nn
 from torchvision import transforms
 
 from benchmarks.contenders.images import DecodedCIFAR10, crop_and_flip
+from benchmarks.networks import plain_network
 from benchmarks.pace import Pace
 from benchmarks.task import MEAN, STD, Task
-from cifarzoo import create_model
 
 EPOCHS = 200
 
@@ -55,6 +57,9 @@ def train(task: Task, pace: Pace) -> None:
         optimizer, sched="cosine", num_epochs=EPOCHS, updates_per_epoch=len(loader)
     )
     loss_fn = nn.CrossEntropyLoss().to(device)
+    amp_autocast: Callable[[], AbstractContextManager[Any]] = suppress
+    if task.is_bfloat16:
+        amp_autocast = partial(torch.autocast, device_type="cpu", dtype=torch.bfloat16)
     for epoch in range(epochs):
         losses = train_one_epoch(
             epoch,
@@ -63,15 +68,16 @@ def train(task: Task, pace: Pace) -> None:
             optimizer=optimizer,
             loss_fn=loss_fn,
             scheduler=scheduler,
+            amp_autocast=amp_autocast,
             pace=pace,
         )
         scheduler.step(epoch + 1, losses.avg)
 
 
 def network(name: str) -> nn.Module:
-    """ResNet-18 of timm behind the stem that people give it for CIFAR; ours where it has none."""
+    """ResNet-18 of timm behind the stem that people give it for CIFAR; the plain one else."""
     if name != "resnet18":
-        return create_model(name)
+        return plain_network(name)
     model: Any = timm.create_model("resnet18", num_classes=10)
     model.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
     model.maxpool = nn.Identity()
@@ -86,10 +92,10 @@ def train_one_epoch(
     optimizer: torch.optim.Optimizer,
     loss_fn: nn.Module,
     scheduler: Any,
+    amp_autocast: Callable[[], AbstractContextManager[Any]],
     pace: Pace,
 ) -> utils.AverageMeter:
     """One pass over the images, with the meters and the updates a step that its script has."""
-    amp_autocast = suppress  # as its script does without --amp
     update_time, data_time, losses = (utils.AverageMeter() for _ in range(3))
     model.train()
     num_updates = epoch * len(loader)
