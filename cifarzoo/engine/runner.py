@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -93,6 +94,8 @@ def _train(
         "threads": policy.threads,
         "precision": policy.name,
         "torch": version("torch"),
+        "python": platform.python_version(),
+        "cifarzoo": version("cifarzoo"),
     }
     board = TensorBoard(folder.path / "tensorboard")
     if world.is_main:
@@ -201,7 +204,7 @@ def restore(training: Training) -> None:
     training.state.saved_step = training.state.step
     if world.is_main:
         training.tell(_resumed_event(training))
-        for name in ("world_size", "threads", "precision", "torch"):
+        for name in ("world_size", "threads", "precision", "torch"):  # those that decide bits
             there, here = loaded.manifest.get(name), training.facts[name]
             if there != here:
                 message = f"{name} was {there} and is {here}: bits may differ from here on"
