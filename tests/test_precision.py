@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import platform
 
+import pytest
 import torch
 from torch import Tensor, nn
 
-from cifarzoo.engine.precision import Policy, Scaler, numerics
+from cifarzoo.engine.precision import Policy, Scaler, choose, has_fast_bfloat16, numerics
 from cifarzoo.engine.step import clip_gradient
+from tests.tiny import tiny_run
 
 CPU = torch.device("cpu")
 
@@ -72,3 +75,28 @@ def test_determinism_tells_cublas_too(monkeypatch):
 
     with numerics(policy(deterministic=True), strict=True):
         assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "is_fast"),
+    [
+        ({"cpu_name": "Intel(R) Xeon(R)", "avx512_bf16": True, "amx_bf16": True}, True),
+        ({"cpu_name": "Intel(R) Xeon(R)", "avx512_bf16": True, "amx_bf16": False}, False),
+        ({"cpu_name": "AMD EPYC", "avx512_bf16": True, "amx_bf16": False}, True),
+        ({"cpu_name": "AMD EPYC", "avx512_bf16": False, "amx_bf16": False}, False),
+        ({}, False),
+    ],
+)
+def test_bfloat16_is_taken_where_the_processor_is_fast_at_it(capabilities, is_fast, monkeypatch):
+    assert has_fast_bfloat16(capabilities) == is_fast
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    taken = choose(tiny_run(precision="auto"), CPU).name
+    assert taken == ("bfloat16" if is_fast else "float32")
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="torch names them so on x86-64 alone")
+def test_this_processor_has_the_capabilities_that_are_asked_for():
+    capabilities = torch.cpu.get_capabilities()
+
+    assert isinstance(capabilities["cpu_name"], str)
+    assert {type(capabilities[name]) for name in ("amx_bf16", "avx512_bf16")} == {bool}

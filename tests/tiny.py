@@ -60,6 +60,7 @@ def tiny_run(**changes: Any) -> Run:
         "schedule": cosine,
         "epochs": 2,
         "batch_size": 16,
+        "precision": "float32",
     }
     return Run(**(settings | changes))
 

@@ -6,7 +6,7 @@ Nothing here was measured on a GPU; the CPU's choices were (docs in ARCHITECTURE
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -82,9 +82,29 @@ def _best(device: torch.device) -> str:
     if device.type == "cuda":
         ampere = torch.cuda.get_device_capability(device) >= (8, 0)
         return "bfloat16" if ampere else "float16"
-    # bfloat16 without AMX is a third slower than float32.
-    has_amx = getattr(torch.cpu, "_is_amx_tile_supported", bool)()
-    return "bfloat16" if has_amx else "float32"
+    return "bfloat16" if has_fast_bfloat16(_capabilities()) else "float32"
+
+
+def has_fast_bfloat16(capabilities: Mapping[str, Any]) -> bool:
+    """Whether a CPU computes in bfloat16 faster than in float32.
+
+    With AMX it does. AVX-512's instruction for it is twice as fast as float32's on AMD's
+    processors (whole training steps 1.3 to 2.1 times), and a third slower on Intel's.
+
+    Args:
+        capabilities: As ``torch.cpu.get_capabilities`` gives them.
+    """
+    is_amd = str(capabilities.get("cpu_name", "")).startswith("AMD")
+    has_amx = bool(capabilities.get("amx_bf16"))
+    return has_amx or (is_amd and bool(capabilities.get("avx512_bf16")))
+
+
+def _capabilities() -> Mapping[str, Any]:
+    if hasattr(torch.cpu, "get_capabilities"):
+        capabilities: Mapping[str, Any] = torch.cpu.get_capabilities()
+        return capabilities
+    # Before torch 2.10 nothing tells whose processor it is.
+    return {"amx_bf16": getattr(torch.cpu, "_is_amx_tile_supported", bool)()}
 
 
 @contextmanager
