@@ -1,14 +1,18 @@
-"""A loss that grows beyond chance is warned of once, and only then."""
+"""A loss that grows beyond chance is warned of once; a float16 run that never recovers stops."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
+import pytest
 import torch
 
+from cifarzoo.engine.agreement import Agreement, Step
+from cifarzoo.engine.distributed import World
 from cifarzoo.engine.divergence import PATIENCE, Divergence
 from cifarzoo.engine.runner import execute
+from cifarzoo.errors import NotFiniteError
 from cifarzoo.zoo.schedules.constant import constant
 
 
@@ -20,7 +24,7 @@ def warned_at(losses: list[float], *, first: int = 1) -> list[int]:
 
 def test_a_loss_that_falls_or_jumps_for_a_while_is_fine():
     assert warned_at([2.3 * 0.99**step for step in range(2000)]) == []
-    assert warned_at([2.3] + [50.0] * 100 + [2.0] * 1000) == []
+    assert warned_at([2.3] + [10.0] * 100 + [2.0] * 1000) == []
 
 
 def test_a_loss_that_stays_beyond_chance_is_warned_of_once():
@@ -64,3 +68,29 @@ class Shouting(torch.nn.Module):
         logits = torch.zeros(len(x), self.num_classes)
         logits[:, 0] = 100.0 * (self.calls > 3)
         return logits + 0 * self.scale
+
+
+def overflows(numbers: list[float]) -> None:
+    """Steps whose gradients have these norms, in float16."""
+    agreement = Agreement(
+        World(0, 1, torch.device("cpu")), images_of=lambda *_: [], may_overflow=True, delay=0
+    )
+    for number, norm in enumerate(numbers):
+        agreement.post(
+            Step(number=number, rate=0.1),
+            torch.tensor(1.0),
+            torch.tensor(norm),
+            signal_number=0,
+            save_due=False,
+        )
+
+
+def test_a_gradient_that_overflows_float16_for_ever_stops_the_run():
+    with pytest.raises(
+        NotFiniteError, match=r"overflowed float16 in 25 steps in a row, up to step 26"
+    ):
+        overflows([1.0] + [math.inf] * 30)
+
+
+def test_gradients_that_overflow_now_and_then_are_skipped():
+    overflows(([math.inf] * 24 + [1.0]) * 3)

@@ -16,7 +16,14 @@ import torch
 from torch import nn
 
 from cifarzoo.engine.runner import Task, evaluate_run, execute
-from cifarzoo.errors import CifarzooError, ConfigError, NotFiniteError, StoppedError, UsageError
+from cifarzoo.errors import (
+    CheckpointError,
+    CifarzooError,
+    ConfigError,
+    NotFiniteError,
+    StoppedError,
+    UsageError,
+)
 from cifarzoo.protocols import Augmentation, Residual
 from cifarzoo.results.folder import RunFolder
 from cifarzoo.zoo.augmentations.normalize import normalize
@@ -280,6 +287,52 @@ def test_checkpoints_that_cannot_be_written_cost_no_step_and_the_run_can_be_fini
     (folder.path / "checkpoints").unlink()
     assert execute(limited)["weights_sha256"] == whole
     assert folder.record["status"] == "done"
+
+
+def test_checkpoints_are_saved_by_time_too(task):
+    events: list[dict[str, Any]] = []
+
+    execute(task("run", epochs=1, checkpoint_seconds=1e-6, keep_checkpoints=99), [events.append])
+
+    saved = [event["step"] for event in events if event["event"] == "checkpoint"]
+    assert saved == list(range(1, 9))
+
+
+def test_a_checkpoint_says_what_it_is_of(task):
+    done = task("run", max_steps=3)
+    execute(done)
+
+    [folder] = done.open_folder().checkpoints.iterdir()
+
+    manifest = json.loads((folder / "manifest.json").read_text().rpartition("\n}")[0] + "\n}")
+    assert manifest["step"] == 3
+    assert manifest["config"] == done.digest
+    assert (manifest["world_size"], manifest["threads"]) == (1, 1)
+    assert {"precision", "torch", "python", "cifarzoo"} <= manifest.keys()
+    assert manifest["files"].keys() == {"state.pt"}
+
+
+def test_a_finished_run_says_that_nothing_is_trained_again(task):
+    execute(task("run", max_steps=2))
+    events: list[dict[str, Any]] = []
+
+    execute(task("run", max_steps=2), [events.append])
+
+    assert [event["event"] for event in events] == ["finished", "result"]
+
+
+def test_a_checkpoint_of_another_network_is_refused_in_words(task):
+    done = task("run", max_steps=2)
+    execute(done)
+    done.open_folder().update(status="stopped")
+    other = replace(done, run=replace(done.run, architecture=dropping_net, optimizer=other_sgd))
+
+    with pytest.raises(CheckpointError, match=r"does not fit this run \(\w+: .*start a new run"):
+        execute(other)
+
+
+def other_sgd(params: Any) -> torch.optim.Optimizer:
+    return torch.optim.SGD(params[:1], lr=0.1)
 
 
 def test_a_signal_without_room_for_a_checkpoint_is_no_success(task):
