@@ -36,9 +36,9 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from cifarzoo.engine.board import FileBoard
 from cifarzoo.engine.ranks import RESTARTS, STORE
+from cifarzoo.engine.signals import end_at_once
 from cifarzoo.errors import (
     EXIT_FAILED,
-    EXIT_INTERRUPTED,
     EXIT_STOPPED,
     CifarzooError,
     PeerLostError,
@@ -150,7 +150,7 @@ def _one_stop(folder: str) -> Iterator[None]:
             for process in active_children():
                 process.kill()
             shutil.rmtree(folder, ignore_errors=True)
-            os._exit(EXIT_INTERRUPTED)
+            end_at_once()
         if not is_stopping:
             is_stopping = True
             # Ranks are deaf to hang-ups, see ``_deaf_to_hangups``.

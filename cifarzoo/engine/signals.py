@@ -5,13 +5,26 @@ from __future__ import annotations
 import os
 import signal
 from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from cifarzoo.errors import EXIT_INTERRUPTED
 
 # submitit warns a job by SIGUSR2 and SLURM scripts often do by SIGUSR1; a terminal that is
 # closed sends SIGHUP.
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
+
+
+ERASE_LINE = b"\r\x1b[2K"
+
+
+def end_at_once() -> NoReturn:
+    """End this process for somebody who asked twice: no ``finally`` may hold that up.
+
+    On a terminal the line of a progress bar is erased.
+    """
+    if os.isatty(2):
+        os.write(2, ERASE_LINE)
+    os._exit(EXIT_INTERRUPTED)
 
 
 class StopRequest:
@@ -48,5 +61,5 @@ class StopRequest:
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         if self.number and number == signal.SIGINT and self._counts_interrupts:
-            os._exit(EXIT_INTERRUPTED)  # at once: no finally may hold up who asked twice
+            end_at_once()
         self.number = self.number or number
