@@ -9,6 +9,7 @@ import inspect
 import sys
 import traceback
 from collections.abc import Iterable
+from contextlib import redirect_stdout
 
 from cifarzoo.errors import PluginError
 from cifarzoo.index import Entry
@@ -61,10 +62,11 @@ def load(entries: Iterable[Entry]) -> None:
 
 def _import(entry: Entry) -> None:
     try:
-        if is_file_plugin(entry):
-            _run_file(entry)
-        else:
-            importlib.import_module(entry.module)
+        with redirect_stdout(sys.stderr):  # what a plugin prints is no result of a command
+            if is_file_plugin(entry):
+                _run_file(entry)
+            else:
+                importlib.import_module(entry.module)
     except PluginError:
         raise
     except (Exception, SystemExit) as error:

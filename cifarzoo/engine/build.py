@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from cifarzoo.engine.contract import check_kind
+from cifarzoo.engine.contract import check_average, check_kind
 from cifarzoo.engine.residual import ResidualPort, component_name
 from cifarzoo.engine.weight_decay import Coverage, apply_lr_scales, split
 from cifarzoo.errors import ConfigError
@@ -154,16 +155,34 @@ def build_optimizer(
         run.optimizer, "optimizer", params=coverage.groups(run.norm_bias_lr_scale)
     )
     apply_lr_scales(optimizer)
-    for regularizer in components.regularizers.values():
+    for name, regularizer in components.regularizers.items():
         optimizer = regularizer.optimizer(optimizer)
+        with naming(name):
+            check_kind("optimizer", optimizer)
     base_rates = [float(group["lr"]) for group in optimizer.param_groups]
-    averages = [a for r in components.regularizers.values() if (a := r.average(model)) is not None]
+    averages = []
+    for name, regularizer in components.regularizers.items():
+        average: Any = regularizer.average(model)
+        if average is not None:
+            with naming(name):
+                check_average(average)
+            averages.append(average)
     if len(averages) > 1:
         raise ConfigError(
             f"has {len(averages)} that average weights; expected at most one",
             parameter="regularizers",
         )
     return optimizer, base_rates, averages[0] if averages else None
+
+
+@contextmanager
+def naming(component: str) -> Iterator[None]:
+    """While something is asked of ``component``: errors carry its name."""
+    try:
+        yield
+    except ConfigError as error:
+        error.component = error.component or component.partition("#")[0]
+        raise
 
 
 def make(factory: Callable[..., T], kind: str = "", **offered: Any) -> T:
@@ -181,11 +200,16 @@ def make(factory: Callable[..., T], kind: str = "", **offered: Any) -> T:
     given = {name: value for name, value in offered.items() if _takes(factory, name)}
     try:
         made = factory(**given)
-        if kind:
-            check_kind(kind, made)
     except ConfigError as error:
         error.component = error.component or name_of(factory)
         raise
+    except ValueError as error:  # so torch's optimizers, and many others, refuse a setting
+        refused = ConfigError(f"refuses its settings: {error}")
+        refused.component = name_of(factory)
+        raise refused from error
+    if kind:
+        with naming(name_of(factory)):
+            check_kind(kind, made)
     return made
 
 

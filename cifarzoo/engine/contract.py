@@ -12,11 +12,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
 from cifarzoo.data.store import IMAGE_SHAPE
 from cifarzoo.engine.plan import Plan
 from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Augmentation, Dataset, Regularizer, Schedule
+from cifarzoo.protocols import Augmentation, Average, Dataset, Loss, Regularizer, Schedule
 from cifarzoo.randomness import BatchDraws, generator
 
 GIB = 2**30
@@ -26,6 +27,9 @@ CONTROL_GROUPS = (  # where Linux says how much memory a container may use
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
 )
 TWO = (2, *IMAGE_SHAPE)  # what networks and augmentations are tried on
+
+
+STAGES = ("branch", "batch", "loss", "optimizer", "average")
 
 
 def _is_optimizer(value: Any) -> bool:
@@ -59,6 +63,39 @@ def check_kind(kind: str, value: Any) -> None:
         raise ConfigError(f"gives {shown} ({type(value).__name__}); expected {expected}")
     if isinstance(value, Dataset) and not value.classes:
         raise ConfigError("has no classes; expected their names")
+    if isinstance(value, Regularizer) and not acting_stages(value):
+        raise ConfigError(f"acts in no stage; expected one of {', '.join(STAGES)}")
+    if isinstance(value, nn.Module):
+        _check_parameters(value)
+
+
+def check_average(value: Any) -> None:
+    """Refuse what an ``average`` stage gave, if it can't be kept up and saved.
+
+    Raises:
+        ConfigError: It can't.
+    """
+    if not isinstance(value, Average):
+        given = type(value).__name__
+        raise ConfigError(f"averages by {given}; expected a cifarzoo.protocols.Average or None")
+
+
+def acting_stages(regularizer: Regularizer) -> list[str]:
+    """Those of the five stages in which ``regularizer`` does something."""
+    kind = type(regularizer)
+    return [name for name in STAGES if getattr(kind, name) is not getattr(Regularizer, name)]
+
+
+def _check_parameters(model: nn.Module) -> None:
+    parameters = list(model.parameters())
+    if any(isinstance(parameter, UninitializedParameter) for parameter in parameters):
+        raise ConfigError("has parameters that wait for a first batch; give its layers their sizes")
+    if not any(parameter.requires_grad for parameter in parameters):
+        raise ConfigError("has no parameter that could be trained")
+    others = {p.dtype for p in parameters if p.is_floating_point()} - {torch.float32}
+    if others:
+        given = ", ".join(sorted(map(str, others)))
+        raise ConfigError(f"has parameters of {given}; expected torch.float32, see run.precision")
 
 
 class FailsError(ConfigError):
@@ -117,13 +154,47 @@ def check_augmentations(augmentations: Mapping[str, Augmentation]) -> None:
         raise _of(name, f"comes last and gives {images.dtype}; expected float32")
 
 
+def check_regularizers(
+    regularizers: Mapping[str, Regularizer], loss: Loss, *, num_classes: int
+) -> None:
+    """Try the ``batch`` stages, and the loss that came of the ``loss`` stages, on two images.
+
+    Raises:
+        ConfigError: One raises something, or gives other shapes than it got.
+    """
+    images = torch.zeros(TWO)
+    targets = torch.full((2, num_classes), 1 / num_classes)
+    shapes = (images.shape, targets.shape)
+    for name, regularizer in regularizers.items():
+        draws = BatchDraws(generator(0, "evaluation"), 2)
+        try:
+            given: Any = regularizer.batch(images, targets, draws)
+        except Exception as error:
+            raise _failed(name, f"on images {TWO}", error) from error
+        if not isinstance(given, tuple) or tuple(getattr(t, "shape", ()) for t in given) != shapes:
+            expected = "expected images and targets of the shapes that it was given"
+            raise _of(name, f"gives another kind of batch; {expected}")
+        images, targets = given
+    names = [name for name, r in regularizers.items() if "loss" in acting_stages(r)]
+    if not names:
+        return
+    try:
+        value: Any = loss(torch.zeros_like(targets), targets)
+    except Exception as error:
+        raise _failed(names[-1], "on two images, in the loss", error) from error
+    if not isinstance(value, Tensor) or value.shape != ():
+        shape = tuple(getattr(value, "shape", ())) or type(value).__name__
+        raise _of(names[-1], f"makes the loss {shape}; expected a tensor of one number")
+
+
 def check_schedule(schedule: Schedule, plan: Plan, *, name: str) -> None:
-    """Ask a schedule for the first and the last step of a run.
+    """Ask a schedule for the first and the last step of a run, and for many between.
 
     Raises:
         ConfigError: It fails, or doesn't give finite numbers of at least 0.
     """
-    for step in dict.fromkeys((0, plan.total_steps - 1)):
+    last = plan.total_steps - 1
+    for step in [*range(0, last, max(1, last // 500)), last]:
         try:
             factor: Any = schedule(plan.moment(step))
         except Exception as error:

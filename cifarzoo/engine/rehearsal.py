@@ -12,6 +12,7 @@ from cifarzoo.engine.contract import (
     check_augmentations,
     check_memory,
     check_network,
+    check_regularizers,
 )
 from cifarzoo.errors import CifarzooError
 from cifarzoo.run import Run
@@ -45,9 +46,7 @@ def _tried(run: Run, folder: Path | None, device: torch.device, build_on: str) -
     components = build(run, folder=folder, device=build_on)
     check_memory(sum(p.numel() for p in components.model.parameters()), device)
     check_augmentations(components.augmentations)
-    check_network(
-        components.model,
-        num_classes=len(components.dataset.classes),
-        name=name_of(run.architecture),
-    )
+    num_classes = len(components.dataset.classes)
+    check_regularizers(components.regularizers, components.loss, num_classes=num_classes)
+    check_network(components.model, num_classes=num_classes, name=name_of(run.architecture))
     return components

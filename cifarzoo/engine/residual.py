@@ -72,10 +72,21 @@ class ResidualPort:
                 parameter="regularizers",
             )
         site = replace(site, draws=SiteDraws())
-        stages = [stage for r in self.acting if (stage := r.branch(site)) is not None]
+        stages = [stage for r in self.acting if (stage := _stage(r, site)) is not None]
         if self.num_paths == 1 and not stages:
             return make_path()
         return Branches([make_path() for _ in range(self.num_paths)], stages)
+
+
+def _stage(regularizer: Regularizer, site: Site) -> nn.Module | None:
+    stage: Any = regularizer.branch(site)
+    if stage is None or isinstance(stage, nn.Module):
+        return stage
+    raise ConfigError(
+        f"has {component_name(regularizer)}, whose branch gives {type(stage).__name__}; expected a "
+        "torch.nn.Module or None",
+        parameter="regularizers",
+    )
 
 
 def component_name(regularizer: Regularizer) -> str:

@@ -14,7 +14,7 @@ from torch import nn
 
 from cifarzoo import dropout, norm
 from cifarzoo.data.order import subset
-from cifarzoo.data.store import ImageStore, check_split, digest
+from cifarzoo.data.store import ImageStore, digest
 from cifarzoo.data.windows import windowed
 from cifarzoo.engine.agreement import Agreement
 from cifarzoo.engine.batches import Batches, prepare_for_evaluation
@@ -28,6 +28,7 @@ from cifarzoo.engine.divergence import Divergence
 from cifarzoo.engine.events import Listener
 from cifarzoo.engine.plan import Plan, plan
 from cifarzoo.engine.precision import Policy, Scaler
+from cifarzoo.engine.reading import read
 from cifarzoo.engine.rehearsal import rehearse
 from cifarzoo.engine.signals import StopRequest
 from cifarzoo.engine.state import TrainingState
@@ -104,10 +105,8 @@ def prepare(
     """
     rehearse(run, folder=data, device=world.device)
     components = build(run, folder=data)
-    train, test = components.dataset.load()
+    train, test = read(components.dataset)
     num_classes = len(components.dataset.classes)
-    check_split(train, part="training", num_classes=num_classes)
-    check_split(test, part="test", num_classes=num_classes)
     model = dropout.convert(norm.convert(components.model))
     sizes = plan(
         run,

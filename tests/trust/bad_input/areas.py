@@ -3,6 +3,7 @@
 from tests.trust.bad_input import (
     commands,
     configs,
+    contracts,
     datasets,
     folders,
     plugins,
@@ -16,6 +17,7 @@ AREAS: dict[str, list[Case]] = {
     "commands": commands.CASES,
     "values": values.CASES,
     "plugins": plugins.CASES,
+    "contracts": contracts.CASES,
     "datasets": datasets.CASES,
     "folders": folders.CASES,
     "surroundings": surroundings.CASES,
