@@ -12,13 +12,13 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch.utils.deterministic
 
 from cifarzoo import config
+from cifarzoo.bench.report import origin
 from cifarzoo.bench.rig import Rig, build_rig, read_once
 from cifarzoo.bench.spreads import Clock, ratio
 from cifarzoo.bench.timing import Work, interleave
@@ -40,13 +40,13 @@ def main() -> None:
     jobs = {name: _job(name, rig, options.steps) for name, rig in rigs.items()}
     samples = interleave(jobs, rounds=options.rounds, device=pick_device(), tell=_tell)
     found: dict[str, Any] = {
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        **origin(),
         "recipe": RECIPE,
         "batch_size": options.batch_size,
         "steps": options.steps,
         "threads": options.threads,
-        "torch": torch.__version__,
         "device": str(pick_device()),
+        "rounds": options.rounds,
         "rates over those of free": {
             name: {clock: ratio(samples[name], samples[FREE], clock) for clock in CLOCKS}
             for name in (STRICT, FILLED)

@@ -120,7 +120,4 @@ WHAT_MAY_DIFFER = """## What is not promised, and what may differ
 * **Before training begins** (while Python, torch and the config are read) a signal ends the
   process as it ends any other: nothing was done, nothing is left behind, and the exit code is
   not 75.
-
-What `run.deterministic` costs on a CPU: `python -m benchmarks.deterministic`, with the last
-figures in [benchmarks/results/deterministic.json](../benchmarks/results/deterministic.json).
 """

@@ -21,6 +21,9 @@ from tests.trust.cases import COMPARED, EQUAL, FAULTS, HUNG, WRONG, Outcome
 from tests.trust.promises import INTRODUCTION, PROMISES, WHAT_MAY_DIFFER
 
 Figures = dict[str, Any]
+ROOT = Path(__file__).parents[2]
+COST = ROOT / "benchmarks" / "results" / "deterministic.json"
+COMPARED_WITH_FREE = ("deterministic", "deterministic and filled")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +104,7 @@ def render(figures: Figures) -> str:
             "",
             *_skips(checks),
             WHAT_MAY_DIFFER,
+            *_cost_of_determinism(),
         ]
     )
 
@@ -169,6 +173,26 @@ def _row(name: str, check: Figures) -> str:
     )
 
 
+def _cost_of_determinism() -> list[str]:
+    """What ``benchmarks/deterministic.py`` found last."""
+    if not COST.exists():
+        return []
+    found = json.loads(COST.read_text(encoding="utf-8"))
+    rates = found["rates over those of free"]
+    with_it, filled = (rates[name]["cpu_seconds"] for name in COMPARED_WITH_FREE)
+    return [
+        f"What `run.deterministic` costs on a CPU: training {found['recipe']} at batch "
+        f"{found['batch_size']} on {found['threads']} thread with it is",
+        f"{with_it['median']:.3f} times as fast as without (CPU time, median of "
+        f"{found['rounds']} rounds in turns; {with_it['low']:.3f} to {with_it['high']:.3f}).",
+        "Torch's filling of uninitialised memory, which comes with it and which the engine turns",
+        f"off, would make that {filled['median']:.3f} ({filled['low']:.3f} to "
+        f"{filled['high']:.3f}). `python -m benchmarks.deterministic`; samples in",
+        f"[{COST.name}](../benchmarks/results/{COST.name}), of {found['created'][:10]}.",
+        "",
+    ]
+
+
 def _skips(checks: Mapping[str, Figures]) -> list[str]:
     lines = [
         f"* {name}, {case}: {reason}"
@@ -191,7 +215,12 @@ def _when(checks: Iterable[Figures]) -> str:
 
 
 def _commit() -> str:
-    folder = Path(__file__).parent
-    run = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=7", "--exclude=*"]
-    done = subprocess.run(run, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
+    """The commit that was checked, with a plus where its code had been changed."""
+    known = _git("rev-parse", "--short=7", "HEAD")
+    changed = _git("status", "--porcelain", "--", "cifarzoo", "gin", "plugins", "tests")
+    return f"{known}+" if known and changed else known or "unknown"
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(ROOT), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
