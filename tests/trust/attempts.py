@@ -159,5 +159,8 @@ def _attempt(
     for stream in (1, 2):
         os.dup2(number, stream)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the fork server ignores it
+    # Ranks that this attempt launches are children of the same server; of itself the standard
+    # library would start another, which would import torch again.
+    forkserver._forkserver.ensure_running = lambda: None
     os.environ.update(environment)
     sys.exit(work(*arguments))
