@@ -257,6 +257,16 @@ def test_what_cannot_be_measured_is_refused_in_a_line(options: list[object], mes
     assert (result.exit_code, len(errors)) == (2, 1), result.output
 
 
+def test_a_result_that_a_full_disk_does_not_take_is_shown_and_the_failure_said():
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full")
+    result = bench("--rounds", 1, "--steps", 1, "--out", "/dev/full")
+    assert (result.exit_code, result.stdout.splitlines()[0]) == (1, "quickstart")
+    assert result.stderr.splitlines()[-1] == (
+        "--out /dev/full cannot be written: No space left on device"
+    )
+
+
 def test_a_dataset_that_is_not_there_is_refused_in_a_line(monkeypatch):
     monkeypatch.delenv("CIFARZOO_DATA", raising=False)
     result = CliRunner().invoke(app, ["bench", "resnet20.gin"])

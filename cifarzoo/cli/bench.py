@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -112,6 +113,8 @@ def _check_writable(out: Path | None) -> None:
         raise UsageError(f"--out {out} is a folder; expected a file")
     if not out.parent.is_dir():
         raise UsageError(f"--out {out}: there is no folder {out.parent}; make it first")
+    if not os.access(out if out.exists() else out.parent, os.W_OK):
+        raise UsageError(f"--out {out} cannot be written to; name another file")
 
 
 def _write(out: Path, found: dict[str, Any]) -> None:
