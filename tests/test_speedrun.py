@@ -198,11 +198,14 @@ def test_draws_of_images_follow_the_images_into_any_order_and_part():
 
 @pytest.mark.parametrize(("start", "peak", "end"), [(0.2, 0.23, 0.07), (0.5, 0.0, 0.0)])
 def test_the_triangle_is_numpys_interpolation(start, peak, end):
-    factors = [triangle(start=start, peak=peak, end=end)(Moment(i, 48, 476)) for i in range(476)]
-    corners = ([0, int(peak * 476), 476], [start, 1, end])
+    steps = 424  # of which 0.23 are 97.5: the peak is at a whole step
+    factors = [
+        triangle(start=start, peak=peak, end=end)(Moment(i, 48, steps)) for i in range(steps)
+    ]
+    corners = ([0, int(peak * steps), steps], [start, 1, end])
     if peak == 0:
-        corners = ([0, 476], [1, end])
-    np.testing.assert_allclose(factors, np.interp(range(476), *corners), rtol=1e-12)
+        corners = ([0, steps], [1, end])
+    np.testing.assert_allclose(factors, np.interp(range(steps), *corners), rtol=1e-12)
 
 
 def test_lookahead_equals_a_loop_over_its_formula_on_weights_and_statistics():
