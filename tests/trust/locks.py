@@ -26,19 +26,22 @@ from tests.trust.workload import (
     train_on_ranks,
 )
 
-SLOW, SLOWER = 0.1, 0.8  # seconds that a step of the run that holds the lock takes at least
+WAITS_IN = 12  # step of the run that holds the lock, after its first checkpoint
+LONGEST_WAIT = 120  # seconds
 ORPHAN_SECONDS = 60
 
 
-def slowly(seconds: float = SLOW) -> None:
-    """Let a step take longer, so that another run can come meanwhile."""
+def wait_for(file: Path) -> None:
+    """Stay in step 12 until there is ``file``: until another run has come and gone."""
     tell = loop.tell_step
 
-    def tell_slowly(training: Any) -> None:
-        time.sleep(seconds)
+    def tell_and_wait(training: Any) -> None:
+        end = time.monotonic() + LONGEST_WAIT
+        while training.state.step == WAITS_IN and not file.exists() and time.monotonic() < end:
+            time.sleep(0.01)
         tell(training)
 
-    loop.tell_step = tell_slowly
+    loop.tell_step = tell_and_wait
 
 
 def leave_an_orphan(file: Path) -> None:
@@ -83,8 +86,7 @@ def locks(budget: Budget) -> Iterator[Outcome]:
     expected = finals(RunFolder(root / "whole"))
     meet = partial(_meet, root, expected)
     yield meet("a second run")
-    slower = partial(slowly, SLOWER)  # until two ranks have started
-    yield meet("a second run on two ranks", second=train_on_ranks, patches=(slower,))
+    yield meet("a second run on two ranks", second=train_on_ranks)
     yield meet("a second run while the first is stopped", stop=True)
     touched = partial(touch_lock, root / "touched" / LOCK)
     yield meet("after the lock's file was opened and closed", name="touched", patches=(touched,))
@@ -106,14 +108,17 @@ def _meet(
 ) -> Outcome:
     """Start a run, and another in its folder once that has a checkpoint."""
     name = name or title.replace(" ", "-")
-    first = Attempt(train, root, name, EVERYTHING, (slowly, *patches), log=root / f"{name}.log")
-    while first.is_alive and newest_step(root, name) < 11:
+    gone = root / f"{name}.gone"
+    waiting = (partial(wait_for, gone), *patches)
+    first = Attempt(train, root, name, EVERYTHING, waiting, log=root / f"{name}.log")
+    while first.is_alive and newest_step(root, name) < WAITS_IN - 1:
         time.sleep(0.01)
     if stop:
         first.send(signal.SIGSTOP)
     arguments = (root, name) if is_let_in else (root, name, EVERYTHING)
     other = attempt(second, *arguments, log=root / f"{name}.other.log")
     was_alive = first.is_alive
+    gone.touch()
     if stop:
         first.send(signal.SIGCONT)
     ended = first.wait()
@@ -130,9 +135,9 @@ def _meet(
 
 def _orphan(root: Path, expected: dict[str, str]) -> Outcome:
     name, file = "orphan", root / "orphan.pid"
-    patches = (slowly, partial(leave_an_orphan, file))
+    patches = (partial(wait_for, root / "never"), partial(leave_an_orphan, file))
     first = Attempt(train, root, name, EVERYTHING, patches, log=root / f"{name}.log")
-    while first.is_alive and newest_step(root, name) < 6:
+    while first.is_alive and newest_step(root, name) < WAITS_IN - 1:
         time.sleep(0.01)
     first.send(signal.SIGKILL)
     first.wait()
