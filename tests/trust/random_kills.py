@@ -95,7 +95,10 @@ def _attempt(
 
     One attempt in eight is killed before its first step.
     """
-    (root / f"{name}.{PROGRESS}").unlink(missing_ok=True)
+    for note in root.glob(f"{name}.{PROGRESS}"):
+        note.unlink()
+    for note in root.glob(f"{name}.rank*"):  # of an earlier attempt: its ids may be others' now
+        note.unlink()
     running = Attempt(work, root, name, LONG, log=root / f"{name}.log")
     if delay is None:
         return running.wait(), 0, False
