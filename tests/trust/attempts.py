@@ -161,6 +161,6 @@ def _attempt(
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the fork server ignores it
     # Ranks that this attempt launches are children of the same server; of itself the standard
     # library would start another, which would import torch again.
-    forkserver._forkserver.ensure_running = lambda: None
+    forkserver.ensure_running = forkserver._forkserver.ensure_running = lambda: None
     os.environ.update(environment)
     sys.exit(work(*arguments))
