@@ -19,7 +19,6 @@ from cifarzoo.engine.metrics import Score, Views, evaluate
 from cifarzoo.engine.step import take_step
 from cifarzoo.engine.training import Training, trainable, wrap
 from cifarzoo.errors import CifarzooError, StoppedError
-from cifarzoo.protocols import Timed
 
 # On a CPU 64 images stay in its cache: 1.2 times as fast as 500. A GPU is filled by many.
 EVALUATION_BATCH = {"cpu": 64, "cuda": 1000}
@@ -80,10 +79,11 @@ def begin_step(training: Training) -> None:
     """Bring the learning rate, and all that is ``Timed``, to where training stands."""
     state, moment = training.state, training.plan.moment(training.state.step)
     state.set_rate(training.components.schedule(moment))
+    if not state.timed:
+        return
     trained = trainable(state.model)
-    for part in (state.optimizer, state.average, *state.model.modules()):
-        if isinstance(part, Timed):
-            part.begin_step(moment)
+    for part in state.timed:
+        part.begin_step(moment)
     if trainable(state.model) != trained:  # DDP waits for the gradients that it knew of
         training.parallel = wrap(state.model, world=training.world, policy=training.policy)
 

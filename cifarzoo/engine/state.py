@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from cifarzoo.engine.precision import Scaler
 from cifarzoo.errors import CheckpointError, NotFiniteError
-from cifarzoo.protocols import Average
+from cifarzoo.protocols import Average, Timed
 
 NUMBERS = ("step", "loss_sum", "loss_steps", "train_seconds", "best_error", "best_step")
 
@@ -58,6 +59,12 @@ class TrainingState:
     def evaluated(self) -> nn.Module:
         """The network that is tested: the average where there is one."""
         return self.average.module if self.average is not None else self.model
+
+    @cached_property
+    def timed(self) -> list[Timed]:
+        """What is told where training stands: found once, since asking every module takes long."""
+        parts = (self.optimizer, self.average, *self.model.modules())
+        return [part for part in parts if isinstance(part, Timed)]
 
     def set_rate(self, factor: float) -> None:
         """Set the optimizer's learning rates to ``factor`` times their base."""
