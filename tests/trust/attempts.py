@@ -27,6 +27,7 @@ PRELOADED = [
     "tensorboardX",
     "torch._dynamo",  # torch imports it when the first optimizer is made: a second of each attempt
 ]
+LOG = "TRUST_LOG"
 TIMEOUT = 120.0  # of an attempt; one that takes longer hangs
 FORKSERVER = get_context("forkserver")
 FORKSERVER.set_forkserver_preload(PRELOADED)
@@ -115,6 +116,13 @@ def attempt(
     return Attempt(work, *arguments, log=log, environment=environment).wait(timeout=timeout)
 
 
+def say_into_log() -> None:
+    """Let this process write where its attempt does: ranks are children of the zygote."""
+    number = os.open(os.environ[LOG], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(number, stream)
+
+
 def orphans(*, patience: float = 0.0) -> list[int]:
     """Processes that outlive every attempt, by id, after ``patience`` seconds to end in."""
     until = time.monotonic() + patience
@@ -155,9 +163,8 @@ def _attempt(
     environment: dict[str, str],
 ) -> None:
     os.setsid()
-    number = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    for stream in (1, 2):
-        os.dup2(number, stream)
+    os.environ[LOG] = log
+    say_into_log()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the fork server ignores it
     # Ranks that this attempt launches are children of the same server; of itself the standard
     # library would start another, which would import torch again.

@@ -27,6 +27,7 @@ from cifarzoo.zoo.regularizers.label_smoothing import label_smoothing
 from cifarzoo.zoo.regularizers.mixup import mixup
 from cifarzoo.zoo.regularizers.shake_drop import shake_drop
 from tests.tiny import TinyNet, tiny_task
+from tests.trust.attempts import say_into_log
 
 TIMES = ("images_per_second", "seconds")
 PROGRESS = "progress"  # beside the run's folder: the newest step that was done
@@ -100,6 +101,7 @@ def train_on_ranks(
 
 def work(job: tuple[Path, str, dict[str, Any], tuple[Patch, ...]]) -> None:
     """What a launched rank does."""
+    say_into_log()
     root, name, changes, patches = job
     (root / f"{name}.rank{os.environ['RANK']}").write_text(str(os.getpid()))
     note_progress(root, name)
