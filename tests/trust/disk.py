@@ -280,7 +280,10 @@ def _ordered(name: str, write: Any, expected: list[str]) -> Outcome:
     with Calls() as calls:
         write()
     passed = calls.seen == expected
-    return Outcome(name=name, passed=passed, figure=" > ".join(calls.seen).replace(" True", ""))
+    figure = " > ".join(calls.seen).replace(" True", "")
+    return Outcome(
+        name=name, passed=passed, figure=figure, counts={"calls in order": len(expected)}
+    )
 
 
 CHECKS = (

@@ -134,6 +134,7 @@ def _forget_each(
             name=f"{name}, {precision}",
             passed=bool(seen) == (forget is not None),
             figure=f"noticed in {', '.join(seen)}" if seen else "not noticed",
+            counts={"parts forgotten": int(forget is not None), "noticed": int(bool(seen))},
         )
 
 

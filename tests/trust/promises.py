@@ -23,8 +23,9 @@ class Promise:
 INTRODUCTION = """# What can be relied on
 
 Each promise has figures from a run of `make trust`, which injects faults into real runs and counts
-what comes of them. Anyone can run it: it takes two cores, no GPU and less than half an hour. This
-file is made by it from `trust.json` beside it, and never edited by hand.
+what comes of them. Anyone can run it: two cores are enough, and no GPU is needed. This file is made
+by it from `trust.json` beside it, and never edited by hand. "Byte-equal" compares weights, buffers,
+optimizer, averages, loss scale, counters, metrics and result with a run that nothing happened to.
 """
 
 PROMISES = (
@@ -43,9 +44,9 @@ PROMISES = (
         title="At most one interval is lost",
         text=(
             "`kill -9` costs at most the steps since the last checkpoint. SIGTERM, SIGINT "
-            "(Ctrl-C), SIGUSR1 and SIGUSR2 cost none once training has begun: the step is "
-            "ended, a checkpoint written, and the exit code is 75. Processes that lose "
-            "their launcher save and end; none is left behind."
+            "(Ctrl-C), SIGUSR1, SIGUSR2 and a terminal that is closed cost none once "
+            "training has begun: the step is ended, a checkpoint written, and the exit code "
+            "is 75. Processes that lose their launcher save and end; none is left behind."
         ),
         checks=("R1", "R2", "S1", "S2"),
     ),
@@ -93,6 +94,24 @@ PROMISES = (
             "rate and the images. A loss that grows beyond chance is warned of."
         ),
         checks=("N1",),
+    ),
+    Promise(
+        title="Data runs no code",
+        text=(
+            "Checkpoints and datasets are read without running anything that they contain, "
+            "also when their digests are right. Configs and plugins are code: read them "
+            "before you run them."
+        ),
+        checks=("C2", "B1"),
+    ),
+    Promise(
+        title="Exit codes mean something",
+        text=(
+            "0 done, 1 failed, 2 a command, config, file or device that can't be used, 4 not "
+            "finite, 75 stopped with a checkpoint, 130 interrupted. Every case of these checks "
+            "asks for its code."
+        ),
+        checks=("S1", "S2", "C2", "B1", "N1"),
     ),
 )
 
