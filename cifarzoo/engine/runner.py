@@ -127,7 +127,8 @@ def _train(
             folder.update(data={"title": start["dataset"], "sha256": training.data_digest})
             folder.update(**{name: start[name] for name in RECORDED})
         tell(start)
-        for message in training.components.warnings(training.plan.total_epochs):
+        total, rates = training.plan.total_epochs, training.state.base_rates
+        for message in training.components.warnings(total, rates):
             tell({"event": "warning", "message": message})
         keep_freed_memory()
         fit(training)
