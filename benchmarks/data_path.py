@@ -10,13 +10,14 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.image_paths import Source, dataset_of, paths
+from benchmarks.image_paths import dataset_of, paths, source_of
 from cifarzoo.bench.measurement import load_average
 from cifarzoo.bench.spreads import rate, ratio
 from cifarzoo.bench.timing import Sample, interleave
@@ -37,11 +38,11 @@ def main() -> None:
     torch.set_num_threads(1)
     keep_freed_memory()
     dataset = dataset_of(chosen.data)
-    split, _ = dataset.load()
+    source = source_of(dataset)
     before = load_average()
     found = {}
     for size in chosen.batch_sizes:
-        jobs = {name: job() for name, job in paths(Source(dataset, split, size)).items()}
+        jobs = {name: job() for name, job in paths(replace(source, batch_size=size)).items()}
         ready = {name: (lambda work=work: work) for name, work in jobs.items()}
         samples = interleave(ready, rounds=chosen.rounds, device=torch.device("cpu"), tell=say)
         found[size] = rows(samples)
@@ -52,7 +53,7 @@ def main() -> None:
         "git": git_state(ROOT),
         **{name: facts[name] for name in ("python", "versions", "machine")},
         "dataset": dataset.title,
-        "images": len(split.labels),
+        "images": len(source.split.labels),
         "threads": 1,
         "rounds": chosen.rounds,
         "load_average": {"before": before, "after": load_average()},

@@ -6,7 +6,7 @@ Each is a job of ``cifarzoo.bench.timing``: it gets ready, and then makes a numb
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -30,7 +30,7 @@ from cifarzoo.engine.batches import Batches
 from cifarzoo.engine.build import Components, build, create, make
 from cifarzoo.engine.distributed import World
 from cifarzoo.engine.plan import Plan, plan
-from cifarzoo.protocols import Dataset, Split
+from cifarzoo.protocols import Dataset, Frame, Split
 from cifarzoo.randomness import BatchDraws, generator
 
 THEIR_IMAGES, OUR_IMAGES = 512, 8192  # a sample, or a batch where it is larger
@@ -41,9 +41,9 @@ NAMES = {CUTOUT: "cutout", RAND: "rand_augment", TRIVIAL: "trivial_augment_wide"
 class PilImages(CIFAR10):
     """torchvision's dataset of PIL images with its own code for items, from decoded arrays."""
 
-    def __init__(self, split: Split, transform: Callable[..., Any]) -> None:
-        self.data = np.ascontiguousarray(split.images.transpose(0, 2, 3, 1))
-        self.targets = split.labels.tolist()
+    def __init__(self, source: Source, transform: Callable[..., Any]) -> None:
+        self.data = source.pixels
+        self.targets = source.split.labels.tolist()
         self.transform = transform
         self.target_transform = None
 
@@ -71,11 +71,28 @@ class Source:
         dataset: What cifarzoo reads.
         split: Its training images.
         batch_size: Images a batch.
+        pixels: The images (N, H, W, C), as torchvision's dataset has them.
+        stores: Of all ways together: with a frame CIFAR-10 takes half a gigabyte.
     """
 
     dataset: Dataset
     split: Split
     batch_size: int
+    pixels: np.ndarray[Any, np.dtype[np.uint8]]
+    stores: dict[Frame, ImageStore] = field(default_factory=dict)
+
+    def store(self, frame: Frame) -> ImageStore:
+        """The images with a frame, made once."""
+        if frame not in self.stores:
+            self.stores[frame] = ImageStore(self.split, num_classes=10, device="cpu", frame=frame)
+        return self.stores[frame]
+
+
+def source_of(dataset: Dataset) -> Source:
+    """The images of ``dataset``, in batches of 128."""
+    split, _ = dataset.load()
+    pixels = np.ascontiguousarray(split.images.transpose(0, 2, 3, 1))
+    return Source(dataset, split, 128, pixels)
 
 
 def dataset_of(data: Path | None) -> Dataset:
@@ -105,7 +122,7 @@ def paths(source: Source) -> dict[tuple[str, str], Job]:
 
 def _pil(source: Source, extra: str | None) -> Work:
     transform = _theirs(transforms, extra, [transforms.ToTensor()])
-    return _loader(PilImages(source.split, transform), source.batch_size)
+    return _loader(PilImages(source, transform), source.batch_size)
 
 
 def _tensors(source: Source, extra: str | None) -> Work:
@@ -145,7 +162,7 @@ def _batches(source: Source, extra: str | None) -> Work:
     components, sizes = _components(source, extra)
     _, frame = windowed(components.augmentations)
     batches = Batches(
-        _store(source, frame=frame),
+        source.store(frame),
         components,
         sizes,
         seed=0,
@@ -157,7 +174,7 @@ def _batches(source: Source, extra: str | None) -> Work:
 def _calls(source: Source, extra: str | None) -> Work:
     """The same augmentations, one call after another on gathered images."""
     components, _ = _components(source, extra)
-    store = _store(source)
+    store = source.store(Frame())
 
     def step(number: int) -> Tensor:
         start = number * source.batch_size
@@ -180,10 +197,6 @@ def _components(source: Source, extra: str | None) -> tuple[Components, Plan]:
     run = replace(run, dataset=lambda: source.dataset)
     sizes = plan(run, num_train=len(source.split.labels), num_test=1)
     return build(run, folder=None), sizes
-
-
-def _store(source: Source, **frame: Any) -> ImageStore:
-    return ImageStore(source.split, num_classes=10, device="cpu", **frame)
 
 
 def _policy_one_by_one(source: Source, policy: str) -> Work:
