@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -150,6 +151,17 @@ def test_every_component_is_in_the_table_of_kinds():
     ours = [entry for entry in found if entry.origin == "cifarzoo"]
     assert ours
     assert [entry.name for entry in ours if entry.name not in table[entry.kind]] == []
+
+
+# Figures
+
+
+def test_trust_is_what_its_figures_say():
+    from tests.trust.report import render
+
+    figures = json.loads((ROOT / "docs" / "trust.json").read_text(encoding="utf-8"))
+
+    assert (ROOT / "docs" / "trust.md").read_text(encoding="utf-8") == render(figures)
 
 
 # Files
