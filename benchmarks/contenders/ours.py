@@ -21,15 +21,18 @@ def train(task: Task, pace: Pace) -> None:
     """Train ``task``'s recipe at its batch size."""
     sets = [f"run.batch_size={task.batch_size}", f"run.precision={task.precision!r}"]
     run = config.load(f"{task.network}.gin", sets=sets).build()
-    known = run.dataset(folder=None)
-
-    def load() -> tuple[Split, Split]:
-        train = task.load()
-        first = slice(0, TEST_IMAGES)  # nothing is tested, but there must be something to test on
-        return train, Split(images=train.images[first], labels=train.labels[first])
+    train = task.load()
+    first = slice(0, TEST_IMAGES)  # nothing is tested, but there must be something to test on
+    test = Split(images=train.images[first], labels=train.labels[first])
+    known = replace(
+        run.dataset(folder=None),
+        num_train=len(train.labels),
+        num_test=len(test.labels),
+        load=lambda: (train, test),
+    )
 
     def dataset(folder: Path | None) -> Dataset:  # noqa: ARG001  (the engine offers it)
-        return replace(known, load=load)
+        return known
 
     world = World(0, 1, torch.device("cpu"))
     variant = Variant(name="ours", threads=task.threads)
