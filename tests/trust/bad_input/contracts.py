@@ -40,7 +40,9 @@ def network(name: str, code: str, says: str) -> Case:
 
 def dataset(name: str, rest: str, says: str) -> Case:
     """A dataset that breaks its contract when it is read, in a run."""
-    plugin = component("dataset", "def few(folder):", DATASET.format(rest).replace("\n    ", "\n")[4:])
+    plugin = component(
+        "dataset", "def few(folder):", DATASET.format(rest).replace("\n    ", "\n")[4:]
+    )
     case = used(40, name, plugin, says, ["run.dataset=@few"])
     return Case(**{**vars(case), "command": tuple(w for w in case.command if w != "--dry-run")})
 
