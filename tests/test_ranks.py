@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,11 @@ import pytest
 import torch
 from torch import nn
 
+from cifarzoo.engine.board import FileBoard
+from cifarzoo.engine.distributed import group_options
 from cifarzoo.engine.launcher import launch
-from cifarzoo.engine.ranks import world_size_here
+from cifarzoo.engine.meeting import meet, open_store
+from cifarzoo.engine.ranks import Place, place, restarts, world_size_here
 from cifarzoo.engine.runner import evaluate_run, execute
 from cifarzoo.errors import CifarzooError, NotFiniteError, UsageError
 from cifarzoo.zoo.optimizers.sgd import sgd
@@ -108,9 +113,11 @@ def stopping_schedule() -> Any:
     from cifarzoo.zoo.schedules.cosine import cosine
 
     factor = cosine()
+    asked: list[int] = []
 
     def at(moment: Any) -> float:
-        if moment.step == 10 and os.environ["RANK"] == "1":
+        asked.append(moment.step)  # the first time to be checked, the second to train
+        if asked.count(10) == 2 and moment.step == 10 and os.environ["RANK"] == "1":
             os.kill(os.getpid(), signal.SIGUSR1)
         return factor(moment)
 
@@ -140,9 +147,11 @@ def test_a_rank_that_is_killed_ends_the_others(tmp_path):
 
 def killing_schedule() -> Any:
     """Kills rank 1 in step 3."""
+    asked: list[int] = []
 
     def at(moment: Any) -> float:
-        if moment.step == 3 and os.environ["RANK"] == "1":
+        asked.append(moment.step)  # the first time to be checked, the second to train
+        if asked.count(3) == 2 and os.environ["RANK"] == "1":
             os.kill(os.getpid(), signal.SIGKILL)
         return 1.0
 
@@ -159,9 +168,11 @@ def test_a_bug_on_one_rank_keeps_its_traceback(tmp_path, capsys):
 
 def schedule_with_a_bug() -> Any:
     """Fails on rank 1."""
+    asked: list[int] = []
 
     def at(moment: Any) -> float:
-        if os.environ["RANK"] == "1":
+        asked.append(moment.step)  # the first time to be checked, the second to train
+        if asked.count(3) == 2 and os.environ["RANK"] == "1":
             raise ValueError("a bug")
         return 1.0
 
@@ -200,6 +211,130 @@ def test_torchrun_starts_ranks_that_agree(tmp_path):
 
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert (record["status"], record["world_size"]) == ("done", 2)
+
+
+def test_a_run_goes_on_from_its_checkpoint_after_a_rank_was_killed(tmp_path):
+    changes = {"checkpoint_steps": 4, "epochs": 1}
+    whole = on_ranks(tmp_path, "whole", changes)
+    heard: list[str] = []
+    killed = {**changes, "schedule": killing_once}
+
+    job = (tmp_path, "killed", killed)
+    assert launch(train_as_rank, job, nproc=2, max_restarts=1, warn=heard.append) == 0
+
+    record = tiny_task(tmp_path, "killed", **killed).open_folder().record
+    assert heard == ["rank 1 ended with SIGKILL; restarting all ranks (1 of 1)"]
+    assert record["weights_sha256"] == whole.record["weights_sha256"]
+
+
+def killing_once() -> Any:
+    """The usual schedule; kills rank 1 in step 6 of the first attempt."""
+    from cifarzoo.zoo.schedules.cosine import cosine
+
+    factor = cosine()
+    asked: list[int] = []
+
+    def at(moment: Any) -> float:
+        asked.append(moment.step)  # the first time to be checked, the second to train
+        is_first_attempt = os.environ["RANK"] == "1" and restarts()[0] == 0
+        if is_first_attempt and asked.count(6) == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return factor(moment)
+
+    return at
+
+
+def test_restarts_are_counted_and_what_the_user_must_mend_is_not_tried_again(tmp_path):
+    heard: list[str] = []
+    job = (tmp_path, "killed", {"schedule": killing_schedule})
+    with pytest.raises(
+        CifarzooError, match="rank 1 ended with SIGKILL, after 1 of 1 restarts; cif"
+    ):
+        launch(train_as_rank, job, nproc=2, max_restarts=1, warn=heard.append)
+    assert len(heard) == 1
+
+    job = (tmp_path, "refused", {"batch_size": 999})
+    with pytest.raises(CifarzooError, match="batch_size is 999"):
+        launch(train_as_rank, job, nproc=2, max_restarts=1, warn=heard.append)
+    assert len(heard) == 1
+
+
+def test_a_rank_that_hangs_is_named_with_its_step(tmp_path, monkeypatch):
+    monkeypatch.setenv("CIFARZOO_PATIENCE", "5")
+    job = (tmp_path, "hung", {"schedule": stopping_for_good})
+
+    with pytest.raises(
+        CifarzooError, match=r"rank 1 has not answered for 5 s \(it was in step 4\)"
+    ):
+        launch(train_as_rank, job, nproc=2)
+
+    record = json.loads((tmp_path / "hung" / "run.json").read_text())
+    assert record["error"].startswith("rank 1 has not answered for 5 s")
+
+
+def stopping_for_good() -> Any:
+    """Stops rank 1, as a frozen machine does, after step 3, once it has said where it is."""
+
+    asked: list[int] = []
+
+    def at(moment: Any) -> float:
+        asked.append(moment.step)  # the first time to be checked, the second to train
+        if asked.count(3) == 2 and os.environ["RANK"] == "1":
+            time.sleep(2.5)
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return 1.0
+
+    return at
+
+
+def test_a_gpu_is_bound_to_its_backend_and_a_cpu_needs_gloo():
+    gpu = torch.device("cuda", 1)
+
+    assert group_options(gpu) == {"backend": "nccl", "device_id": gpu}
+    assert group_options(torch.device("cpu")) == {"backend": "gloo"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"MASTER_ADDR": ""}, "no MASTER_ADDR; expected the host of rank 0"),
+        ({"MASTER_PORT": "70000"}, "MASTER_PORT is 70000; expected a port from 1 to 65535"),
+        ({"GLOO_SOCKET_IFNAME": "eth99"}, "GLOO_SOCKET_IFNAME is 'eth99'; this host has .*lo"),
+        ({"CIFARZOO_PATIENCE": "soon"}, "CIFARZOO_PATIENCE is 'soon'; expected a number of sec"),
+        (
+            {"TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_MAX_RESTARTS": "3"},
+            "--max-restarts needs TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1",
+        ),
+    ],
+)
+def test_a_meeting_point_that_there_cannot_be_is_refused(monkeypatch, changes, message):
+    right = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29999"}
+    for name, value in {**right, **changes}.items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(UsageError, match=message):
+        place()
+
+
+def test_a_port_that_is_held_is_said_at_once():
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        held.listen()
+        port = held.getsockname()[1]
+
+        with pytest.raises(UsageError, match=f"port {port} of this host is in use"):
+            open_store(Place(rank=0, size=2, address="127.0.0.1", port=port))
+
+
+def test_ranks_that_would_train_something_else_are_named(tmp_path):
+    board = FileBoard(tmp_path)
+    there = {"host": "b", "pid": 1, "parent": 1, "identity": {"config": "f" * 64}}
+    board.put("here-1", json.dumps(there))
+
+    with pytest.raises(
+        UsageError, match=r"^rank 1 \(on b\) and rank 0 .* have another config: fff"
+    ):
+        meet(board, Place(rank=0, size=2), {"config": "0" * 64})
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,18 @@ Unlike a collective, a note can be read when some ranks have ended or hang.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
+from threading import Thread
+from typing import Protocol, TypeVar
 
 from torch._C._distributed_c10d import TCPStore
 
+T = TypeVar("T")
 PREFIX = "cifarzoo/"
+BRIEFLY = 3.0
 
 
 class Board(Protocol):
@@ -107,3 +110,21 @@ class StoreBoard:
     def claim(self, name: str, /) -> bool:
         """Whether this is the first call for ``name`` by any rank."""
         return self._store.add(f"{PREFIX}claimed-{name}", 1) == 1
+
+
+def briefly(ask: Callable[[], T], *, otherwise: T) -> T:
+    """What ``ask`` gives, unless a board does not answer it within a few seconds.
+
+    Whoever is about to end must not wait for a host that is cut off, as torch's store may for
+    minutes.
+    """
+    answer: list[T] = []
+
+    def attempt() -> None:
+        with suppress(Exception):
+            answer.append(ask())
+
+    thread = Thread(target=attempt, daemon=True)
+    thread.start()
+    thread.join(BRIEFLY)
+    return answer[0] if answer else otherwise

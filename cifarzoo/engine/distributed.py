@@ -16,7 +16,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from cifarzoo.engine.board import Board
+from cifarzoo.engine.board import Board, briefly
 from cifarzoo.engine.meeting import meet, open_store
 from cifarzoo.engine.ranks import Place, is_launched_by_us, is_worker, place
 from cifarzoo.engine.watch import Watch
@@ -209,10 +209,9 @@ def _told_once(board: Board, here: Place) -> Iterator[None]:
 
 
 def _is_first_to_tell(board: Board, here: Place, error: Exception) -> bool:
-    try:
-        return board.claim("told")
-    except Exception:  # the board went with its host: what all know was told by rank 0
-        return isinstance(error, PeerLostError) and here.local_rank == 0
+    # A board that is gone went with its host: what all know was told there.
+    alone = isinstance(error, PeerLostError) and here.local_rank == 0
+    return briefly(lambda: board.claim("told"), otherwise=alone)
 
 
 def _say(board: Board, here: Place, error: CifarzooError) -> None:

@@ -110,7 +110,6 @@ def place() -> Place:
         raise UsageError(
             f"the environment's RANK is {rank}; expected less than WORLD_SIZE, which is {size}"
         )
-    local_rank = _local_rank()
     by_network = size > 1 and not is_launched_by_us()
     if by_network:
         _check_interfaces()
@@ -118,11 +117,11 @@ def place() -> Place:
     return Place(
         rank=rank,
         size=size,
-        local_rank=local_rank,
         address=_address() if by_network else "",
         port=_port() if by_network else 0,
         agent_hosts=os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True",
         patience=_patience(),
+        local_rank=_local_rank(),  # the last: it takes an import of torch
     )
 
 

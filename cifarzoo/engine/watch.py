@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-from cifarzoo.engine.board import Board
+from cifarzoo.engine.board import Board, briefly
 from cifarzoo.engine.meeting import listed
 from cifarzoo.errors import EXIT_FAILED, CifarzooError, PeerLostError
 
@@ -79,8 +79,7 @@ class Watch:
                 yield
         finally:
             self._ended.set()
-            with suppress(Exception):  # the board may be gone with its host
-                self._board.put(f"beat-{self._rank}", LEFT)
+            briefly(lambda: self._board.put(f"beat-{self._rank}", LEFT), otherwise=None)
 
     def linger(self) -> None:
         """Wait a little until all have left: the board goes with the process that holds it."""
@@ -135,8 +134,7 @@ class Watch:
         """End, since ``silent`` ranks hang; by the main thread if it can still be woken."""
         doing = f" (it was {self._doing(silent[0])})" if len(silent) == 1 else ""
         self._lost = f"{what} for {self._patience:.0f} s{doing}"
-        with suppress(Exception):
-            self._board.put("lost", self._lost)
+        briefly(lambda: self._board.put("lost", self._lost), otherwise=None)
         for rank in silent:
             self._kill_sibling(self._ranks[rank])
         if self._ended.wait(LEAVE_SECONDS):

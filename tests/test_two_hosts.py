@@ -1,0 +1,25 @@
+"""Two hosts that only a network joins; skipped where there can be no network namespaces."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from tests.two_hosts import two_hosts, why_not
+
+
+@pytest.mark.skipif(bool(why_not()), reason=why_not() or "they can be made")
+def test_a_run_on_two_hosts_goes_on_after_a_rank_of_one_was_killed(tmp_path):
+    with two_hosts(tmp_path) as (a, b):
+        for host in (a, b):
+            host.start("-s", "run.epochs=6", torchrun=("--max-restarts", "1"))
+        a.wait_for("epoch 1/")
+        os.kill(b.workers[0], signal.SIGKILL)
+
+        assert (a.wait(200), b.wait(200)) == (0, 0)
+
+    assert "rank 1 on b ended or cannot be reached" in a.said()
+    assert a.record["status"] == "done"
+    assert not (b.folder / "run").exists()  # rank 0's host alone needs the run's folder
