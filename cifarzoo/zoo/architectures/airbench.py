@@ -15,8 +15,6 @@ from cifarzoo.registry import register
 from cifarzoo.zoo.architectures.limits import check_at_least
 from cifarzoo.zoo.architectures.whitening import Whitening
 
-WIDTHS = (64, 256, 256)
-
 
 class Airbench(nn.Module):
     """Whitening, blocks that halve the image, the largest pixel of each channel, a classifier.
@@ -105,7 +103,7 @@ def unscaled_norm(channels: int, momentum: float, eps: float) -> BatchNorm2d:
 def airbench(
     num_classes: int,
     *,
-    widths: Sequence[int] = WIDTHS,
+    widths: Sequence[int] = (64, 256, 256),
     whitening_size: int = 2,
     whitening_eps: float = 5e-4,
     whitening_bias_epochs: float = 3.0,
