@@ -110,7 +110,7 @@ def airbench(
     bn_momentum: float = 0.4,
     bn_eps: float = 1e-12,
     head_std: float | None = None,
-    logit_scale: float = 1 / 9,
+    logit_scale: float = 0.1111111111111111,  # 1 / 9, as a number that is read from source
 ) -> nn.Module:
     """The speed-run network: whitening, then blocks of two 3x3 convolutions, each after a pooling.
 
