@@ -14,8 +14,8 @@ from tests.two_hosts import two_hosts, why_not
 def test_a_run_on_two_hosts_goes_on_after_a_rank_of_one_was_killed(tmp_path):
     with two_hosts(tmp_path) as (a, b):
         for host in (a, b):
-            host.start("-s", "run.epochs=6", torchrun=("--max-restarts", "1"))
-        a.wait_for("epoch 1/")
+            host.start("-s", "run.epochs=40", torchrun=("--max-restarts", "1"))
+        a.wait_for("epoch 1/")  # of many, so that the kill comes before the end
         os.kill(b.workers[0], signal.SIGKILL)
 
         assert (a.wait(200), b.wait(200)) == (0, 0)
