@@ -158,6 +158,15 @@ class Regularizer:
         return None
 
 
+STAGES = ("branch", "batch", "loss", "optimizer", "average")
+
+
+def acting_stages(regularizer: Regularizer) -> list[str]:
+    """Those of the five stages in which ``regularizer`` does something."""
+    kind = type(regularizer)
+    return [name for name in STAGES if getattr(kind, name) is not getattr(Regularizer, name)]
+
+
 @runtime_checkable
 class Average(Protocol):
     """Averaged weights, such as ``torch.optim.swa_utils.AveragedModel``."""

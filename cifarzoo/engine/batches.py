@@ -18,7 +18,7 @@ from cifarzoo.data.windows import window_of, windowed
 from cifarzoo.engine.build import Components
 from cifarzoo.engine.distributed import World
 from cifarzoo.engine.plan import Plan
-from cifarzoo.protocols import Augmentation, Regularizer
+from cifarzoo.protocols import Augmentation, acting_stages
 from cifarzoo.randomness import BatchDraws, generator
 
 EVERY_ROW = slice(None)
@@ -52,7 +52,7 @@ class Batches:
         self._mixing = {
             name: regularizer
             for name, regularizer in components.regularizers.items()
-            if type(regularizer).batch is not Regularizer.batch
+            if "batch" in acting_stages(regularizer)
         }
 
     def indices(self, step: int, *, rank: int) -> list[int]:

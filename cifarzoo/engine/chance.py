@@ -6,7 +6,7 @@ import torch
 
 from cifarzoo import dropout, randomness
 from cifarzoo.engine.training import Training
-from cifarzoo.randomness import draw_sites, generator, key, on_device, site_draws
+from cifarzoo.randomness import draw_sites, generator, key, on_device
 
 
 class Chance:
@@ -19,8 +19,7 @@ class Chance:
         state, plan = training.state, training.plan
         self._seed, self._step, self._rank = training.run.seed, state.step, training.world.rank
         self._rows = plan.part(self._rank)
-        self._sites = site_draws(state.model)
-        self._dropouts = dropout.dropouts(state.model)
+        self._sites, self._dropouts = state.sites, state.dropouts
         rng = generator(self._seed, "branch", state.step // plan.steps_per_epoch, state.step)
         numbers = draw_sites(self._sites, rng, plan.batch_size)[:, self._rows]
         self._gates = on_device(numbers, training.world.device)

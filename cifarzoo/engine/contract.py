@@ -17,7 +17,16 @@ from torch.nn.parameter import UninitializedParameter
 from cifarzoo.data.store import IMAGE_SHAPE
 from cifarzoo.engine.plan import Plan
 from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Augmentation, Average, Dataset, Loss, Regularizer, Schedule
+from cifarzoo.protocols import (
+    STAGES,
+    Augmentation,
+    Average,
+    Dataset,
+    Loss,
+    Regularizer,
+    Schedule,
+    acting_stages,
+)
 from cifarzoo.randomness import BatchDraws, generator
 
 GIB = 2**30
@@ -27,9 +36,6 @@ CONTROL_GROUPS = (  # where Linux says how much memory a container may use
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
 )
 TWO = (2, *IMAGE_SHAPE)  # what networks and augmentations are tried on
-
-
-STAGES = ("branch", "batch", "loss", "optimizer", "average")
 
 
 def _is_optimizer(value: Any) -> bool:
@@ -78,12 +84,6 @@ def check_average(value: Any) -> None:
     if not isinstance(value, Average):
         given = type(value).__name__
         raise ConfigError(f"averages by {given}; expected a cifarzoo.protocols.Average or None")
-
-
-def acting_stages(regularizer: Regularizer) -> list[str]:
-    """Those of the five stages in which ``regularizer`` does something."""
-    kind = type(regularizer)
-    return [name for name in STAGES if getattr(kind, name) is not getattr(Regularizer, name)]
 
 
 def _check_parameters(model: nn.Module) -> None:

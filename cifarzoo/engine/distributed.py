@@ -61,11 +61,6 @@ class World:
         dist.all_gather(parts, values.contiguous(), group=group)
         return torch.stack(parts)
 
-    def gather_numbers(self, *numbers: float) -> Tensor:
-        """A few numbers of every rank: float64 (size, len(numbers)), on the CPU."""
-        values = torch.tensor(numbers, dtype=torch.float64, device=self.device)
-        return self.gather(values).cpu()
-
     def average_(self, tensors: list[Tensor]) -> None:
         """Replace each tensor by its mean over all ranks; the order of the sum is fixed."""
         if self.size == 1 or not tensors:

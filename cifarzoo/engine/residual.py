@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Regularizer, Site
+from cifarzoo.protocols import Regularizer, Site, acting_stages
 from cifarzoo.randomness import SiteDraws
 
 
@@ -47,7 +47,7 @@ class ResidualPort:
     """
 
     def __init__(self, regularizers: Sequence[Regularizer] = ()) -> None:
-        self.acting = [r for r in regularizers if type(r).branch is not Regularizer.branch]
+        self.acting = [r for r in regularizers if "branch" in acting_stages(r)]
         mergers = [r for r in self.acting if r.num_paths > 1]
         if len(mergers) > 1 or (mergers and self.acting[0] is not mergers[0]):
             names = ", ".join(map(component_name, self.acting))

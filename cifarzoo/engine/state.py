@@ -14,9 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cifarzoo.dropout import Dropout, dropouts
 from cifarzoo.engine.precision import Scaler
 from cifarzoo.errors import CheckpointError, NotFiniteError
 from cifarzoo.protocols import Average, Timed
+from cifarzoo.randomness import SiteDraw, site_draws
 
 NUMBERS = ("step", "loss_sum", "loss_steps", "train_seconds", "best_error", "best_step")
 
@@ -65,6 +67,16 @@ class TrainingState:
         """What is told where training stands: found once, since asking every module takes long."""
         parts = (self.optimizer, self.average, *self.model.modules())
         return [part for part in parts if isinstance(part, Timed)]
+
+    @cached_property
+    def sites(self) -> list[SiteDraw]:
+        """What gets random numbers in every step, in the network's order; found once too."""
+        return site_draws(self.model)
+
+    @cached_property
+    def dropouts(self) -> list[Dropout]:
+        """What is told its masks in every step, in the network's order; found once too."""
+        return dropouts(self.model)
 
     def set_rate(self, factor: float) -> None:
         """Set the optimizer's learning rates to ``factor`` times their base."""

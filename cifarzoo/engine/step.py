@@ -37,7 +37,7 @@ def take_step(training: Training, images: Tensor, targets: Tensor) -> list[Repor
         chance.begin_pass()
         state.optimizer.zero_grad(set_to_none=True)
         loss = torch.zeros((), device=images.device)
-        running = MeanOfParts(tracked(state.model), plan.num_micro_batches)
+        running = MeanOfParts(state.model, plan.num_micro_batches)
         for rows in micro_batches(plan):
             running.start_part()
             chance.feed(rows)
@@ -71,19 +71,19 @@ def statistics_of_ranks(model: nn.Module, plan: Plan) -> list[Tensor]:
 
 
 class MeanOfParts:
-    """Makes buffers take in the micro-batches of a step as one: each from where the step began.
+    """Makes norms take in the micro-batches of a step as one: each from where the step began.
 
     Otherwise BatchNorm's running statistics would move as many times as there are
     micro-batches, and accumulation would change what is learned.
 
     Args:
-        buffers: What each part changes.
+        model: The network, whose norms each part changes.
         num_parts: Micro-batches in the step; 1: nothing needs to be done.
     """
 
-    def __init__(self, buffers: list[Tensor], num_parts: int) -> None:
+    def __init__(self, model: nn.Module, num_parts: int) -> None:
         self._num_parts = num_parts
-        self._buffers = buffers if num_parts > 1 else []
+        self._buffers = tracked(model) if num_parts > 1 else []
         self._before = [buffer.clone() for buffer in self._buffers]
         self._sums = [torch.zeros_like(buffer) for buffer in self._buffers]
         self._done = 0
