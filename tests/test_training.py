@@ -24,32 +24,16 @@ from cifarzoo.errors import (
     StoppedError,
     UsageError,
 )
-from cifarzoo.protocols import Augmentation, Residual
+from cifarzoo.protocols import Augmentation
 from cifarzoo.results.folder import RunFolder
 from cifarzoo.zoo.augmentations.normalize import normalize
 from cifarzoo.zoo.optimizers.sgd import sgd
 from cifarzoo.zoo.regularizers.ema import ema
 from cifarzoo.zoo.regularizers.label_smoothing import label_smoothing
 from cifarzoo.zoo.regularizers.mixup import mixup
-from tests.tiny import TinyNet, tiny_task
+from tests.tiny import dimmed, dropping_net, tiny_task
 
 TIMES = ("images_per_second", "seconds")
-
-
-class Dropping(TinyNet):
-    """Draws from torch's own generator too."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return super().forward(nn.functional.dropout(x, 0.1, self.training))
-
-
-def dropping_net(num_classes: int, residual: Residual) -> nn.Module:
-    return Dropping(num_classes, residual, 8)
-
-
-def dimmed() -> Augmentation:
-    """Draws from torch's own generator, as a stranger's augmentation may."""
-    return lambda images, _draws: images * torch.rand(len(images), 1, 1, 1)
 
 
 EVERYTHING: dict[str, Any] = {

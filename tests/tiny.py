@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from cifarzoo.engine.runner import Task, execute
-from cifarzoo.protocols import Residual, Site
+from cifarzoo.protocols import Augmentation, Residual, Site
 from cifarzoo.results.folder import RunFolder, adopt
 from cifarzoo.run import Run
 from cifarzoo.zoo.augmentations.flip import flip
@@ -48,6 +48,23 @@ class TinyNet(nn.Module):
 def tiny_net(num_classes: int, residual: Residual, *, width: int = 8) -> nn.Module:
     """A network of a few thousand parameters."""
     return TinyNet(num_classes, residual, width)
+
+
+class Dropping(TinyNet):
+    """Draws from torch's own generator too."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(nn.functional.dropout(x, 0.1, self.training))
+
+
+def dropping_net(num_classes: int, residual: Residual) -> nn.Module:
+    """``Dropping`` of eight channels."""
+    return Dropping(num_classes, residual, 8)
+
+
+def dimmed() -> Augmentation:
+    """Draws from torch's own generator, as a stranger's augmentation may."""
+    return lambda images, _draws: images * torch.rand(len(images), 1, 1, 1)
 
 
 def tiny_run(**changes: Any) -> Run:

@@ -22,7 +22,12 @@ from cifarzoo.results.folder import METRICS, RECORD, RunFolder
 from tests.trust.attempts import attempt
 from tests.trust.cases import COMPARED, EQUAL, FAULTS, HUNG, WRONG, Budget, Check, Outcome
 from tests.trust.kill_points import arm
-from tests.trust.workload import EVERYTHING, differences, finals, train
+from tests.trust.workload import (
+    EVERYTHING,
+    finals,
+    shortfalls,
+    train,
+)
 
 KEPT = {**EVERYTHING, "keep_checkpoints": 5}  # of the steps 6, 10, 12, 18, 20 and 24 at most
 DIES_AFTER = 22
@@ -304,16 +309,14 @@ def _resume(
             name=name, passed=not problems, figure="; ".join(problems) or figure, counts=counts
         )
     warned = sum("going back to the checkpoint before it" in line for line in lines)
-    problems += [f"ended with {ended.code}: {ended.said[-400:]}"] * bool(ended.code)
     problems += [f"{warned} warnings"] * (warned != damage.warnings)
-    there = finals(folder) if not ended.code else {}
-    differing = [part for part in differences(expected, there) if part != "kept"]
-    problems += [f"differs in {', '.join(differing)}"] * bool(differing and not ended.code)
+    short = shortfalls(ended, folder, expected, ignored=("kept",))
+    problems += short
     return Outcome(
         name=name,
         passed=not problems,
         figure="; ".join(problems) or f"{warned} warnings, byte-equal",
-        counts={**counts, COMPARED: 1, EQUAL: int(not differing), WRONG: int(bool(differing))},
+        counts={**counts, COMPARED: 1, EQUAL: int(not short), WRONG: int(bool(short))},
     )
 
 

@@ -32,9 +32,9 @@ from tests.trust.kill_points import arm
 from tests.trust.workload import (
     EVERYTHING,
     Patch,
-    differences,
     finals,
     leftovers,
+    shortfalls,
     train,
 )
 
@@ -119,15 +119,13 @@ def _filled(
     if enlarge is not None:
         _mount(enlarge, "remount,size=50m")
     again = attempt(train, root, name, HUNGRY, log=log)
-    problems += [f"with room: {again.code} {again.said[-300:]}"] * bool(again.code)
-    differing = differences(expected, finals(folder)) if not again.code else ["all"]
-    differing = [part for part in differing if part != "kept"]
-    problems += [f"differs in {', '.join(differing)}"] * bool(differing)
+    short = shortfalls(again, folder, expected, what="with room ", ignored=("kept",))
+    problems += short
     return Outcome(
         name=title,
         passed=not problems,
         figure="; ".join(problems) or f"{warned} saves failed, exit code {ended.code}, then equal",
-        counts={FAULTS: 1, COMPARED: 1, EQUAL: int(not differing), HUNG: ended.hung + again.hung},
+        counts={FAULTS: 1, COMPARED: 1, EQUAL: int(not short), HUNG: ended.hung + again.hung},
     )
 
 
@@ -146,15 +144,14 @@ def _read_only(root: Path, expected: dict[str, str]) -> Outcome:
         problems += _no_checkpoint(RunFolder(place / "run"))
         problems += [_mount(place, "remount,rw")]
         again = attempt(train, place, "run", HUNGRY, log=log)
-        problems += [f"mended: {again.code} {again.said[-300:]}"] * bool(again.code)
-        differing = differences(expected, finals(RunFolder(place / "run"))) or []
-        problems += [f"differs in {', '.join(differing)}"] * bool(differing)
+        short = shortfalls(again, RunFolder(place / "run"), expected, what="mended ")
+        problems += short
     problems = [problem for problem in problems if problem]
     return Outcome(
         name="a disk that is read-only when a run is resumed",
         passed=not problems,
         figure="; ".join(problems) or "refused in a line, nothing lost, then byte-equal",
-        counts={FAULTS: 1, COMPARED: 1, EQUAL: int(not differing), HUNG: int(again.hung)},
+        counts={FAULTS: 1, COMPARED: 1, EQUAL: int(not short), HUNG: int(again.hung)},
     )
 
 

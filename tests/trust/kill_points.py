@@ -17,10 +17,10 @@ from tests.trust.attempts import attempt, end_orphans, orphans
 from tests.trust.cases import COMPARED, EQUAL, FAULTS, HUNG, Budget, Check, Outcome
 from tests.trust.workload import (
     EVERYTHING,
-    differences,
     finals,
     kill_now,
     leftovers,
+    shortfalls,
     train,
     train_on_ranks,
 )
@@ -214,11 +214,9 @@ def _die(
     problems += ["left processes behind"] * bool(orphans(patience=10.0))
     end_orphans()
     resumed = attempt(work, root, name, EVERYTHING, log=log)
-    if resumed.code:
-        problems.append(f"resuming ended with {resumed.code}: {resumed.said[-300:]}")
-    differing = differences(expected, finals(RunFolder(root / name))) if not resumed.code else []
-    problems += [f"differs in {', '.join(differing)}"] if differing else []
-    problems += [f"leaves {file}" for file in leftovers(RunFolder(root / name))]
+    folder = RunFolder(root / name)
+    short = shortfalls(resumed, folder, expected, what="resuming ")
+    problems += [*short, *(f"leaves {file}" for file in leftovers(folder))]
     return Outcome(
         name=f"{point}, time {at}, {num_ranks} ranks",
         passed=not problems,
@@ -226,7 +224,7 @@ def _die(
         counts={
             FAULTS: 1,
             COMPARED: 1,
-            EQUAL: int(not differing and not resumed.code),
+            EQUAL: int(not short),
             HUNG: died.hung + resumed.hung,
         },
     )

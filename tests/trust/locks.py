@@ -19,9 +19,9 @@ from tests.trust.cases import COMPARED, EQUAL, FAULTS, HUNG, Budget, Check, Outc
 from tests.trust.workload import (
     EVERYTHING,
     Patch,
-    differences,
     finals,
     newest_step,
+    shortfalls,
     train,
     train_on_ranks,
 )
@@ -163,9 +163,8 @@ def _stale(root: Path, expected: dict[str, str]) -> Outcome:
 def _outcome(
     title: str, problems: list[str], ended: Ended, folder: RunFolder, expected: dict[str, str]
 ) -> Outcome:
-    problems = [*problems, *([f"ended with {ended.code}: {ended.said[-300:]}"] * bool(ended.code))]
-    differing = [] if ended.code else differences(expected, finals(folder))
-    problems += [f"differs in {', '.join(differing)}"] * bool(differing)
+    short = shortfalls(ended, folder, expected)
+    problems = [*problems, *short]
     return Outcome(
         name=title,
         passed=not problems,
@@ -173,7 +172,7 @@ def _outcome(
         counts={
             FAULTS: 1,
             COMPARED: 1,
-            EQUAL: int(not differing and not ended.code),
+            EQUAL: int(not short),
             HUNG: int(ended.hung),
         },
     )

@@ -16,7 +16,12 @@ from cifarzoo.results.folder import RunFolder
 from tests.trust.attempts import Attempt, Ended, attempt, end_orphans, orphans
 from tests.trust.cases import COMPARED, EQUAL, FAULTS, HUNG, Budget, Check, Outcome
 from tests.trust.phases import CONFIG, MARK, PHASE, PHASES, PLUGIN, STEP, STEP_SECONDS
-from tests.trust.workload import differences, finals, leftovers, saved_step
+from tests.trust.workload import (
+    finals,
+    leftovers,
+    saved_step,
+    shortfalls,
+)
 
 ROOT = Path(__file__).parents[2]
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
@@ -85,10 +90,8 @@ def _in_phase(
     again = attempt(command, str(root), *arguments, log=root / f"{name}.again.log")
     problems = _problems_of(phase, ended, at)
     problems += ["left processes behind"] * bool(left)
-    problems += [f"then ended with {again.code}: {again.said[-300:]}"] * bool(again.code)
-    differing = differences(expected, finals(folder)) if not again.code else ["all"]
-    differing = [part for part in differing if part != "kept"]
-    problems += [f"differs in {', '.join(differing)}"] * bool(differing)
+    short = shortfalls(again, folder, expected, what="then ", ignored=("kept",))
+    problems += short
     problems += [f"leaves {file}" for file in leftovers(folder)]
     figure = f"exit code {ended.code}, checkpoint of step {at}, {ended.seconds:.1f} s, byte-equal"
     return Outcome(
@@ -98,7 +101,7 @@ def _in_phase(
         counts={
             FAULTS: 1,
             COMPARED: 1,
-            EQUAL: int(not differing),
+            EQUAL: int(not short),
             HUNG: ended.hung + again.hung,
         },
         largest={"seconds to the end": round(ended.seconds, 1)},
@@ -235,10 +238,8 @@ def _play(root: Path, title: str, scene: Scene, expected: dict[str, str]) -> Out
         scene.saves and scene.codes != (0,) and not is_stopped
     )
     problems += ["traceback"] * ("Traceback" in said)
-    problems += [f"then ended with {again.code}: {again.said[-300:]}"] * bool(again.code)
-    differing = differences(expected, finals(folder)) if not again.code else ["all"]
-    differing = [part for part in differing if part != "kept"]
-    problems += [f"differs in {', '.join(differing)}"] * bool(differing)
+    short = shortfalls(again, folder, expected, what="then ", ignored=("kept",))
+    problems += short
     figure = f"exit code {code} after {seconds:.1f} s, checkpoint of step {at}, byte-equal"
     return Outcome(
         name=title,
@@ -247,7 +248,7 @@ def _play(root: Path, title: str, scene: Scene, expected: dict[str, str]) -> Out
         counts={
             FAULTS: 1,
             COMPARED: 1,
-            EQUAL: int(not differing),
+            EQUAL: int(not short),
             HUNG: int(code is None) + again.hung,
         },
     )

@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from cifarzoo.engine import loop
 from cifarzoo.engine.launcher import launch
 from cifarzoo.engine.runner import digest_of, execute
 from cifarzoo.errors import CifarzooError
-from cifarzoo.protocols import Augmentation, Residual
 from cifarzoo.results.folder import RunFolder
 from cifarzoo.zoo.augmentations.normalize import normalize
 from cifarzoo.zoo.optimizers.sgd import sgd
@@ -26,30 +24,13 @@ from cifarzoo.zoo.regularizers.ema import ema
 from cifarzoo.zoo.regularizers.label_smoothing import label_smoothing
 from cifarzoo.zoo.regularizers.mixup import mixup
 from cifarzoo.zoo.regularizers.shake_drop import shake_drop
-from tests.tiny import TinyNet, tiny_task
-from tests.trust.attempts import say_into_log
+from tests.tiny import dimmed, dropping_net, tiny_task
+from tests.trust.attempts import Ended, say_into_log
 
 TIMES = ("images_per_second", "seconds")
 PROGRESS = "progress"  # beside the run's folder: the newest step that was done
 
 Patch = Callable[[], None]
-
-
-class Dropping(TinyNet):
-    """Draws from torch's own generator too."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return super().forward(nn.functional.dropout(x, 0.1, self.training))
-
-
-def dropping_net(num_classes: int, residual: Residual) -> nn.Module:
-    """``Dropping`` of eight channels."""
-    return Dropping(num_classes, residual, 8)
-
-
-def dimmed() -> Augmentation:
-    """Draws from torch's own generator, as a stranger's augmentation may."""
-    return lambda images, _draws: images * torch.rand(len(images), 1, 1, 1)
 
 
 EVERYTHING: dict[str, Any] = {
@@ -173,6 +154,29 @@ def finals(folder: RunFolder) -> dict[str, str]:
 def differences(one: dict[str, str], other: dict[str, str]) -> list[str]:
     """The parts in which two finals differ."""
     return sorted(name for name in one | other if one.get(name) != other.get(name))
+
+
+def shortfalls(
+    ended: Ended,
+    folder: RunFolder,
+    expected: dict[str, str],
+    *,
+    what: str = "",
+    ignored: tuple[str, ...] = (),
+) -> list[str]:
+    """What is wrong with a run that should have come to ``expected``; nothing: it has.
+
+    Args:
+        ended: How its last attempt ended.
+        folder: Of the run; read only if that went well.
+        expected: ``finals`` of a run that met no fault.
+        what: Begins the line on an attempt that failed, such as ``then ``.
+        ignored: Parts that may differ.
+    """
+    if ended.code:
+        return [f"{what}ended with {ended.code}: {ended.said[-300:]}"]
+    differing = [part for part in differences(expected, finals(folder)) if part not in ignored]
+    return [f"differs in {', '.join(differing)}"] * bool(differing)
 
 
 def kill_now() -> None:

@@ -13,18 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.trust.bad_input.case import Case
+from tests.trust.bad_input.small import small_config
 
-CONFIG = """\
-run.architecture = @resnet8
-run.dataset = @glyphs
-glyphs.train_images = 32
-glyphs.test_images = 20
-run.optimizer = @sgd
-run.schedule = @constant
-run.batch_size = 16
-run.epochs = 1
-run.checkpoint_steps = 1
-"""
+CONFIG = small_config("run.epochs = 1", "run.checkpoint_steps = 1", images=(32, 20))
 HELD: list[Any] = []  # locks that last as long as this process
 
 

@@ -8,17 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.trust.bad_input.case import Case
+from tests.trust.bad_input.small import small_config
 
-CONFIG = """\
-run.architecture = @resnet8
-run.dataset = @glyphs
-glyphs.train_images = 128
-glyphs.test_images = 40
-run.optimizer = @sgd
-run.schedule = @mine
-run.batch_size = 16
-run.epochs = 1
-"""
+CONFIG = small_config("run.epochs = 1", images=(128, 40), schedule="mine")
 HEAD = "from cifarzoo import register\n\n\n"
 GOOD = f"{HEAD}@register.schedule\ndef mine():\n    '''One.'''\n    return lambda moment: 1.0\n"
 

@@ -7,17 +7,9 @@ from __future__ import annotations
 from typing import Any
 
 from tests.trust.bad_input.case import Case
+from tests.trust.bad_input.small import small_config
 
-CONFIG = """\
-run.architecture = @resnet8
-run.dataset = @glyphs
-glyphs.train_images = 128
-glyphs.test_images = 40
-run.optimizer = @sgd
-run.schedule = @constant
-run.batch_size = 16
-run.epochs = 1
-"""
+CONFIG = small_config("run.epochs = 1", images=(128, 40))
 SAYS_WHERE = r"^(c\.gin:\d+|--set '.*'): "
 
 
