@@ -10,7 +10,10 @@ import pytest
 from tests.two_hosts import two_hosts, why_not
 
 
-@pytest.mark.skipif(bool(why_not()), reason=why_not() or "they can be made")
+WHY_NOT = why_not()
+
+
+@pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
 def test_a_run_on_two_hosts_goes_on_after_a_rank_of_one_was_killed(tmp_path):
     with two_hosts(tmp_path) as (a, b):
         for host in (a, b):

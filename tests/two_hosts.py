@@ -127,7 +127,9 @@ def why_not() -> str:
     try:
         _ip("netns", "add", name)
         try:
-            _ip("link", "add", "name", "try0", "netns", name, "type", "veth", "peer", "try1")
+            # Both ends within it: outside, tests at the same time would take the same name.
+            peer = ("peer", "name", "try1", "netns", name)
+            _ip("link", "add", "name", "try0", "netns", name, "type", "veth", *peer)
         finally:
             _ip("netns", "delete", name)
     except FileNotFoundError:
