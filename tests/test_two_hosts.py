@@ -9,7 +9,6 @@ import pytest
 
 from tests.two_hosts import two_hosts, why_not
 
-
 WHY_NOT = why_not()
 
 
