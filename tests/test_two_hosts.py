@@ -22,6 +22,6 @@ def test_a_run_on_two_hosts_goes_on_after_a_rank_of_one_was_killed(tmp_path):
 
         assert (a.wait(200), b.wait(200)) == (0, 0)
 
-    assert "rank 1 on b ended or cannot be reached" in a.said()
+    assert "going on from step" in a.said()  # torchrun may end rank 0 before it misses rank 1
     assert a.record["status"] == "done"
     assert not (b.folder / "run").exists()  # rank 0's host alone needs the run's folder
