@@ -23,7 +23,7 @@ from cifarzoo.protocols import (
 from cifarzoo.registry import register
 
 WeightDecayPolicy = Literal["all", "kernels", "flax2020", "no_norm_bias"]
-Precision = Literal["auto", "float32", "tf32", "bfloat16", "float16"]
+Precision = Literal["auto", "float64", "float32", "tf32", "bfloat16", "float16"]
 
 
 @register.root
@@ -47,7 +47,8 @@ class Run:
         bn_group_size: Images that share BatchNorm statistics; None: the whole batch.
         clip_norm: Largest norm of the whole gradient; None: not clipped.
         seed: Of every random number.
-        precision: Of the arithmetic; ``auto``: what the device is best at.
+        precision: Of the arithmetic; ``auto``: what the device is best at. ``float64`` is slow,
+            and shows whether two ways of computing the same differ by more than rounding.
         compile: Whether ``torch.compile`` is used; None: as the device suggests.
         deterministic: Whether only deterministic kernels are used; None: on a CPU.
         train_images: Use only so many images of the training set; None: all. Which ones is

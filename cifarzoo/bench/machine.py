@@ -28,7 +28,7 @@ class Arithmetic:
     """What a rate depends on.
 
     Attributes:
-        precision: The name of a ``Policy``: float32, tf32, bfloat16 or float16.
+        precision: The name of a ``Policy``.
         threads: On the CPU.
     """
 
@@ -48,7 +48,7 @@ def convolution(arithmetic: Arithmetic, device: torch.device) -> Job:
 
 def dtype_of(arithmetic: Arithmetic) -> torch.dtype:
     """What the numbers are."""
-    return DTYPES.get(arithmetic.precision, torch.float32)
+    return DTYPES[arithmetic.precision]
 
 
 def _repeated(once: Callable[[], None], flops: int, device: torch.device) -> Job:

@@ -132,9 +132,8 @@ def bare_step(training: Training, images: Tensor, targets: Tensor) -> None:
     def closure() -> Tensor:
         state.optimizer.zero_grad(set_to_none=True)
         for rows in micro_batches(plan):
-            with state.scaler.autocast():
-                logits = training.parallel(images[rows])
-            loss = training.components.loss(logits.float(), targets[rows]) / plan.num_micro_batches
+            logits = state.scaler.forward(training.parallel, images[rows])
+            loss = training.components.loss(logits, targets[rows]) / plan.num_micro_batches
             state.scaler.backward(loss)
         return loss
 

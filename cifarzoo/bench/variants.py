@@ -14,6 +14,7 @@ BARE = "bare"
 NCHW = "nchw"
 THREADS = "threads"
 SETTINGS = {  # policies that are short for a setting of the run
+    "float64": "run.precision='float64'",
     "float32": "run.precision='float32'",
     "tf32": "run.precision='tf32'",
     "bfloat16": "run.precision='bfloat16'",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -59,8 +60,7 @@ def evaluate(
     mine = np.arange(world.rank, len(store), world.size)
     for start in range(0, len(mine), batch_size):
         images, targets = store.batch(mine[start : start + batch_size])
-        with scaler.autocast():
-            logits = _logits(model, prepare(images), views)
+        logits = _logits(partial(scaler.forward, model), prepare(images), views)
         totals += _totals(logits, targets)
     model.train(was_training)
     loss, wrong, count = world.gather(totals.to(world.device)).sum(0).tolist()
@@ -69,13 +69,12 @@ def evaluate(
     return Score(loss=loss / count, error=wrong / count)
 
 
-def _logits(model: nn.Module, images: Tensor, views: Views | None) -> Tensor:
-    """Logits in float32, averaged over the views as they are weighted."""
+def _logits(forward: Callable[[Tensor], Tensor], images: Tensor, views: Views | None) -> Tensor:
+    """Logits, averaged over the views as they are weighted."""
     if views is None:
-        alone: Tensor = model(images).float()
-        return alone
+        return forward(images)
     weighted = [
-        weight * model(view.contiguous(memory_format=torch.channels_last)).float()
+        weight * forward(view.contiguous(memory_format=torch.channels_last))
         for weight, view in views(images)
     ]
     return torch.stack(weighted).sum(0)

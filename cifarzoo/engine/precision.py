@@ -13,12 +13,18 @@ from typing import Any
 
 import torch
 import torch.utils.deterministic
-from torch import Tensor
+from torch import Tensor, nn
 
 from cifarzoo.errors import ConfigError
 from cifarzoo.run import Run
 
-DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES = {
+    "float64": torch.float64,
+    "float32": torch.float32,
+    "tf32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +32,7 @@ class Policy:
     """What was chosen; printed and recorded.
 
     Attributes:
-        name: float32, tf32, bfloat16 or float16.
+        name: float64, float32, tf32, bfloat16 or float16.
         channels_last: Whether networks and images are stored (N, H, W, C).
         compile: Whether ``torch.compile`` is used.
         deterministic: Whether only deterministic kernels are used.
@@ -40,6 +46,11 @@ class Policy:
     deterministic: bool
     threads: int
     delay: int = 0
+
+    @property
+    def weights(self) -> torch.dtype:
+        """Of weights, gradients and losses; half precision is for passes alone."""
+        return torch.float64 if self.name == "float64" else torch.float32
 
     def record(self) -> dict[str, Any]:
         """For run.json."""
@@ -149,12 +160,16 @@ class Scaler:
 
     def __init__(self, policy: Policy, device: torch.device) -> None:
         self._device = device
-        self._dtype = DTYPES.get(policy.name)
+        self._wide = policy.weights
+        self._dtype = DTYPES[policy.name]
         self._scaler = torch.amp.GradScaler(device.type, enabled=policy.name == "float16")
 
-    def autocast(self) -> torch.autocast:
-        """The context of forward passes."""
-        return torch.autocast(self._device.type, dtype=self._dtype, enabled=self._dtype is not None)
+    def forward(self, network: nn.Module, images: Tensor) -> Tensor:
+        """Logits (n, K) of images float32 (n, 3, H, W); in the weights' type, as losses need it."""
+        is_half = self._dtype.itemsize < self._wide.itemsize
+        with torch.autocast(self._device.type, dtype=self._dtype, enabled=is_half):
+            logits: Tensor = network(images.to(self._wide))
+        return logits.to(self._wide)
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradient of ``loss`` to the parameters'."""

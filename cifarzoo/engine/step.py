@@ -36,16 +36,15 @@ def take_step(training: Training, images: Tensor, targets: Tensor) -> list[Repor
     def closure() -> Tensor:
         chance.begin_pass()
         state.optimizer.zero_grad(set_to_none=True)
-        loss = torch.zeros((), device=images.device)
+        loss = torch.zeros((), device=images.device, dtype=training.policy.weights)
         running = MeanOfParts(state.model, plan.num_micro_batches)
         for rows in micro_batches(plan):
             running.start_part()
             chance.feed(rows)
             is_last = rows.stop == plan.local_batch_size
             with unsynchronised(training.parallel, active=not is_last):
-                with state.scaler.autocast():
-                    logits = training.parallel(images[rows])
-                part = training.components.loss(logits.float(), targets[rows])
+                logits = state.scaler.forward(training.parallel, images[rows])
+                part = training.components.loss(logits, targets[rows])
                 part = part / plan.num_micro_batches  # equal parts: the mean of means is the mean
                 state.scaler.backward(part)
             loss += part.detach()

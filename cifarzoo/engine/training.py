@@ -168,6 +168,8 @@ def prepare(
 def place(model: nn.Module, sizes: Plan, *, world: World, policy: Policy) -> nn.Module:
     """Put a network where it trains, its BatchNorms knowing their groups."""
     model = model.to(world.device)
+    if policy.weights is not torch.float32:
+        model = model.to(policy.weights)
     if policy.channels_last:
         model = model.to(memory_format=torch.channels_last)
     gather = world.groups_of(sizes.bn_ranks)
