@@ -45,6 +45,21 @@ def test_the_first_signal_counts_and_handlers_are_given_back():
     assert [signal.getsignal(number) for number in STOPPING] == before
 
 
+def test_a_process_that_only_waits_ends_by_the_signal_that_came():
+    script = """
+import os, signal
+from cifarzoo.engine.signals import StopRequest
+
+with StopRequest() as stop:
+    stop.end_if_asked()
+    os.kill(os.getpid(), signal.SIGTERM)
+    stop.end_if_asked()
+"""
+    done = subprocess.run([sys.executable, "-c", script], check=False)
+
+    assert done.returncode == -signal.SIGTERM
+
+
 def test_what_nohup_started_is_deaf_to_hang_ups():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from cifarzoo.engine.board import Board, briefly
-from cifarzoo.engine.meeting import meet, open_store
+from cifarzoo.engine.meeting import meet, open_store, take_rank
 from cifarzoo.engine.ranks import Place, is_launched_by_us, is_worker, place
 from cifarzoo.engine.watch import Watch
 from cifarzoo.errors import CifarzooError, PeerLostError
@@ -141,11 +141,14 @@ def pick_device(local_rank: int = 0) -> torch.device:
 
 
 @contextmanager
-def joined(identity: Mapping[str, str] | None = None) -> Iterator[World]:
+def joined(
+    identity: Mapping[str, str] | None = None, *, while_waiting: Callable[[], None] = lambda: None
+) -> Iterator[World]:
     """Join the other ranks, if there are any, and leave them at the end.
 
     Args:
         identity: What must be the same on every rank: what it is called, and its digest.
+        while_waiting: Called again and again until all ranks have met.
 
     Raises:
         UsageError: The environment makes no sense, ranks can't meet where it says, or they
@@ -159,9 +162,10 @@ def joined(identity: Mapping[str, str] | None = None) -> Iterator[World]:
     if here.size == 1:
         yield World(0, 1, device)
         return
-    store, board = open_store(here)
+    store, board = open_store(here, while_waiting)
+    take_rank(board, here)
     with _told_once(board, here):
-        ranks = meet(board, here, identity or {})
+        ranks = meet(board, here, identity or {}, while_waiting)
         watch = Watch(board, here.rank, ranks, patience=here.patience)
         watch.last_words.append(lambda message: _say(board, here, PeerLostError(message)))
         try:

@@ -25,8 +25,14 @@ MUTE_SECONDS = 15.0  # within which a store that has taken a connection must ans
 POLL_SECONDS = 0.02
 
 
-def open_store(place: Place) -> tuple[Store, Board]:
+def open_store(
+    place: Place, while_waiting: Callable[[], None] = lambda: None
+) -> tuple[Store, Board]:
     """The store at which the process group is made, and the board of its ranks.
+
+    Args:
+        place: Of this process.
+        while_waiting: Called again and again; what it raises ends the waiting.
 
     Raises:
         UsageError: The port is in use, or something else answers there, or nothing does.
@@ -37,7 +43,7 @@ def open_store(place: Place) -> tuple[Store, Board]:
     if place.hosts_store:
         _check_port(place.port)
     else:
-        _await_port(place)
+        _await_port(place, while_waiting)
     where = f"{place.address}:{place.port}"
 
     def connect() -> tuple[Store, Board]:
@@ -57,16 +63,38 @@ def open_store(place: Place) -> tuple[Store, Board]:
         connect,
         otherwise=f"what listens on {where} is no meeting point of ranks, or does not answer; "
         "choose another MASTER_PORT",
+        while_waiting=while_waiting,
     )
 
 
-def meet(board: Board, place: Place, identity: Mapping[str, str]) -> list[dict[str, Any]]:
+def take_rank(board: Board, place: Place) -> None:
+    """Be the one process of this rank.
+
+    Raises:
+        UsageError: Another came before; it and the others know nothing of this one.
+    """
+    if not board.claim(f"rank-{place.rank}"):
+        error = UsageError(
+            f"another process came as rank {place.rank} before this one; give each a RANK of its "
+            "own, or start all ranks again"
+        )
+        error.is_told = False
+        raise error
+
+
+def meet(
+    board: Board,
+    place: Place,
+    identity: Mapping[str, str],
+    while_waiting: Callable[[], None] = lambda: None,
+) -> list[dict[str, Any]]:
     """Wait until every rank is there, and compare what they are to train, and with what.
 
     Args:
         board: Of the ranks.
         place: Of this process.
         identity: What must be the same on every rank: what it is called, and its digest.
+        while_waiting: Called again and again; what it raises ends the waiting.
 
     Returns:
         Of each rank its ``host``, ``pid`` and ``parent``.
@@ -86,6 +114,7 @@ def meet(board: Board, place: Place, identity: Mapping[str, str]) -> list[dict[s
                 f"{place.size - len(missing)} of {place.size} ranks came within "
                 f"{START_SECONDS:.0f} s; {listed(missing)} did not"
             )
+        while_waiting()
         time.sleep(POLL_SECONDS)
     ranks = [json.loads(note) for note in notes]
     _check_identities(ranks)
@@ -130,7 +159,7 @@ def _check_port(port: int) -> None:
             raise UsageError(f"port {port} cannot be used: {error.strerror}") from error
 
 
-def _await_port(place: Place) -> None:
+def _await_port(place: Place, while_waiting: Callable[[], None]) -> None:
     """Wait until something listens where rank 0 or the launcher opens the store."""
     until = time.monotonic() + START_SECONDS
     while True:
@@ -143,12 +172,15 @@ def _await_port(place: Place) -> None:
                     f"{START_SECONDS:.0f} s: {error.strerror or error}; is rank 0 running, and "
                     "is its host reached from here?"
                 ) from error
+            while_waiting()
             time.sleep(10 * POLL_SECONDS)
         else:
             return
 
 
-def _within(seconds: float, work: Callable[[], T], *, otherwise: str) -> T:
+def _within(
+    seconds: float, work: Callable[[], T], *, otherwise: str, while_waiting: Callable[[], None]
+) -> T:
     """What ``work`` gives, unless it takes too long: torch's store itself has no such limit."""
     answer: list[T] = []
     failure: list[Exception] = []
@@ -161,7 +193,10 @@ def _within(seconds: float, work: Callable[[], T], *, otherwise: str) -> T:
 
     thread = Thread(target=attempt, daemon=True)
     thread.start()
-    thread.join(seconds)
+    until = time.monotonic() + seconds
+    while thread.is_alive() and time.monotonic() < until:
+        while_waiting()
+        thread.join(10 * POLL_SECONDS)
     if failure:
         reason = str(failure[0]).partition("\n")[0]
         raise UsageError(f"{otherwise} ({reason})") from failure[0]

@@ -70,8 +70,11 @@ def execute(task: Task, listeners: Sequence[Listener] = ()) -> Event:
     Raises:
         CifarzooError: See ``cifarzoo.errors``; run.json has the status then.
     """
-    stopping = StopRequest(counts_interrupts=not is_worker())
-    with ExitStack() as held, stopping as stop, joined(identity(task)) as world:
+    with (
+        ExitStack() as held,
+        StopRequest(counts_interrupts=not is_worker()) as stop,
+        joined(identity(task), while_waiting=stop.end_if_asked) as world,
+    ):
         folder = world.on_main(task.open_folder)
         world.on_main(lambda: held.enter_context(folder.locked()) and None)
         tell = tell_all(listeners) if world.is_main else silent

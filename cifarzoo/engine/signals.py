@@ -59,6 +59,12 @@ class StopRequest:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    def end_if_asked(self) -> None:
+        """End this process by the signal that came, if one did: nothing was begun yet."""
+        if self.number:
+            signal.signal(self.number, signal.SIG_DFL)
+            os.kill(os.getpid(), self.number)
+
     def _note(self, number: int, _frame: FrameType | None) -> None:
         if self.number and number == signal.SIGINT and self._counts_interrupts:
             end_at_once()

@@ -21,7 +21,7 @@ from cifarzoo.engine.meeting import listed
 from cifarzoo.errors import EXIT_FAILED, CifarzooError, PeerLostError
 
 BEAT_SECONDS = 1.0
-LEAVE_SECONDS = 10.0  # until the main thread, which may hang in a collective, is left behind
+LEAVE_SECONDS = 5.0  # until the main thread, which may hang in a collective, is left behind
 PAUSE_SECONDS = 5.0  # between two looks at the clock: this process itself was stopped
 LINGER_SECONDS = 5.0
 LEFT = "left"

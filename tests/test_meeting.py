@@ -1,0 +1,37 @@
+"""Ranks that meet: each is one process, and waiting for the others can be ended."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from cifarzoo.engine.board import FileBoard
+from cifarzoo.engine.meeting import meet, open_store, take_rank
+from cifarzoo.engine.ranks import Place
+from cifarzoo.errors import UsageError
+
+
+def test_a_second_process_of_a_rank_is_refused(tmp_path):
+    board, place_of_one = FileBoard(tmp_path), Place(rank=1, size=2)
+    take_rank(board, Place(rank=0, size=2))
+    take_rank(board, place_of_one)
+
+    with pytest.raises(UsageError, match="another process came as rank 1 before this one"):
+        take_rank(board, place_of_one)
+
+
+def test_waiting_for_other_ranks_can_be_ended(tmp_path):
+    def stop() -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        meet(FileBoard(tmp_path), Place(rank=0, size=2), {}, stop)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        with pytest.raises(InterruptedError):  # nothing listens there
+            open_store(Place(rank=1, size=2, address="127.0.0.1", port=port), stop)
+        unused.listen()  # and never answers
+        with pytest.raises(InterruptedError):
+            open_store(Place(rank=1, size=2, address="127.0.0.1", port=port), stop)
