@@ -24,6 +24,8 @@ from cifarzoo.engine.meeting import meet, open_store
 from cifarzoo.engine.ranks import Place, place, restarts, world_size_here
 from cifarzoo.engine.runner import evaluate_run, execute
 from cifarzoo.errors import CifarzooError, NotFiniteError, UsageError
+from cifarzoo.protocols import Dataset
+from cifarzoo.zoo.datasets.glyphs import glyphs
 from cifarzoo.zoo.optimizers.sgd import sgd
 from cifarzoo.zoo.regularizers.ema import ema
 from cifarzoo.zoo.regularizers.mixup import mixup
@@ -335,6 +337,19 @@ def test_ranks_that_would_train_something_else_are_named(tmp_path):
         UsageError, match=r"^rank 1 \(on b\) and rank 0 .* have another config: fff"
     ):
         meet(board, Place(rank=0, size=2), {"config": "0" * 64})
+
+
+def test_ranks_that_read_other_data_are_named(tmp_path):
+    said = r"rank 1 and rank 0 read other data: SHA-256 \w+\.\.\. and \w+"
+    with pytest.raises(CifarzooError, match=said) as caught:
+        launch(train_as_rank, (tmp_path, "run", {"dataset": glyphs_of_this_rank}), nproc=2)
+
+    assert caught.value.exit_code == 2
+
+
+def glyphs_of_this_rank(folder: Path | None) -> Dataset:
+    """As of hosts with other copies of the images."""
+    return glyphs(folder, train_images=128, test_images=60, seed=int(os.environ.get("RANK", "0")))
 
 
 @pytest.mark.parametrize(

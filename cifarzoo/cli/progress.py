@@ -20,6 +20,7 @@ from rich.text import Text
 
 from cifarzoo.cli import console
 from cifarzoo.cli.units import count, duration, percent, plural, test_error
+from cifarzoo.engine.ranks import is_launched_by_us
 
 Event = Mapping[str, Any]
 
@@ -173,7 +174,8 @@ class LiveProgress(PlainProgress):
     def start(self, event: Event) -> None:
         """What is trained, and how to stop."""
         super().start(event)
-        twice = "; twice, it stops at once" if event["world_size"] == 1 else ""
+        counts = event["world_size"] == 1 or is_launched_by_us()  # torchrun does not
+        twice = "; twice, it stops at once" if counts else ""
         self.say(Text(f"Ctrl-C saves and stops{twice}", style="dim"))
 
     def step(self, event: Event) -> None:

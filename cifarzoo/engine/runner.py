@@ -20,7 +20,8 @@ from cifarzoo.engine.distributed import World, joined
 from cifarzoo.engine.events import Event, Listener, silent, tell_all
 from cifarzoo.engine.loop import fit, score, score_in_views
 from cifarzoo.engine.precision import choose, numerics
-from cifarzoo.engine.ranks import is_launched_by_us, is_worker, restarts
+from cifarzoo.engine.ranks import is_worker, restarts
+from cifarzoo.engine.sameness import check_same_data, identity
 from cifarzoo.engine.signals import StopRequest
 from cifarzoo.engine.training import Training, prepare
 from cifarzoo.errors import (
@@ -31,7 +32,6 @@ from cifarzoo.errors import (
     UsageError,
 )
 from cifarzoo.results.folder import METRICS, RunFolder, this_process
-from cifarzoo.results.provenance import code_digest
 from cifarzoo.results.tensorboard import TensorBoard
 from cifarzoo.run import Run
 
@@ -73,7 +73,7 @@ def execute(task: Task, listeners: Sequence[Listener] = ()) -> Event:
     with (
         ExitStack() as held,
         StopRequest(counts_interrupts=not is_worker()) as stop,
-        joined(identity(task), while_waiting=stop.end_if_asked) as world,
+        joined(_identity(task), while_waiting=stop.end_if_asked) as world,
     ):
         folder = world.on_main(task.open_folder)
         world.on_main(lambda: held.enter_context(folder.locked()) and None)
@@ -124,6 +124,7 @@ def _train(
             tell=tell,
         )
         _say_where(training)
+        check_same_data(world, training.data_digest)
         restore(training)
         start = _start_event(task, training)
         if world.is_main:
@@ -150,19 +151,8 @@ def _train(
     return result
 
 
-def identity(task: Task) -> dict[str, str]:
-    """What must be the same on every rank; nothing where one parent has started them all."""
-    if not is_worker() or is_launched_by_us():
-        return {}
-    plugins = [
-        plugin.get("sha256", plugin["origin"]) for plugin in task.provenance.get("plugins", ())
-    ]
-    return {
-        "config": task.digest,
-        "version of torch": version("torch"),
-        "code of cifarzoo": code_digest(),
-        "plugins": hashlib.sha256(" ".join(plugins).encode()).hexdigest(),
-    }
+def _identity(task: Task) -> dict[str, str]:
+    return identity(task.digest, task.provenance.get("plugins", ()))
 
 
 def _say_where(training: Training) -> None:
