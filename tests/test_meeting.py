@@ -8,7 +8,7 @@ import pytest
 
 from cifarzoo.engine.board import FileBoard
 from cifarzoo.engine.meeting import meet, open_store, take_rank
-from cifarzoo.engine.ranks import Place
+from cifarzoo.engine.ranks import Place, is_told_elsewhere, world_size_here
 from cifarzoo.errors import UsageError
 
 
@@ -35,3 +35,22 @@ def test_waiting_for_other_ranks_can_be_ended(tmp_path):
         unused.listen()  # and never answers
         with pytest.raises(InterruptedError):
             open_store(Place(rank=1, size=2, address="127.0.0.1", port=port), stop)
+
+
+def test_a_patience_that_ranks_would_refuse_is_refused_before_they_are_launched(monkeypatch):
+    monkeypatch.setenv("CIFARZOO_PATIENCE", "1")
+
+    with pytest.raises(UsageError, match="CIFARZOO_PATIENCE is '1'; expected a number of seconds"):
+        world_size_here(2)
+
+
+@pytest.mark.parametrize(("local_rank", "waits"), [("first", 0), ("0", 0), ("1", 1)])
+def test_only_a_later_rank_of_a_host_waits_for_the_first_to_tell(monkeypatch, local_rank, waits):
+    waited: list[float] = []
+    monkeypatch.setattr("time.sleep", waited.append)
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": local_rank}.items():
+        monkeypatch.setenv(name, value)
+
+    assert not is_told_elsewhere(UsageError("what all ranks find alone"))
+
+    assert len(waited) == waits

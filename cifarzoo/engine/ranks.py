@@ -62,7 +62,8 @@ def is_told_elsewhere(error: CifarzooError) -> bool:
     Of what all find alone, such as a wrong config, the first rank of a host tells. The others
     wait: when it ends, its launcher ends them, and if it does not, the error is theirs alone.
     """
-    is_first = is_launched_by_us() or os.environ.get("LOCAL_RANK", "0") == "0"
+    local_rank = os.environ.get("LOCAL_RANK", "0")
+    is_first = is_launched_by_us() or not local_rank.isdecimal() or int(local_rank) == 0
     if error.is_told is None and is_worker() and not is_first:
         time.sleep(GIVE_WAY_SECONDS)
     return bool(error.is_told)
@@ -88,9 +89,11 @@ def world_size_here(nproc: int | None) -> int:
         return place().size
     gpus = num_gpus()
     if nproc is None:
-        return max(1, gpus)
+        nproc = max(1, gpus)
     if nproc < 1:
         raise UsageError(f"--nproc is {nproc}; expected at least 1")
+    if nproc > 1:
+        _patience()  # each rank reads it, once the run has a folder
     if gpus and nproc > gpus:
         raise UsageError(f"--nproc is {nproc}, and this machine has {gpus} GPUs")
     cores = os.cpu_count() or 1
