@@ -10,7 +10,7 @@ from tests.trust.cases import COMPARED, EQUAL, FAULTS, Budget, Outcome, skipped
 from tests.trust.promises import PROMISES
 from tests.trust.report import Result, machine, render
 
-QUICK = ("R1", "C1", "C4")  # what no other test does as well
+QUICK = ("R1", "C1", "C4", "D5")  # what no other test does as well
 
 
 @pytest.mark.parametrize("name", QUICK)

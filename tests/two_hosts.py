@@ -28,6 +28,8 @@ resnet8.stem_stride = 4
 run.optimizer = @sgd
 sgd.lr = 0.1
 run.schedule = @cosine
+run.regularizers = [@mixup, @ema]
+run.validation_images = 20
 run.batch_size = 32
 run.checkpoint_steps = 4
 """
@@ -39,7 +41,7 @@ class Host:
     Args:
         name: ``a`` or ``b``.
         number: Last part of its address.
-        folder: Its own disk.
+        folder: Its disk.
     """
 
     def __init__(self, name: str, number: int, folder: Path) -> None:
@@ -47,7 +49,7 @@ class Host:
         self.namespace = f"cifarzoo-{os.getpid()}-{name}"
         self.address = f"10.77.0.{number}"
         self.folder = folder
-        self.log = folder / "log"
+        self.log = folder / f"log-{name}"
         self._agent: subprocess.Popen[bytes] | None = None
         folder.mkdir(exist_ok=True)
         (folder / "config.gin").write_text(CONFIG)
@@ -140,9 +142,14 @@ def why_not() -> str:
 
 
 @contextmanager
-def two_hosts(folder: Path) -> Iterator[tuple[Host, Host]]:
-    """Hosts a and b, 10.77.0.1 and 10.77.0.2, for the length of ``with``."""
-    hosts = Host("a", 1, folder / "a"), Host("b", 2, folder / "b")
+def two_hosts(folder: Path, *, share_disk: bool = False) -> Iterator[tuple[Host, Host]]:
+    """Hosts a and b, 10.77.0.1 and 10.77.0.2, for the length of ``with``.
+
+    Args:
+        folder: Of their disks, one each.
+        share_disk: Whether b works on a's disk, as on a network's.
+    """
+    hosts = Host("a", 1, folder / "a"), Host("b", 2, folder / ("a" if share_disk else "b"))
     try:
         for host in hosts:
             _ip("netns", "add", host.namespace)
@@ -164,6 +171,11 @@ def two_hosts(folder: Path) -> Iterator[tuple[Host, Host]]:
 def cut_cable(host: Host) -> None:
     """Nothing reaches ``host`` or leaves it any more."""
     _ip("-n", host.namespace, "link", "set", "eth0", "down")
+
+
+def mend_cable(host: Host) -> None:
+    """Undo ``cut_cable``."""
+    _ip("-n", host.namespace, "link", "set", "eth0", "up")
 
 
 def _ip(*arguments: str) -> None:

@@ -71,10 +71,19 @@ def train_on_ranks(
     changes: dict[str, Any],
     patches: tuple[Patch, ...] = (),
     nproc: int = 2,
+    *,
+    max_restarts: int = 0,
 ) -> int:
-    """``train`` on ``nproc`` launched ranks, each of which calls ``patches``."""
+    """``train`` on ``nproc`` launched ranks, each of which calls ``patches`` in each attempt."""
+    job = (root, name, changes, patches)
     try:
-        return launch(work, (root, name, changes, patches), nproc=nproc)
+        return launch(
+            work,
+            job,
+            nproc=nproc,
+            max_restarts=max_restarts,
+            warn=lambda message: warn({"event": "warning", "message": message}),
+        )
     except CifarzooError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
