@@ -1,15 +1,18 @@
-"""Ranks that meet: each is one process, and waiting for the others can be ended."""
+"""Ranks that meet: each is one process, waiting can be ended, and who leaves is named."""
 
 from __future__ import annotations
 
 import socket
+import time
+from threading import Thread
 
 import pytest
 
 from cifarzoo.engine.board import FileBoard
 from cifarzoo.engine.meeting import meet, open_store, take_rank
 from cifarzoo.engine.ranks import Place, is_told_elsewhere, world_size_here
-from cifarzoo.errors import UsageError
+from cifarzoo.engine.watch import Watch
+from cifarzoo.errors import PeerLostError, UsageError
 
 
 def test_a_second_process_of_a_rank_is_refused(tmp_path):
@@ -54,3 +57,25 @@ def test_only_a_later_rank_of_a_host_waits_for_the_first_to_tell(monkeypatch, lo
     assert not is_told_elsewhere(UsageError("what all ranks find alone"))
 
     assert len(waited) == waits
+
+
+@pytest.mark.parametrize("hosts", ["ab", "abc"])
+def test_a_rank_of_another_host_is_named_though_its_last_beat_comes_late(tmp_path, hosts):
+    board = FileBoard(tmp_path)
+    ranks = [{"host": host, "pid": 1, "parent": 0} for host in hosts]
+
+    def beat() -> None:
+        for number in range(35):
+            board.put("beat-2", f"{number} in step 3")
+            if number == 1:
+                board.put("beat-1", "7 in step 3")
+            time.sleep(0.2)
+
+    beating = Thread(target=beat)
+    beating.start()
+    with (
+        pytest.raises(PeerLostError, match=r"^rank 1 on b ended or cannot be reached"),
+        Watch(board, 0, ranks, patience=45).kept(),
+    ):
+        raise RuntimeError("Connection reset by peer")
+    beating.join()

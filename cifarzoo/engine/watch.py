@@ -158,14 +158,17 @@ class Watch:
             doing = ", ".join(f"rank {rank} {self._doing(rank)}" for rank in self._others)
             return f"ranks waited too long for each other; {here}, {doing}"
         before = dict(self._beats)
-        for _ in range(3):
+        for beat in range(5):
             dead = [rank for rank in self._others if self._is_dead(rank)]
             if dead:
                 return f"{self._named(dead)} ended; {here}"
             time.sleep(BEAT_SECONDS)
+            if beat == 1:  # the last note of one that ended is read a beat or two later
+                before = dict(self._beats)
         mute = [rank for rank in self._others if self._beats[rank] == before[rank]]
-        if mute and time.monotonic() - self._answered < 2 * BEAT_SECONDS:
-            return f"{self._named(mute)} ended or cannot be reached; {here}"
+        board_answers = time.monotonic() - self._answered < 2 * BEAT_SECONDS
+        if len(self._others) == 1 or (mute and board_answers):
+            return f"{self._named(mute or self._others)} ended or cannot be reached; {here}"
         return f"another rank ended or cannot be reached; {here}"
 
     def _is_dead(self, rank: int) -> bool:
