@@ -11,7 +11,7 @@ test:
 
 # Injects faults into runs for half an hour, and writes docs/trust.md.
 trust:
-	python -m tests.trust --write
+	python -m tests.trust --write --jobs 2
 
 format:
 	ruff check --fix

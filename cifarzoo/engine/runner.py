@@ -23,6 +23,7 @@ from cifarzoo.engine.precision import choose, numerics
 from cifarzoo.engine.ranks import is_worker, restarts
 from cifarzoo.engine.sameness import check_same_data, identity
 from cifarzoo.engine.signals import StopRequest
+from cifarzoo.engine.slow_paths import slow_paths
 from cifarzoo.engine.training import Training, prepare
 from cifarzoo.errors import (
     CheckpointError,
@@ -132,7 +133,8 @@ def _train(
             folder.update(**{name: start[name] for name in RECORDED})
         tell(start)
         total, rates = training.plan.total_epochs, training.state.base_rates
-        for message in training.components.warnings(total, rates):
+        slow = slow_paths(training.state.model, training.plan, policy, world.device)
+        for message in training.components.warnings(total, rates) + slow:
             tell({"event": "warning", "message": message})
         keep_freed_memory()
         fit(training)
