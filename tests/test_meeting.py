@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import time
 from threading import Thread
@@ -79,3 +81,15 @@ def test_a_rank_of_another_host_is_named_though_its_last_beat_comes_late(tmp_pat
     ):
         raise RuntimeError("Connection reset by peer")
     beating.join()
+
+
+@pytest.mark.parametrize("host", ["a", "b"])
+def test_a_rank_that_hangs_is_killed_on_this_host_alone(tmp_path, monkeypatch, host):
+    killed: list[tuple[int, int]] = []
+    monkeypatch.setattr("os.kill", lambda *arguments: killed.append(arguments))
+    here = {"host": "a", "pid": os.getpid(), "parent": os.getppid()}
+    there = {**here, "host": host}  # the same process ids, as of two containers
+
+    Watch(FileBoard(tmp_path), 0, [here, there], patience=45)._kill_sibling(there)
+
+    assert killed == [(os.getpid(), signal.SIGKILL)] * (host == "a")

@@ -147,6 +147,8 @@ class Watch:
 
     def _kill_sibling(self, rank: dict[str, Any]) -> None:
         """Kill a rank that hangs, if our launcher is its too, which would wait for it."""
+        if rank["host"] != self._ranks[self._rank]["host"]:
+            return  # process ids mean nothing here, and in containers are often ours
         if _state_of(rank["pid"])[1] == rank["parent"] == os.getppid():
             with suppress(OSError):
                 os.kill(rank["pid"], signal.SIGKILL)  # the sockets break, and wake the others
