@@ -14,10 +14,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 PORT = 29500
+FIRST = "10.77.0.1"
+NUMBERS = count()  # pairs of hosts may be there at the same time
 CONFIG = """\
 run.dataset = @glyphs
 glyphs.train_images = 160
@@ -46,7 +49,7 @@ class Host:
 
     def __init__(self, name: str, number: int, folder: Path) -> None:
         self.name = name
-        self.namespace = f"cifarzoo-{os.getpid()}-{name}"
+        self.namespace = f"cifarzoo-{os.getpid()}-{next(NUMBERS)}{name}"
         self.address = f"10.77.0.{number}"
         self.folder = folder
         self.log = folder / f"log-{name}"
@@ -54,12 +57,31 @@ class Host:
         folder.mkdir(exist_ok=True)
         (folder / "config.gin").write_text(CONFIG)
 
-    def start(self, *arguments: str, torchrun: tuple[str, ...] = (), **variables: str) -> None:
-        """Start ``cifarzoo run config.gin --run-dir run ARGUMENTS`` on one rank of this host."""
+    def start(
+        self,
+        *arguments: str,
+        torchrun: tuple[str, ...] = (),
+        restarts: bool = True,
+        **variables: str,
+    ) -> None:
+        """Start ``cifarzoo run config.gin --run-dir run ARGUMENTS`` on one rank of this host.
+
+        Args:
+            arguments: Of cifarzoo.
+            torchrun: Further arguments of torchrun.
+            restarts: Whether hosts meet in the way that allows restarts, or in the simple one.
+            variables: Of the environment.
+        """
         launcher = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2"]
-        launcher += ["--nproc-per-node", "1", "--rdzv-backend", "c10d", "--rdzv-id", "run"]
-        launcher += ["--rdzv-endpoint", f"10.77.0.1:{PORT}", "--local-addr", self.address]
-        launcher += ["--rdzv-conf", f"is_host={int(self.name == 'a')},join_timeout=120", *torchrun]
+        launcher += ["--nproc-per-node", "1"]
+        if restarts:
+            launcher += ["--rdzv-backend", "c10d", "--rdzv-id", "run"]
+            launcher += ["--rdzv-endpoint", f"{FIRST}:{PORT}", "--local-addr", self.address]
+            is_host = f"is_host={int(self.address == FIRST)}"
+            launcher += ["--rdzv-conf", f"{is_host},join_timeout=120", *torchrun]
+        else:
+            launcher += ["--node-rank", str(int(self.address != FIRST)), "--master-addr", FIRST]
+            launcher += ["--master-port", str(PORT), *torchrun]
         run = ["-m", "cifarzoo", "run", "config.gin", "--run-dir", "run", *arguments]
         environment = {
             **os.environ,
