@@ -33,8 +33,8 @@ ONE_LINE = [
     ("run.seed = False", "run.seed is False; expected a whole number"),
     ("run.max_steps = 'all'", "run.max_steps is 'all'; expected a whole number or None"),
     ("run.compile = 1", "run.compile is 1; expected True or False or None"),
-    ("run.precision = 'bf16'", "run.precision is 'bf16'; expected 'auto', 'float32', 'tf32', "
-     "'bfloat16' or 'float16'"),
+    ("run.precision = 'bf16'", "run.precision is 'bf16'; expected 'auto', 'float64', 'float32', "
+     "'tf32', 'bfloat16' or 'float16'"),
     ("toy_net.mode = 'up'", "toy_net.mode is 'up'; expected 'left' or 'right'"),
     ("toy_sgd.steps = 3", "toy_sgd.steps is 3; expected a list in square brackets"),
     ("toy_sgd.steps = 'abc'", "toy_sgd.steps is 'abc'; expected a list in square brackets"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from functools import partial
 
 import pytest
 import torch
@@ -46,6 +47,25 @@ def test_a_scaled_loss_gives_the_same_clipped_step():
     _, scaled = step(Scaler(policy("float16"), CPU))
 
     torch.testing.assert_close(scaled, plain)
+
+
+def test_a_first_step_that_overflows_leaves_no_momenta():
+    scaler = Scaler(policy("float16"), CPU)
+    weight = torch.ones(1000, requires_grad=True)
+    optimizer = torch.optim.SGD([weight], lr=0.1, momentum=0.9, fused=True)
+
+    def closure(scale: float) -> Tensor:
+        optimizer.zero_grad()
+        loss = (weight * scale).sum()
+        scaler.backward(loss)
+        return loss
+
+    scaler.step(optimizer, partial(closure, 1e38))
+    assert optimizer.state_dict()["state"] == {}
+    scaler.step(optimizer, partial(closure, 2.0))
+
+    momentum = optimizer.state[weight]["momentum_buffer"]
+    torch.testing.assert_close(momentum, torch.full_like(momentum, 2.0))
 
 
 def test_an_overflow_skips_the_step_and_halves_the_scale():

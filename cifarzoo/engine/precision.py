@@ -187,8 +187,15 @@ class Scaler:
             optimizer.step(closure)
             return
         closure()
+        state: dict[Any, Any] = getattr(optimizer, "state", {})
+        is_first = not state
+        scale = self._scaler.get_scale() if is_first else 0.0  # read seldom: a GPU must wait
         self._scaler.step(optimizer)
         self._scaler.update()
+        if is_first and self._scaler.get_scale() < scale:
+            # torch's fused SGD makes its momenta in a step that it then skips, and leaves in
+            # them whatever the memory held.
+            state.clear()
 
     @property
     def may_overflow(self) -> bool:

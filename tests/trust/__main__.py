@@ -7,6 +7,7 @@ import importlib
 import os
 import pkgutil
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,9 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "trust.md"
 def main() -> int:
     """Run what was asked for; 1 if any case failed."""
     arguments = _arguments()
+    # A shell that starts this behind its back, or nohup, would have all attempts ignore them.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     os.environ["OMP_NUM_THREADS"] = "1"  # read by the zygote, whose children the attempts are
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     # Launchers that were killed leave semaphores to the standard library's tracker, which tells.

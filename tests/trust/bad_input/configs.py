@@ -104,7 +104,7 @@ TYPES = [
     added(4, "text for a list", "run.regularizers = 'mixup'", "run.regularizers is 'mixup'; expected"),
     added(4, "list for a component", "cosine.final = [0.1]", r"cosine.final is \[0.1\]; expected a number"),
     added(4, "a word that is none of the choices", "run.precision = 'fp16'",
-          "run.precision is 'fp16'; expected 'auto', 'float32'"),
+          "run.precision is 'fp16'; expected 'auto', 'float64', 'float32'"),
     added(4, "lower-case none", "run.max_steps = none", r"'none' is not a value; did you mean None\?"),
     added(4, "nan", "cosine.final = nan", "'nan' is not a value"),
     added(4, "a sum", "run.epochs = 1 + 2", r"unexpected '\+' after the value"),
