@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from cifarzoo.engine.allocator import keep_freed_memory
-from cifarzoo.engine.checkpoint import Loaded
 from cifarzoo.engine.distributed import World, joined
 from cifarzoo.engine.events import Event, Listener, silent, tell_all
 from cifarzoo.engine.loop import fit, score, score_in_views
 from cifarzoo.engine.precision import choose, numerics
-from cifarzoo.engine.ranks import is_worker, restarts
+from cifarzoo.engine.ranks import is_worker
+from cifarzoo.engine.resume import restore
 from cifarzoo.engine.sameness import check_same_data, identity
 from cifarzoo.engine.signals import StopRequest
 from cifarzoo.engine.slow_paths import slow_paths
@@ -32,7 +32,7 @@ from cifarzoo.errors import (
     StoppedError,
     UsageError,
 )
-from cifarzoo.results.folder import METRICS, RunFolder, this_process
+from cifarzoo.results.folder import RunFolder, this_process
 from cifarzoo.results.tensorboard import TensorBoard
 from cifarzoo.run import Run
 
@@ -182,49 +182,6 @@ RESULT = (
 RECORDED = ("num_parameters", "weight_decay", "steps", "steps_per_epoch", "world_size", "device")
 
 
-def restore(training: Training) -> None:
-    """Go on from the newest checkpoint of the run, if there is one."""
-    world, folder = training.world, training.folder
-    loaded: Loaded | None = world.on_main(
-        lambda: training.checkpoints.load(training.facts["config"])
-    )
-    if loaded is None:
-        if world.is_main:
-            was_started = "started" in folder.record
-            folder.cut_metrics(0)
-            folder.update(started=this_process()["started"])
-            if was_started:
-                training.tell(_resumed_event(training))
-        return
-    training.state.load_state_dict(loaded.state)
-    training.state.saved_step = training.state.step
-    if world.is_main:
-        training.tell(_resumed_event(training))
-        for name in ("world_size", "threads", "precision", "torch"):  # those that decide bits
-            there, here = loaded.manifest.get(name), training.facts[name]
-            if there != here:
-                message = f"{name} was {there} and is {here}: bits may differ from here on"
-                training.tell({"event": "warning", "message": message})
-    world.on_main(lambda: _restore_folder(training, int(loaded.state["metrics_size"])))
-
-
-def _restore_folder(training: Training, size: int) -> None:
-    """Bring the folder back to the checkpoint, at which ``metrics.jsonl`` had ``size`` bytes."""
-    folder, step = training.folder, training.state.step
-    folder.metrics(size)  # a damaged line is refused now, not after days at the result
-    training.checkpoints.tidy(step, training.state.best_step)
-    lost = size - folder.metrics_size
-    folder.cut_metrics(size)
-    if lost <= 0:
-        return
-    lacks = f"{folder.path / METRICS} lacks {lost} of the {size} bytes that it had at step {step}"
-    if step == training.plan.total_steps:
-        raise CheckpointError(
-            f"{lacks}, with the result; put the file back, or test the weights with cifarzoo eval"
-        )
-    training.tell({"event": "warning", "message": f"{lacks}; epochs are missing in it"})
-
-
 def evaluate_run(task: Task, listener: Listener) -> Event:
     """Test the newest weights of a run, on one process; nothing in its folder changes."""
     # Tests do without BatchNorm's groups, which may fit the ranks that trained and not one.
@@ -293,19 +250,6 @@ def _start_event(task: Task, training: Training) -> Event:
         "device": str(training.world.device),
         "world_size": training.world.size,
         "precision": str(training.policy),
-    }
-
-
-def _resumed_event(training: Training) -> Event:
-    step = training.state.step
-    restart, allowed = restarts()
-    return {
-        "event": "resumed",
-        "run": str(training.folder.path),
-        "step": step,
-        "steps": training.plan.total_steps,
-        "epoch": step / training.plan.steps_per_epoch,
-        **({"restart": restart, "max_restarts": allowed} if restart else {}),
     }
 
 
