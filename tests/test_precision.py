@@ -35,7 +35,7 @@ def step(scaler: Scaler, loss_scale: float = 1.0) -> tuple[Tensor, Tensor]:
         loss = (model(torch.arange(6.0).view(2, 3)) * loss_scale).sum()
         scaler.backward(loss)
         scaler.unscale(optimizer)
-        clip_gradient(model, 0.5)
+        clip_gradient(list(model.parameters()), 0.5)
         return loss
 
     scaler.step(optimizer, closure)

@@ -69,6 +69,11 @@ class TrainingState:
         return [part for part in parts if isinstance(part, Timed)]
 
     @cached_property
+    def parameters(self) -> list[nn.Parameter]:
+        """All of the network's, frozen ones too, in its order; found once too."""
+        return list(self.model.parameters())
+
+    @cached_property
     def sites(self) -> list[SiteDraw]:
         """What gets random numbers in every step, in the network's order; found once too."""
         return site_draws(self.model)

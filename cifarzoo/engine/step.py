@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -50,7 +52,7 @@ def take_step(training: Training, images: Tensor, targets: Tensor) -> list[Repor
             loss += part.detach()
             running.end_part()
         state.scaler.unscale(state.optimizer)
-        norm = clip_gradient(state.model, training.run.clip_norm)
+        norm = clip_gradient(state.parameters, training.run.clip_norm)
         reports.extend(post(training, step, loss, norm))
         return loss
 
@@ -107,9 +109,8 @@ def micro_batches(plan: Plan) -> list[slice]:
     return [slice(start, start + size) for start in range(0, plan.local_batch_size, size)]
 
 
-def clip_gradient(model: nn.Module, largest: float | None) -> Tensor:
+def clip_gradient(parameters: Sequence[nn.Parameter], largest: float | None) -> Tensor:
     """The norm of the whole gradient; it is scaled down to ``largest`` where it is above it."""
-    parameters = [p for p in model.parameters() if p.grad is not None]
     norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
     if largest is not None:
         torch.nn.utils.clip_grads_with_norm_(parameters, largest, norm)

@@ -51,8 +51,8 @@ def _loss(number: float) -> None:
 def _gradient(number: float) -> None:
     original = step.clip_gradient
 
-    def wrapped(model: Any, largest: float | None) -> Any:
-        norm = original(model, largest)
+    def wrapped(parameters: Any, largest: float | None) -> Any:
+        norm = original(parameters, largest)
         wrapped.calls += 1
         return norm * number if wrapped.calls == STEP else norm
 

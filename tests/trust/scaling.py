@@ -231,9 +231,9 @@ def keep_gradient(root: Path) -> None:
         return
     clip = step.clip_gradient
 
-    def clip_and_keep(model: Any, largest: float | None) -> Tensor:
-        norm = clip(model, largest)
-        gradient = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+    def clip_and_keep(parameters: Any, largest: float | None) -> Tensor:
+        norm = clip(parameters, largest)
+        gradient = {str(n): p.grad.clone() for n, p in enumerate(parameters)}
         torch.save(gradient, root / f"{os.environ['TRUST_RUN']}.gradient")
         return norm
 
