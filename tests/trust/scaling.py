@@ -35,7 +35,8 @@ from cifarzoo.zoo.regularizers.shake_drop import shake_drop
 from cifarzoo.zoo.regularizers.shake_shake import shake_shake
 from tests.trust.attempts import Ended, attempt
 from tests.trust.cases import FAULTS, HUNG, Budget, Check, Outcome
-from tests.trust.workload import Patch, saved_step, train, train_on_ranks
+from tests.trust.kill_points import after
+from tests.trust.workload import Patch, flatten, saved_step, train, train_on_ranks
 
 # A gradient's relative distance in float64, of sums in another order: those of BatchNorm add
 # up to 15,360 numbers one by one, each of which may be off by 1.1e-16 of the sum.
@@ -126,9 +127,10 @@ def _gradients(budget: Budget) -> Iterator[Outcome]:
     for title in list(GROUPS)[: budget.take(len(GROUPS), 2)]:
         changes = {**OF_240, **GROUPS[title]}
         slug = title.replace(" ", "-")
-        patches = (partial(keep_gradient, root),)
         for nproc in (1, 2, 3, 4) if not budget.is_fast else (1, 2):
-            ended = _train(root, f"{slug}-{nproc}", changes, nproc=nproc, patches=patches)
+            name = f"{slug}-{nproc}"
+            patches = (partial(keep_gradient, root, name),)
+            ended = _train(root, name, changes, nproc=nproc, patches=patches)
             assert ended.code == 0, ended.said
             if nproc == 1:
                 continue
@@ -203,17 +205,8 @@ def _learnt(folder: RunFolder) -> dict[str, Tensor]:
     path = folder.checkpoints / f"step-{saved_step(folder):08d}" / "state.pt"
     state = torch.load(path, weights_only=True)
     parts: dict[str, Tensor] = {}
-    _collect({name: state[name] for name in ("model", "average", "optimizer")}, "", parts)
+    flatten({name: state[name] for name in ("model", "average", "optimizer")}, "", parts, [])
     return {name: part for name, part in parts.items() if part.is_floating_point()}
-
-
-def _collect(value: Any, name: str, parts: dict[str, Tensor]) -> None:
-    """The tensors in a dict of dicts, by where they are."""
-    if isinstance(value, Tensor):
-        parts[name] = value
-    elif isinstance(value, dict):
-        for key, part in value.items():
-            _collect(part, f"{name}.{key}", parts)
 
 
 def relative_distance(one: dict[str, Tensor], two: dict[str, Tensor]) -> float:
@@ -225,8 +218,8 @@ def relative_distance(one: dict[str, Tensor], two: dict[str, Tensor]) -> float:
     return float(torch.as_tensor(square / size).sqrt())
 
 
-def keep_gradient(root: Path) -> None:
-    """Write the gradient of rank 0's first step beside the run, named as its draws are."""
+def keep_gradient(root: Path, name: str) -> None:
+    """Write the gradient of rank 0's newest step beside the run."""
     if os.environ.get("RANK", "0") != "0":
         return
     clip = step.clip_gradient
@@ -234,7 +227,7 @@ def keep_gradient(root: Path) -> None:
     def clip_and_keep(parameters: Any, largest: float | None) -> Tensor:
         norm = clip(parameters, largest)
         gradient = {str(n): p.grad.clone() for n, p in enumerate(parameters)}
-        torch.save(gradient, root / f"{os.environ['TRUST_RUN']}.gradient")
+        torch.save(gradient, root / f"{name}.gradient")
         return norm
 
     step.clip_gradient = clip_and_keep
@@ -242,7 +235,6 @@ def keep_gradient(root: Path) -> None:
 
 def keep_draws(root: Path, name: str) -> None:
     """Write a digest of every image and target that a rank trains on, by step and row."""
-    os.environ["TRUST_RUN"] = name
     path = root / f"{name}.draws{os.environ.get('RANK', '0')}"
     make = Batches.__call__
 
@@ -274,14 +266,8 @@ def end_after(number: int, at: int) -> None:
     """Send rank 0 a signal after a step."""
     if os.environ.get("RANK", "0") != "0":
         return
-    tell = loop.tell_step
-
-    def tell_and_end(training: Any) -> None:
-        tell(training)
-        if training.state.step == at:
-            os.kill(os.getpid(), number)
-
-    loop.tell_step = tell_and_end
+    is_there = after(loop, "tell_step", lambda training: training.state.step == at)
+    is_there(partial(os.kill, os.getpid(), number))
 
 
 CHECKS = (

@@ -196,18 +196,19 @@ def kill_now() -> None:
 def _digest(value: Any) -> str:
     flat: dict[str, Any] = {}
     plain: list[str] = []
-    _flatten(value, "", flat, plain)
+    flatten(value, "", flat, plain)
     return hashlib.sha256("\n".join([digest_of(flat), *plain]).encode()).hexdigest()
 
 
-def _flatten(value: Any, name: str, tensors: dict[str, Any], plain: list[str]) -> None:
+def flatten(value: Any, name: str, tensors: dict[str, Any], plain: list[str]) -> None:
+    """Add all that a nested state holds to ``tensors``, by where it is, and to ``plain``."""
     if isinstance(value, torch.Tensor):
         tensors[name] = value
     elif isinstance(value, dict):
         for key, part in value.items():
-            _flatten(part, f"{name}.{key}", tensors, plain)
+            flatten(part, f"{name}.{key}", tensors, plain)
     elif isinstance(value, list | tuple):
         for index, part in enumerate(value):
-            _flatten(part, f"{name}[{index}]", tensors, plain)
+            flatten(part, f"{name}[{index}]", tensors, plain)
     else:
         plain.append(f"{name} = {value!r}")
