@@ -187,7 +187,10 @@ def test_the_list_as_json_is_an_object_a_row():
         (["tiny/small", "--seeds", "1,1"], "--seeds is '1,1'; expected how many"),
         (["tiny/small", "--seeds", "4:4"], "--seeds is '4:4'; expected how many"),
         (["tiny/small", "--seeds", "99999999999"], "at most 1000"),
-        (["tiny/small", "--budget", "tiny"], "'tiny' is not one of 'smoke', 'short', 'full'"),
+        (
+            ["tiny/small", "--budget", "tiny"],
+            "value for '--budget': 'tiny' is not one of 'smoke', 'short', 'full'; see cifarzoo",
+        ),
         (["tiny/small", "-s", "sgd.lrr=1"], "sgd has no parameter 'lrr'; did you mean lr?"),
     ],
 )

@@ -102,8 +102,9 @@ def _in_a_line(error: Any, given: list[str]) -> str:
     """What is wrong with the command ``given``, and where to look."""
     text = " ".join(error.format_message().split()).rstrip(".")
     text = text[0].lower() + text[1:].replace(". Did", "; did").replace("(P", "(p")
+    text = text.replace("Value error, ", "")  # pydantic's name for what it didn't find
     options = getattr(getattr(error, "param", None), "opts", [])
     value = next((value for name, value in pairwise(given) if name in options), None)
-    if value is not None:
+    if value is not None and repr(value) not in text:
         text = f"{text}; it is {value!r}"
     return f"{text.rstrip('?')}; see {error.ctx.command_path} -h" if error.ctx else text
