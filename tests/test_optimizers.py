@@ -49,6 +49,27 @@ def test_sgd_without_momentum_is_gradient_descent():
     np.testing.assert_allclose(found, p, rtol=1e-14, atol=1e-15)
 
 
+def test_a_clipped_gradient_has_the_decay_in_it():
+    limit, p, m, decay = 3.0, START.copy(), np.zeros_like(START), np.array([[0.5], [0]])
+    norms = []
+    for rate, gradients in zip(RATES, GRADIENTS, strict=True):
+        g = gradients + decay * p
+        norms.append(np.linalg.norm(g))
+        g *= min(1.0, limit / (norms[-1] + 1e-6))  # PyTorch's own 1e-6
+        m = 0.9 * m + g
+        p -= rate * (g + 0.9 * m)
+
+    found = trained(sgd, weight_decay=0.5, clip_norm=limit)
+
+    np.testing.assert_allclose(found, p, rtol=1e-14, atol=1e-15)
+    assert min(norms) < limit < max(norms)
+
+
+def test_a_limit_that_is_never_reached_changes_next_to_nothing():
+    found = trained(sgd, weight_decay=0.5, clip_norm=1e9)
+    np.testing.assert_allclose(found, trained(sgd, weight_decay=0.5), rtol=1e-14, atol=1e-15)
+
+
 def test_adamw_equals_a_loop_over_its_formula():
     p, m, v, decay = START.copy(), 0 * START, 0 * START, np.array([[0.05], [0]])
     for t, (rate, g) in enumerate(zip(RATES, GRADIENTS, strict=True), start=1):
@@ -88,6 +109,8 @@ def test_a_group_may_be_empty(factory, is_decayed):
         (sgd, "momentum", -0.5, "is -0.5; expected 0 to below 1"),
         (sgd, "weight_decay", -1e-4, "is -0.0001; expected a number of at least 0"),
         (sgd, "weight_decay", math.inf, "is inf; expected a number of at least 0"),
+        (sgd, "clip_norm", 0.0, "is 0.0; expected a number above 0, or None"),
+        (sgd, "clip_norm", math.nan, "is nan; expected a number above 0, or None"),
         (adamw, "lr", 0, "is 0; expected a number above 0"),
         (adamw, "betas", [0.9], r"is \[0.9\]; expected two numbers from 0 to below 1"),
         (adamw, "betas", [0.9, 1.0], r"is \[0.9, 1.0\]; expected two numbers"),

@@ -3,13 +3,58 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
 
 from cifarzoo.errors import ConfigError
 from cifarzoo.registry import register
+
+
+class ClippedSGD(torch.optim.SGD):
+    """SGD on a gradient that is clipped with the weight decay in it.
+
+    Args:
+        groups: Of parameters.
+        clip_norm: Largest norm of gradient and decay together.
+        **settings: Of ``torch.optim.SGD``.
+    """
+
+    def __init__(
+        self, groups: Iterable[dict[str, Any]], *, clip_norm: float, **settings: Any
+    ) -> None:
+        super().__init__(groups, **settings)
+        self._clip_norm = clip_norm
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update all parameters that have a gradient, which becomes the clipped one.
+
+        Args:
+            closure: Computes the loss and the gradients; None: these are there.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        decays = [group["weight_decay"] for group in self.param_groups]
+        given: list[Tensor] = []
+        for group in self.param_groups:
+            parameters = [p for p in group["params"] if p.grad is not None]
+            for parameter in parameters:
+                parameter.grad.add_(parameter, alpha=group["weight_decay"])
+            given += parameters
+            group["weight_decay"] = 0.0  # it is in the gradient
+        clip_grad_norm_(given, self._clip_norm)
+        try:
+            super().step()
+        finally:
+            for group, decay in zip(self.param_groups, decays, strict=True):
+                group["weight_decay"] = decay
+        return loss
 
 
 @register.optimizer
@@ -20,6 +65,7 @@ def sgd(
     momentum: float = 0.9,
     nesterov: bool = True,
     weight_decay: float = 5e-4,
+    clip_norm: float | None = None,
 ) -> torch.optim.Optimizer:
     """Stochastic gradient descent with momentum, Nesterov's by default.
 
@@ -34,6 +80,8 @@ def sgd(
         momentum: From 0 to below 1.
         nesterov: Whether the gradient is taken one momentum step ahead.
         weight_decay: At least 0.
+        clip_norm: Largest norm of the whole gradient with the decay in it, as where a penalty
+            is part of the loss; None: it isn't clipped. ``run.clip_norm`` clips without it.
 
     Raises:
         ConfigError: A number is out of its range, or ``nesterov`` has no momentum to use.
@@ -51,11 +99,17 @@ def sgd(
         raise ConfigError(
             f"is {weight_decay!r}; expected a number of at least 0", parameter="weight_decay"
         )
-    return torch.optim.SGD(
-        params,
-        lr=lr,
-        momentum=momentum,
-        nesterov=nesterov,
-        weight_decay=weight_decay,
-        fused=True,
-    )
+    if clip_norm is not None and not 0 < clip_norm < math.inf:
+        raise ConfigError(
+            f"is {clip_norm!r}; expected a number above 0, or None", parameter="clip_norm"
+        )
+    settings: dict[str, Any] = {
+        "lr": lr,
+        "momentum": momentum,
+        "nesterov": nesterov,
+        "weight_decay": weight_decay,
+        "fused": True,
+    }
+    if clip_norm is None:
+        return torch.optim.SGD(params, **settings)
+    return ClippedSGD(params, clip_norm=clip_norm, **settings)
