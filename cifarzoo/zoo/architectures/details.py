@@ -77,6 +77,35 @@ class LayerDetails:
         return dense
 
 
+# The layers in the code behind each variant, the same in all families that have it.
+FLAX2020 = LayerDetails(
+    conv_bias=True,
+    padding="same",
+    bn_momentum=0.1,
+    bn_eps=1e-5,
+    bn_unbiased=False,
+    conv_init="lecun_truncated",
+    dense_init="lecun_truncated",
+)
+PAPER = LayerDetails(
+    conv_bias=False,
+    padding="symmetric",
+    bn_momentum=0.1,
+    bn_eps=1e-5,
+    bn_unbiased=True,
+    conv_init="he_fan_out",
+    dense_init="torch",
+)
+AUTOAUGMENT = LayerDetails(
+    conv_bias=False,
+    padding="same",
+    bn_momentum=0.1,
+    bn_eps=1e-5,
+    bn_unbiased=True,  # TensorFlow's fused norm is so
+    conv_init="he_fan_out",
+    dense_init="uniform_fan_out",
+)
+
 D = TypeVar("D", bound=LayerDetails)
 
 

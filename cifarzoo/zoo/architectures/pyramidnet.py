@@ -11,7 +11,15 @@ from torch import nn
 
 from cifarzoo.protocols import Residual
 from cifarzoo.registry import register
-from cifarzoo.zoo.architectures.details import Init, LayerDetails, Padding, choose
+from cifarzoo.zoo.architectures.details import (
+    AUTOAUGMENT,
+    FLAX2020,
+    PAPER,
+    Init,
+    LayerDetails,
+    Padding,
+    choose,
+)
 from cifarzoo.zoo.architectures.limits import blocks_in, check_choice, check_finite
 from cifarzoo.zoo.architectures.network import BlockPlan, ResidualBlock, ResidualNetwork, chain
 from cifarzoo.zoo.architectures.shortcuts import project
@@ -50,36 +58,9 @@ class Details(LayerDetails):
 
 
 VARIANTS = {
-    "flax2020": Details(
-        conv_bias=True,
-        padding="same",
-        bn_momentum=0.1,
-        bn_eps=1e-5,
-        bn_unbiased=False,
-        conv_init="lecun_truncated",
-        dense_init="lecun_truncated",
-        channel_rounding="truncate",
-    ),
-    "paper": Details(
-        conv_bias=False,
-        padding="symmetric",
-        bn_momentum=0.1,
-        bn_eps=1e-5,
-        bn_unbiased=True,
-        conv_init="he_fan_out",
-        dense_init="torch",
-        channel_rounding="round",
-    ),
-    "autoaugment": Details(
-        conv_bias=False,
-        padding="same",
-        bn_momentum=0.1,
-        bn_eps=1e-5,
-        bn_unbiased=True,  # TensorFlow's fused norm is so
-        conv_init="he_fan_out",
-        dense_init="uniform_fan_out",
-        channel_rounding="round",
-    ),
+    "flax2020": Details(**vars(FLAX2020), channel_rounding="truncate"),
+    "paper": Details(**vars(PAPER), channel_rounding="round"),
+    "autoaugment": Details(**vars(AUTOAUGMENT), channel_rounding="round"),
 }
 
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from cifarzoo.protocols import Residual
 from cifarzoo.registry import register
-from cifarzoo.zoo.architectures.details import Init, LayerDetails, Padding, choose
+from cifarzoo.zoo.architectures.details import PAPER, Init, LayerDetails, Padding, choose
 from cifarzoo.zoo.architectures.limits import blocks_in, check_at_least, check_choice
 from cifarzoo.zoo.architectures.network import (
     STRIDES,
@@ -42,16 +42,7 @@ class Details(LayerDetails):
 
 
 VARIANTS = {
-    "paper": Details(
-        conv_bias=False,
-        padding="symmetric",
-        bn_momentum=0.1,
-        bn_eps=1e-5,
-        bn_unbiased=True,
-        conv_init="he_fan_in",
-        dense_init="torch",
-        shortcut="subsample_pad",
-    ),
+    "paper": Details(**vars(replace(PAPER, conv_init="he_fan_in")), shortcut="subsample_pad"),
 }
 # ResNet-18 as people train it on CIFAR: torch's own initialisation, and option B.
 TORCH = replace(VARIANTS["paper"], conv_init="torch", shortcut="conv1x1")

@@ -10,7 +10,15 @@ from torch import nn
 from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Residual
 from cifarzoo.registry import register
-from cifarzoo.zoo.architectures.details import Init, LayerDetails, Padding, choose
+from cifarzoo.zoo.architectures.details import (
+    AUTOAUGMENT,
+    FLAX2020,
+    PAPER,
+    Init,
+    LayerDetails,
+    Padding,
+    choose,
+)
 from cifarzoo.zoo.architectures.limits import check_at_least, check_choice
 from cifarzoo.zoo.architectures.network import (
     BlockPlan,
@@ -48,37 +56,19 @@ class Details(LayerDetails):
 
 VARIANTS = {
     "flax2020": Details(
-        conv_bias=True,
-        padding="same",
-        bn_momentum=0.1,
-        bn_eps=1e-5,
-        bn_unbiased=False,
-        conv_init="lecun_truncated",
-        dense_init="lecun_truncated",
+        **vars(FLAX2020),
         stem_norm=False,
         shortcut="conv3x3",
         shortcut_relu=False,
     ),
     "paper": Details(
-        conv_bias=False,
-        padding="symmetric",
-        bn_momentum=0.1,
-        bn_eps=1e-5,
-        bn_unbiased=True,
-        conv_init="he_fan_out",
-        dense_init="torch",
+        **vars(PAPER),
         stem_norm=True,
         shortcut="two_path",
         shortcut_relu=True,
     ),
     "autoaugment": Details(
-        conv_bias=False,
-        padding="same",
-        bn_momentum=0.1,
-        bn_eps=1e-5,
-        bn_unbiased=True,  # TensorFlow's fused norm is so
-        conv_init="he_fan_out",
-        dense_init="uniform_fan_out",
+        **vars(AUTOAUGMENT),
         stem_norm=True,
         shortcut="two_path_down",
         shortcut_relu=False,

@@ -12,7 +12,15 @@ from cifarzoo.dropout import Dropout
 from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Residual
 from cifarzoo.registry import register
-from cifarzoo.zoo.architectures.details import Init, LayerDetails, Padding, choose
+from cifarzoo.zoo.architectures.details import (
+    AUTOAUGMENT,
+    FLAX2020,
+    PAPER,
+    Init,
+    LayerDetails,
+    Padding,
+    choose,
+)
 from cifarzoo.zoo.architectures.limits import check_at_least, check_choice, check_dropout
 from cifarzoo.zoo.architectures.network import (
     STRIDES,
@@ -67,13 +75,7 @@ class Details(LayerDetails):
 
 VARIANTS = {
     "flax2020": Details(
-        conv_bias=True,
-        padding="same",
-        bn_momentum=0.1,
-        bn_eps=1e-5,
-        bn_unbiased=False,
-        conv_init="lecun_truncated",
-        dense_init="lecun_truncated",
+        **vars(FLAX2020),
         shortcut="conv3x3",
         shortcut_input="raw",
         channel_padding="end",
@@ -81,13 +83,7 @@ VARIANTS = {
         final_norm=False,
     ),
     "paper": Details(
-        conv_bias=False,
-        padding="symmetric",
-        bn_momentum=0.1,
-        bn_eps=1e-5,
-        bn_unbiased=True,
-        conv_init="he_fan_out",
-        dense_init="torch",
+        **vars(PAPER),
         shortcut="conv1x1",
         shortcut_input="preactivated",
         channel_padding="end",
@@ -95,13 +91,7 @@ VARIANTS = {
         final_norm=False,
     ),
     "autoaugment": Details(
-        conv_bias=False,
-        padding="same",
-        bn_momentum=0.1,
-        bn_eps=1e-5,
-        bn_unbiased=True,  # TensorFlow's fused norm is so
-        conv_init="he_fan_out",
-        dense_init="uniform_fan_out",
+        **vars(AUTOAUGMENT),
         shortcut="pool_pad",
         shortcut_input="first_preactivated",
         channel_padding="split",
