@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from cifarzoo.errors import ConfigError
@@ -41,15 +40,14 @@ class ClippedSGD(torch.optim.SGD):
             with torch.enable_grad():
                 loss = closure()
         decays = [group["weight_decay"] for group in self.param_groups]
-        given: list[Tensor] = []
-        for group in self.param_groups:
-            parameters = [p for p in group["params"] if p.grad is not None]
-            for parameter in parameters:
-                parameter.grad.add_(parameter, alpha=group["weight_decay"])
-            given += parameters
-            group["weight_decay"] = 0.0  # it is in the gradient
-        clip_grad_norm_(given, self._clip_norm)
+        parameters = [p for group in self.param_groups for p in group["params"]]
         try:
+            for group in self.param_groups:
+                for parameter in group["params"]:
+                    if parameter.grad is not None:
+                        parameter.grad.add_(parameter, alpha=group["weight_decay"])
+                group["weight_decay"] = 0.0  # it is in the gradient
+            clip_grad_norm_(parameters, self._clip_norm)
             super().step()
         finally:
             for group, decay in zip(self.param_groups, decays, strict=True):
