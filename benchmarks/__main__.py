@@ -75,7 +75,7 @@ def _side_by_side(options: argparse.Namespace) -> dict[str, Any]:
                 ),
                 rounds=options.rounds,
                 steps=steps,
-                tell=_tell,
+                emit=_tell,
                 names=list(CONTENDERS),
             )
             for network, batch_size, steps in SIDE_BY_SIDE
@@ -86,7 +86,7 @@ def _side_by_side(options: argparse.Namespace) -> dict[str, Any]:
 def _engine(options: argparse.Namespace) -> dict[str, Any]:
     return {
         **origin(),
-        "results": engine.measure(options.data, rounds=options.rounds, tell=_tell),
+        "results": engine.measure(options.data, rounds=options.rounds, emit=_tell),
     }
 
 

@@ -21,7 +21,7 @@ from benchmarks.image_paths import dataset_of, paths, source_of
 from cifarzoo.bench.measurement import load_average
 from cifarzoo.bench.spreads import rate, ratio
 from cifarzoo.bench.timing import Sample, interleave
-from cifarzoo.results.provenance import git_state, provenance
+from cifarzoo.runs.provenance import git_state, provenance
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "data_path.json"
@@ -44,7 +44,7 @@ def main() -> None:
     for size in chosen.batch_sizes:
         jobs = {name: job() for name, job in paths(replace(source, batch_size=size)).items()}
         ready = {name: (lambda work=work: work) for name, work in jobs.items()}
-        samples = interleave(ready, rounds=chosen.rounds, device=torch.device("cpu"), tell=say)
+        samples = interleave(ready, rounds=chosen.rounds, device=torch.device("cpu"), emit=say)
         found[size] = rows(samples)
         say(table(found[size], title=f"batch {size}, {dataset.title}"))
     facts = provenance([])

@@ -18,12 +18,12 @@ from typing import Any
 import torch.utils.deterministic
 
 from cifarzoo import config
+from cifarzoo.bench.harness import Harness, build_harness, read_once
 from cifarzoo.bench.report import origin
-from cifarzoo.bench.rig import Rig, build_rig, read_once
 from cifarzoo.bench.spreads import Clock, ratio
 from cifarzoo.bench.timing import Work, interleave
 from cifarzoo.bench.variants import Variant
-from cifarzoo.engine.distributed import World, pick_device
+from cifarzoo.engine.distributed.world import World, pick_device
 from cifarzoo.engine.loop import advance
 
 RESULTS = Path(__file__).parent / "results" / "deterministic.json"
@@ -36,9 +36,9 @@ SETTINGS = ["run.dataset=@glyphs", "glyphs.train_images=2048", "glyphs.test_imag
 def main() -> None:
     """Measure, print and write."""
     options = _options()
-    rigs = {name: _rig(name, options) for name in (FREE, STRICT, FILLED)}
-    jobs = {name: _job(name, rig, options.steps) for name, rig in rigs.items()}
-    samples = interleave(jobs, rounds=options.rounds, device=pick_device(), tell=_tell)
+    harnesses = {name: _rig(name, options) for name in (FREE, STRICT, FILLED)}
+    jobs = {name: _job(name, harness, options.steps) for name, harness in harnesses.items()}
+    samples = interleave(jobs, rounds=options.rounds, device=pick_device(), emit=_tell)
     found: dict[str, Any] = {
         **origin(),
         "recipe": RECIPE,
@@ -59,22 +59,22 @@ def main() -> None:
     sys.stdout.write(json.dumps(shown, indent=1) + "\n")
 
 
-def _rig(name: str, options: argparse.Namespace) -> Rig:
+def _rig(name: str, options: argparse.Namespace) -> Harness:
     sets = [*SETTINGS, f"run.batch_size={options.batch_size}"]
     run = config.load(RECIPE, sets=sets).build()
     run = replace(run, dataset=read_once(run.dataset), deterministic=name != FREE)
     variant = Variant(name=name, threads=options.threads)
-    return build_rig(run, variant, data=None, world=World(0, 1, pick_device()))
+    return build_harness(run, variant, data=None, world=World(0, 1, pick_device()))
 
 
-def _job(name: str, rig: Rig, steps: int) -> Callable[[], Work]:
-    training = rig.training
+def _job(name: str, harness: Harness, steps: int) -> Callable[[], Work]:
+    training = harness.training
     module: Any = torch.utils.deterministic  # its setting is a property of the module
 
     def work() -> float:
         if training.state.step + steps > training.plan.total_steps:
             training.state.step = 0
-        with rig.settings():
+        with harness.settings():
             module.fill_uninitialized_memory = name == FILLED
             for _ in range(steps):
                 advance(training)

@@ -18,17 +18,17 @@ RECIPES = (  # of how many images a step, how many steps a sample, and with whic
 )
 
 
-def measure(data: Path, *, rounds: int, tell: Callable[[str], None]) -> list[dict[str, Any]]:
+def measure(data: Path, *, rounds: int, emit: Callable[[str], None]) -> list[dict[str, Any]]:
     """What ``cifarzoo bench`` found for each recipe.
 
     Args:
         data: Where CIFAR-10 lies.
         rounds: How often everything is measured.
-        tell: Hears what is being done.
+        emit: Receives what is being done.
     """
     found = []
     for recipe, batch_size, steps, policies in RECIPES:
-        tell(f"cifarzoo bench {recipe}, batch {batch_size}")
+        emit(f"cifarzoo bench {recipe}, batch {batch_size}")
         command = [sys.executable, "-m", "cifarzoo", "bench", recipe, "--json"]
         command += ["-s", f"run.batch_size={batch_size}", "--data", str(data)]
         command += ["--rounds", str(rounds), "--steps", str(steps)]

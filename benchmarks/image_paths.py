@@ -26,12 +26,13 @@ from cifarzoo import config
 from cifarzoo.bench.timing import Job, Work
 from cifarzoo.data.store import ImageStore
 from cifarzoo.data.windows import windowed
+from cifarzoo.engine.assembly.build import Components, build, create, make
+from cifarzoo.engine.assembly.plan import Plan, plan
 from cifarzoo.engine.batches import Batches
-from cifarzoo.engine.build import Components, build, create, make
-from cifarzoo.engine.distributed import World
-from cifarzoo.engine.plan import Plan, plan
+from cifarzoo.engine.distributed.world import World
 from cifarzoo.protocols import Dataset, Frame, Split
-from cifarzoo.randomness import BatchDraws, generator
+from cifarzoo.randomness.batch_draws import BatchDraws
+from cifarzoo.randomness.keys import generator
 
 THEIR_IMAGES, OUR_IMAGES = 512, 8192  # a sample, or a batch where it is larger
 CUTOUT, AUTO, RAND, TRIVIAL = "cutout", "AutoAugment", "RandAugment", "TrivialAugmentWide"

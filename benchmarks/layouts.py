@@ -19,11 +19,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from cifarzoo import config
+from cifarzoo.bench.harness import build_harness
 from cifarzoo.bench.report import origin
-from cifarzoo.bench.rig import build_rig
 from cifarzoo.bench.variants import Variant
-from cifarzoo.engine.distributed import joined
-from cifarzoo.engine.launcher import launch
+from cifarzoo.engine.distributed.launcher import launch
+from cifarzoo.engine.distributed.world import joined
 
 RESULTS = Path(__file__).parent / "results" / "layouts.json"
 TASKS = (  # recipe, batch size, steps a sample
@@ -123,8 +123,8 @@ def time_steps(job: Job) -> None:
     with joined({}) as world:
         run = config.load(job.recipe, sets=list(job.sets)).build()
         variant = Variant(name="", threads=job.threads)
-        rig = build_rig(run, variant, data=job.data, world=world)
-        work = rig.train(job.steps)
+        harness = build_harness(run, variant, data=job.data, world=world)
+        work = harness.train(job.steps)
         work()  # warms up
         started = time.perf_counter()
         work()

@@ -84,7 +84,7 @@ def started(name: str, task: Task) -> Iterator[Contender]:
 
 
 def compare(
-    task: Task, *, rounds: int, steps: int, tell: Callable[[str], None], names: Sequence[str]
+    task: Task, *, rounds: int, steps: int, emit: Callable[[str], None], names: Sequence[str]
 ) -> dict[str, Any]:
     """Let all contenders train ``task`` in turns.
 
@@ -92,7 +92,7 @@ def compare(
         task: What is trained.
         rounds: Turns of each; one more comes first and isn't counted.
         steps: Of a turn.
-        tell: Hears what is being done.
+        emit: Receives what is being done.
         names: Which contenders; ours are compared with all.
 
     Returns:
@@ -105,12 +105,12 @@ def compare(
     with ExitStack() as stack:
         contenders = []
         for name in names:
-            tell(f"{title}: first steps of {name}")
+            emit(f"{title}: first steps of {name}")
             contender = stack.enter_context(started(name, task))
             contender.turn(1)
             contenders.append(contender)
         for number in range(rounds):
-            tell(f"{title}: round {number + 1} of {rounds}")
+            emit(f"{title}: round {number + 1} of {rounds}")
             for contender in contenders:
                 said = contender.turn(steps)
                 amount = said.pop("images")

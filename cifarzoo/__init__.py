@@ -7,8 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cifarzoo.engine.build import create, create_model
-    from cifarzoo.registry import register
+    from cifarzoo.components.registry import register
+    from cifarzoo.engine.assembly.build import create, create_model
 
 __all__ = ["__version__", "create", "create_model", "register"]
 
@@ -18,9 +18,9 @@ except PackageNotFoundError:  # a checkout that was never installed
     __version__ = "0+unknown"
 
 _HOMES = {
-    "register": "cifarzoo.registry",
-    "create": "cifarzoo.engine.build",
-    "create_model": "cifarzoo.engine.build",
+    "register": "cifarzoo.components.registry",
+    "create": "cifarzoo.engine.assembly.build",
+    "create_model": "cifarzoo.engine.assembly.build",
 }
 
 

@@ -19,7 +19,7 @@ class CifarzooError(Exception):
     """
 
     exit_code = EXIT_FAILED
-    is_told: bool | None = None
+    is_reported: bool | None = None
 
 
 class UsageError(CifarzooError):

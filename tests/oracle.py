@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from cifarzoo import flax_weights
-from cifarzoo.engine.residual import ResidualPort
+from cifarzoo.engine.assembly.residual import ResidualPort
 from cifarzoo.zoo.architectures.pyramidnet import pyramidnet
 from cifarzoo.zoo.architectures.shake_resnet import shake_resnet
 from cifarzoo.zoo.architectures.wide_resnet import wide_resnet

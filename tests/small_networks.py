@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cifarzoo.engine.residual import ResidualPort
+from cifarzoo.engine.assembly.residual import ResidualPort
 from cifarzoo.protocols import Regularizer
 from cifarzoo.zoo.architectures import pyramidnet as pyramids
 from cifarzoo.zoo.architectures import resnet as resnets

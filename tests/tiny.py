@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cifarzoo.components.run import Run
 from cifarzoo.engine.runner import Task, execute
 from cifarzoo.protocols import Augmentation, Residual, Site
-from cifarzoo.results.folder import RunFolder, adopt
-from cifarzoo.run import Run
+from cifarzoo.runs.folder import RunFolder, adopt
 from cifarzoo.zoo.augmentations.flip import flip
 from cifarzoo.zoo.augmentations.normalize import normalize
 from cifarzoo.zoo.augmentations.pad_crop import pad_crop

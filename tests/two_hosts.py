@@ -1,7 +1,7 @@
 """Two hosts on one machine: network namespaces that a cable joins, each with a torchrun of its own.
 
 Needs root. ``python -m tests.trust D4`` tries everything that can happen between them;
-``tests/test_two_hosts.py`` the usual.
+``tests/engine/test_two_hosts.py`` the usual.
 """
 
 from __future__ import annotations

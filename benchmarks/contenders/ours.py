@@ -10,9 +10,9 @@ import torch
 from benchmarks.pace import Pace
 from benchmarks.task import TEST_IMAGES, Task
 from cifarzoo import config
-from cifarzoo.bench.rig import build_rig
+from cifarzoo.bench.harness import build_harness
 from cifarzoo.bench.variants import Variant
-from cifarzoo.engine.distributed import World
+from cifarzoo.engine.distributed.world import World
 from cifarzoo.engine.loop import advance
 from cifarzoo.protocols import Dataset, Split
 
@@ -36,8 +36,8 @@ def train(task: Task, pace: Pace) -> None:
 
     world = World(0, 1, torch.device("cpu"))
     variant = Variant(name="ours", threads=task.threads)
-    rig = build_rig(replace(run, dataset=dataset), variant, data=None, world=world)
-    with rig.settings():
+    harness = build_harness(replace(run, dataset=dataset), variant, data=None, world=world)
+    with harness.settings():
         while True:
-            advance(rig.training)
+            advance(harness.training)
             pace.step_done(task.batch_size)

@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional as F
 
 from cifarzoo.bench.timing import Job, Work, timed
-from cifarzoo.engine.precision import DTYPES
+from cifarzoo.engine.device.precision import DTYPES
 
 MATMUL_SIZE = 1024
 CONV_BATCH, CONV_CHANNELS, CONV_PIXELS = 64, 160, 32  # those of the first group of WRN-26-10

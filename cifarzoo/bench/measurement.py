@@ -10,13 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from cifarzoo.bench.harness import Harness, build_harness, read_once
 from cifarzoo.bench.machine import Arithmetic, convolution, matmul
-from cifarzoo.bench.rig import Rig, build_rig, read_once
 from cifarzoo.bench.timing import Job, Sample, Work, interleave
 from cifarzoo.bench.variants import Variant
-from cifarzoo.engine.distributed import World, joined
+from cifarzoo.components.protocols import DatasetFactory
+from cifarzoo.engine.distributed.world import World, init_distributed
 from cifarzoo.errors import UsageError
-from cifarzoo.protocols import DatasetFactory
 
 if TYPE_CHECKING:
     from cifarzoo.config import Config
@@ -52,7 +52,7 @@ class Measured:
     """
 
     cases: Sequence[Case]
-    rigs: Sequence[Rig]
+    harnesses: Sequence[Harness]
     samples: Mapping[Key, Sequence[Sample]]
     rounds: int
     steps: int
@@ -67,7 +67,7 @@ def measure(
     data: Path | None,
     rounds: int,
     steps: int | None,
-    tell: Callable[[str], None],
+    emit: Callable[[str], None],
 ) -> Measured:
     """Measure ``cases`` in turns.
 
@@ -76,25 +76,25 @@ def measure(
         data: Where data lie, or None.
         rounds: How often each is measured.
         steps: Optimizer steps a sample; None: about a second of the first case.
-        tell: Hears what is being done.
+        emit: Receives what is being done.
 
     Raises:
         UsageError: Several processes, or more steps than the run has.
         ConfigError: What training would refuse.
         DataError: The dataset can't be read.
     """
-    with joined() as world:
+    with init_distributed() as world:
         if world.size > 1:
             raise UsageError(f"bench measures one process; it was started as {world.size}")
         before = load_average()
-        rigs = _rigs(cases, data=data, world=world, tell=tell)
-        steps = _steps(steps, rigs)
+        harnesses = _harnesses(cases, data=data, world=world, emit=emit)
+        steps = _steps(steps, harnesses)
         samples = interleave(
-            _jobs(cases, rigs, steps), rounds=rounds, device=world.device, tell=tell
+            _jobs(cases, harnesses, steps), rounds=rounds, device=world.device, emit=emit
         )
     return Measured(
         cases=cases,
-        rigs=rigs,
+        harnesses=harnesses,
         samples=samples,
         rounds=rounds,
         steps=steps,
@@ -104,60 +104,60 @@ def measure(
     )
 
 
-def _rigs(
-    cases: Sequence[Case], *, data: Path | None, world: World, tell: Callable[[str], None]
-) -> list[Rig]:
+def _harnesses(
+    cases: Sequence[Case], *, data: Path | None, world: World, emit: Callable[[str], None]
+) -> list[Harness]:
     """A rig for each case; a bare loop has the network of its engine, bit for bit."""
-    made: dict[Variant, Rig] = {}
+    made: dict[Variant, Harness] = {}
     datasets: dict[str, DatasetFactory] = {}
     for case in cases:
         engine = case.variant.engine
         if engine in made:
             continue
-        tell(f"first steps of {case.variant.name}")
+        emit(f"first steps of {case.variant.name}")
         with case.config.locating():
             run = case.config.build()
             dataset = datasets.setdefault(repr(run.dataset), read_once(run.dataset))
             run = replace(run, dataset=dataset)
-            made[engine] = build_rig(run, engine, data=data, world=world)
+            made[engine] = build_harness(run, engine, data=data, world=world)
     return [made[case.variant.engine] for case in cases]
 
 
-def _steps(asked: int | None, rigs: Sequence[Rig]) -> int:
-    most = min(rig.training.plan.total_steps for rig in rigs)
+def _steps(asked: int | None, harnesses: Sequence[Harness]) -> int:
+    most = min(harness.training.plan.total_steps for harness in harnesses)
     if asked is None:
-        return min(most, MOST_STEPS, math.ceil(SAMPLE_SECONDS / rigs[0].step_seconds))
+        return min(most, MOST_STEPS, math.ceil(SAMPLE_SECONDS / harnesses[0].step_seconds))
     if asked > most:
         raise UsageError(f"--steps is {asked}; expected at most the {most} steps of the run")
     return asked
 
 
-def _jobs(cases: Sequence[Case], rigs: Sequence[Rig], steps: int) -> dict[Key, Job]:
+def _jobs(cases: Sequence[Case], harnesses: Sequence[Harness], steps: int) -> dict[Key, Job]:
     """What a round does: all trainings, then the machine's rates, all batches, all tests."""
-    rows = [(case.variant, rig) for case, rig in zip(cases, rigs, strict=True)]
+    rows = [(case.variant, harness) for case, harness in zip(cases, harnesses, strict=True)]
     jobs: dict[Key, Job] = {}
-    for variant, rig in rows:
-        train = rig.train_bare if variant.is_bare else rig.train
+    for variant, harness in rows:
+        train = harness.train_bare if variant.is_bare else harness.train
         jobs[variant, TRAINING] = partial(train, steps)
-    for arithmetic, rig in {rig.arithmetic: rig for rig in rigs}.items():
-        jobs[arithmetic, MATMUL] = _within(rig, matmul(arithmetic, rig.device))
-        jobs[arithmetic, CONVOLUTION] = _within(rig, convolution(arithmetic, rig.device))
-    for variant, rig in rows:
+    for arithmetic, harness in {harness.arithmetic: harness for harness in harnesses}.items():
+        jobs[arithmetic, MATMUL] = _within(harness, matmul(arithmetic, harness.device))
+        jobs[arithmetic, CONVOLUTION] = _within(harness, convolution(arithmetic, harness.device))
+    for variant, harness in rows:
         if not variant.is_bare:
-            jobs[variant, BATCHES] = partial(rig.make_batches, steps)
-            jobs[variant, EVALUATION] = partial(rig.evaluate, steps)
+            jobs[variant, BATCHES] = partial(harness.make_batches, steps)
+            jobs[variant, EVALUATION] = partial(harness.evaluate, steps)
     return jobs
 
 
-def _within(rig: Rig, job: Job) -> Job:
+def _within(harness: Harness, job: Job) -> Job:
     """``job`` with the threads and switches of ``rig``."""
 
     def ready() -> Work:
-        with rig.settings():
+        with harness.settings():
             work = job()
 
         def in_its_settings() -> float:
-            with rig.settings():
+            with harness.settings():
                 return work()
 
         return in_its_settings

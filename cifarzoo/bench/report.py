@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import cifarzoo
+from cifarzoo.bench.harness import Harness
 from cifarzoo.bench.machine import Arithmetic
 from cifarzoo.bench.measurement import (
     BATCHES,
@@ -19,30 +20,30 @@ from cifarzoo.bench.measurement import (
     Case,
     Measured,
 )
-from cifarzoo.bench.rig import Rig
 from cifarzoo.bench.spreads import rate, ratio
 from cifarzoo.bench.timing import Sample
-from cifarzoo.results.provenance import git_state, provenance
+from cifarzoo.runs.provenance import git_state, provenance
 
 SCHEMA = 1
 
 
 def to_json(found: Measured) -> dict[str, Any]:
     """The whole benchmark; seconds, images and floating-point operations, no thousands."""
-    first, rig = found.cases[0], found.rigs[0]
-    arithmetics = dict.fromkeys(rig.arithmetic for rig in found.rigs)
+    first, harness = found.cases[0], found.harnesses[0]
+    arithmetics = dict.fromkeys(harness.arithmetic for harness in found.harnesses)
     return {
         **origin(),
         "name": first.config.name,
         "config": first.config.text(),
-        "dataset": rig.training.components.dataset.title,
+        "dataset": harness.training.components.dataset.title,
         "device": found.device,
         "rounds": found.rounds,
         "steps": found.steps,
         "load_average": {"before": found.load_before, "after": found.load_after},
         "rates": [_rates(arithmetic, found) for arithmetic in arithmetics],
         "variants": [
-            _variant(case, rig, found) for case, rig in zip(found.cases, found.rigs, strict=True)
+            _variant(case, harness, found)
+            for case, harness in zip(found.cases, found.harnesses, strict=True)
         ],
         "overheads": _overheads(found),
     }
@@ -67,24 +68,25 @@ def _rates(arithmetic: Arithmetic, found: Measured) -> dict[str, Any]:
     }
 
 
-def _variant(case: Case, rig: Rig, found: Measured) -> dict[str, Any]:
-    variant, plan = case.variant, rig.training.plan
+def _variant(case: Case, harness: Harness, found: Measured) -> dict[str, Any]:
+    variant, plan = case.variant, harness.training.plan
     training = found.samples[variant, TRAINING]
-    limits = {what: found.samples[rig.arithmetic, what] for what in (MATMUL, CONVOLUTION)}
+    limits = {what: found.samples[harness.arithmetic, what] for what in (MATMUL, CONVOLUTION)}
     others = {what: found.samples.get((variant, what)) for what in (BATCHES, EVALUATION)}
     return {
         "name": variant.name,
         "settings": list(variant.settings),
         "is_bare": variant.is_bare,
-        "policy": rig.training.policy.record(),
+        "policy": harness.training.policy.record(),
         "batch_size": plan.batch_size,
-        "flops_per_image": rig.flops,
-        "warm_up_seconds": rig.warm_up_seconds,
+        "flops_per_image": harness.flops,
+        "warm_up_seconds": harness.warm_up_seconds,
         TRAINING: _series(training),
         "times_as_fast": _ratios(training, found.samples[found.cases[0].variant, TRAINING]),
         **{what: _series(samples) if samples else None for what, samples in others.items()},
         "of_machine": {
-            what: _ratios(training, samples, amount=rig.flops) for what, samples in limits.items()
+            what: _ratios(training, samples, amount=harness.flops)
+            for what, samples in limits.items()
         },
     }
 

@@ -38,7 +38,7 @@ def interleave(
     *,
     rounds: int,
     device: torch.device,
-    tell: Callable[[str], None] = lambda _: None,
+    emit: Callable[[str], None] = lambda _: None,
 ) -> dict[K, list[Sample]]:
     """Do each of ``jobs`` once a round, always in their order, and time it.
 
@@ -46,12 +46,12 @@ def interleave(
         jobs: What is done, by name.
         rounds: How often each is done.
         device: Where; a GPU is waited for.
-        tell: Hears of each round.
+        emit: Receives of each round.
     """
     samples: dict[K, list[Sample]] = {name: [] for name in jobs}
     order = 0
     for number in range(rounds):
-        tell(f"round {number + 1} of {rounds}")
+        emit(f"round {number + 1} of {rounds}")
         for name, job in jobs.items():
             amount, wall, cpu = timed(job(), device)
             samples[name].append(

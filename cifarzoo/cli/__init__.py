@@ -5,7 +5,7 @@ import os
 
 def main() -> None:
     """Run the command that ``sys.argv`` names."""
-    from cifarzoo.cli import streams
+    from cifarzoo.cli.terminal import streams
 
     streams.prepare()
     # Read by OpenMP when torch is imported. Threads that spin while they wait lose a slice of

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cifarzoo.cli import console
 from cifarzoo.cli.options import ConfigName, DataFolder, Json, Plugins, Sets
-from cifarzoo.cli.units import count, plural
+from cifarzoo.cli.terminal import console
+from cifarzoo.cli.terminal.units import count, plural
 from cifarzoo.errors import CifarzooError, UsageError
 
 GIGA = 1e9
@@ -89,7 +89,7 @@ def bench(
         data=data,
         rounds=rounds,
         steps=steps,
-        tell=_tell,
+        emit=_tell,
     )
     found = to_json(measured)
     if as_json:

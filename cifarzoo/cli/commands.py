@@ -12,8 +12,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from cifarzoo.cli import console, streams
-from cifarzoo.engine.ranks import is_told_elsewhere
+from cifarzoo.cli.terminal import console, streams
+from cifarzoo.engine.distributed.environment import is_reported_elsewhere
 from cifarzoo.errors import CifarzooError, UsageError
 
 # What click raises for a command that isn't one; newer versions of Typer have their own copy.
@@ -61,7 +61,7 @@ class Commands(PlainFlags, TyperGroup):
         try:
             return super().invoke(ctx)
         except CifarzooError as error:
-            if not is_told_elsewhere(error):
+            if not is_reported_elsewhere(error):
                 console.show_error(error)
             raise typer.Exit(error.exit_code) from error
         except BrokenPipeError as error:

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cifarzoo.cli import console
 from cifarzoo.cli.options import Json, Plugins, config_argument
-from cifarzoo.cli.units import plural
+from cifarzoo.cli.terminal import console
+from cifarzoo.cli.terminal.units import plural
 
 if TYPE_CHECKING:
     from cifarzoo.config.differences import Difference, Setting

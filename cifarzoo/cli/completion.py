@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 from cifarzoo.errors import CifarzooError
 
 if TYPE_CHECKING:
-    from cifarzoo.index import Entry
+    from cifarzoo.components.index import Entry
 
 Offer = tuple[str, str]  # what is typed, and what it means
 
 
 def configs(incomplete: str) -> list[Offer]:
     """Recipes with their first comment line, and the .gin files and folders at hand."""
-    from cifarzoo.cli.header import title
+    from cifarzoo.cli.terminal.header import title
     from cifarzoo.config import recipes
 
     offers = {name: title(path) for name, path in recipes().items()}
@@ -46,9 +46,9 @@ def components_and_configs(incomplete: str) -> list[Offer]:
 
 def kinds(incomplete: str) -> list[Offer]:
     """What ``ls`` takes first."""
-    from cifarzoo.registry import KINDS
+    from cifarzoo.components.kinds import KINDS
 
-    offers = [(f"{kind}s", f"every {kind}") for kind in KINDS]
+    offers = [(kind.plural, f"every {kind.name}") for kind in KINDS.values()]
     return _starting([*offers, ("configs", "every recipe")], incomplete)
 
 
@@ -64,7 +64,7 @@ def rows(incomplete: str) -> list[Offer]:
 
 def settings(incomplete: str) -> list[Offer]:
     """``NAME.parameter=`` of every component and of ``run``, with the parameter's default."""
-    from cifarzoo.index import root
+    from cifarzoo.components.index import root
 
     offers = (
         (f"{entry.name}.{parameter.name}=", parameter.default or "required")
@@ -75,7 +75,7 @@ def settings(incomplete: str) -> list[Offer]:
 
 
 def _entries() -> list[Entry]:
-    from cifarzoo.plugins import catalogue
+    from cifarzoo.components.plugins import catalogue
 
     try:
         return list(catalogue().entries.values())

@@ -13,9 +13,10 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from cifarzoo.cli import console, options
+from cifarzoo.cli import options
 from cifarzoo.cli.commands import Command
-from cifarzoo.cli.download_progress import listener_for
+from cifarzoo.cli.terminal import console
+from cifarzoo.cli.terminal.download_progress import listener_for
 from cifarzoo.data.catalogue import CATALOGUE
 from cifarzoo.data.published import Published
 from cifarzoo.errors import DataError, UsageError

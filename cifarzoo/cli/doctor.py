@@ -16,9 +16,9 @@ from typing import Any
 import typer
 from rich.text import Text
 
-from cifarzoo.cli import console
 from cifarzoo.cli.options import DataFolder, Json, RunsFolder
-from cifarzoo.cli.units import plural
+from cifarzoo.cli.terminal import console
+from cifarzoo.cli.terminal.units import plural
 from cifarzoo.cli.versions import installed_version, version_line
 from cifarzoo.errors import EXIT_FAILED, CifarzooError
 
@@ -119,7 +119,7 @@ def _devices() -> Iterator[Finding]:
 
 def _plugins() -> Iterator[Finding]:
     try:
-        from cifarzoo.plugins import catalogue
+        from cifarzoo.components.plugins import catalogue
 
         found = catalogue()
     except (CifarzooError, ImportError) as error:

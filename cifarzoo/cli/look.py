@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cifarzoo.cli import completion, console
+from cifarzoo.cli import completion
 from cifarzoo.cli.options import ConfigNames, DataFolder, Json, Plugins, Sets
+from cifarzoo.cli.terminal import console
 from cifarzoo.errors import CifarzooError, UsageError
 
 if TYPE_CHECKING:
+    from cifarzoo.components.plugins import Catalogue
     from cifarzoo.config import Config
-    from cifarzoo.plugins import Catalogue
 
 
 def ls(
@@ -46,9 +47,9 @@ def ls(
     plugins: Plugins = None,
 ) -> None:
     """List components, or the recipes (ls configs)."""
-    from cifarzoo.cli import listing
+    from cifarzoo.cli.terminal import listing
+    from cifarzoo.components.plugins import catalogue
     from cifarzoo.config import recipes
-    from cifarzoo.plugins import catalogue
 
     if kind and not pattern and any(sign in kind for sign in "*?["):
         kind, pattern = None, kind
@@ -139,8 +140,8 @@ def _verdict(
 
 def show_config(config: Config, *, data: Path | None, as_json: bool, world_size: int = 1) -> None:
     """Print the resolved config and what it would build, or write both as JSON."""
-    from cifarzoo.cli import blueprint
-    from cifarzoo.engine.describe import describe
+    from cifarzoo.cli.terminal import config_summary as blueprint
+    from cifarzoo.engine.assembly.describe import describe
 
     with config.locating():
         description = describe(config.build(), data=data, world_size=world_size)
@@ -153,11 +154,11 @@ def show_config(config: Config, *, data: Path | None, as_json: bool, world_size:
 
 
 def _show_component(name: str, plugins: list[Path], *, as_json: bool) -> None:
-    from cifarzoo.cli import card
+    from cifarzoo.cli.terminal import component_card as card
+    from cifarzoo.components.index import near, root
+    from cifarzoo.components.plugins import catalogue
+    from cifarzoo.components.registry import ROOT
     from cifarzoo.config import recipes
-    from cifarzoo.index import near, root
-    from cifarzoo.plugins import catalogue
-    from cifarzoo.registry import ROOT
 
     found = catalogue(files=plugins)
     _warn_of_broken(found)

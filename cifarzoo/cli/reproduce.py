@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cifarzoo.budgets import Budget
-from cifarzoo.cli import completion, console
+from cifarzoo.cli import completion
+from cifarzoo.cli.launching import Ranks, opener, train
 from cifarzoo.cli.look import show_config
 from cifarzoo.cli.options import (
     DataFolder,
@@ -20,11 +20,12 @@ from cifarzoo.cli.options import (
     RunsFolder,
     Sets,
 )
-from cifarzoo.cli.training import Ranks, opener, train
-from cifarzoo.cli.units import plural
-from cifarzoo.engine.ranks import is_worker, place
+from cifarzoo.cli.terminal import console
+from cifarzoo.cli.terminal.units import plural
+from cifarzoo.config.budgets import Budget
+from cifarzoo.engine.distributed.environment import is_worker, rank_environment
 from cifarzoo.errors import UsageError
-from cifarzoo.reproduction import ON_GLYPHS, Reproduction, prepare
+from cifarzoo.results.reproduction import ON_GLYPHS, Reproduction, prepare
 
 if TYPE_CHECKING:
     from cifarzoo.results.tables import Row
@@ -66,7 +67,7 @@ def reproduce(
     as_json: Json = False,
 ) -> None:
     """Run a row of a published table and compare; without one, list the rows."""
-    from cifarzoo.cli import published
+    from cifarzoo.cli.terminal import published
     from cifarzoo.results import tables
 
     chosen_seeds = numbers(seeds)
@@ -89,7 +90,7 @@ def reproduce(
             show_config(first, data=data, as_json=as_json, world_size=nproc or 1)
             continue
         _train(wanted, data, Ranks(nproc=nproc, max_restarts=max_restarts), as_json=as_json)
-        if not is_worker() or place().rank == 0:
+        if not is_worker() or rank_environment().rank == 0:
             found, others = wanted.outcome()
             for seed in others:
                 console.warn(f"seed {seed} is left out: it was run with other settings")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cifarzoo.cli import console
+from cifarzoo.cli.launching import Ranks, opener, task_of, train
 from cifarzoo.cli.options import (
     ConfigName,
     DataFolder,
@@ -19,12 +19,12 @@ from cifarzoo.cli.options import (
     RunsFolder,
     Sets,
 )
-from cifarzoo.cli.progress import listener_for
-from cifarzoo.cli.training import Ranks, opener, task_of, train
+from cifarzoo.cli.terminal import console
+from cifarzoo.cli.terminal.progress import listener_for
 
 if TYPE_CHECKING:
     from cifarzoo.config import Config
-    from cifarzoo.results.folder import RunFolder
+    from cifarzoo.runs.folder import RunFolder
 
 RunName = Annotated[
     str,
@@ -112,7 +112,7 @@ def evaluate(
 
 def _reopen(name: str, out: Path, data: Path | None) -> tuple[RunFolder, Config, Path | None]:
     from cifarzoo import config
-    from cifarzoo.results.folder import CONFIG, find
+    from cifarzoo.runs.folder import CONFIG, find
 
     folder = find(name, out)
     record = folder.record

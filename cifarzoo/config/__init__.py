@@ -14,19 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cifarzoo.components.index import Entry, root
+from cifarzoo.components.plugins import Catalogue, catalogue
+from cifarzoo.components.plugins import load as load_modules
+from cifarzoo.components.registry import ROOT
 from cifarzoo.config.check import check
 from cifarzoo.config.files import recipes
-from cifarzoo.config.reach import references
 from cifarzoo.config.reader import Reading
+from cifarzoo.config.resolution import references
 from cifarzoo.config.values import written
 from cifarzoo.errors import ConfigError, ConfigProblemsError
-from cifarzoo.index import Entry, root
-from cifarzoo.plugins import Catalogue, catalogue
-from cifarzoo.plugins import load as load_modules
-from cifarzoo.registry import ROOT
 
 if TYPE_CHECKING:
-    from cifarzoo.run import Run
+    from cifarzoo.components.run import Run
 
 __all__ = ["Bound", "Config", "from_text", "load", "recipes"]
 
@@ -135,8 +135,8 @@ class Config:
             PluginError: A plugin can't be imported.
             ConfigError: ``run`` refuses a value.
         """
+        from cifarzoo.components.run import Run
         from cifarzoo.config.freeze import frozen
-        from cifarzoo.run import Run
 
         load_modules(self._components)
         with self.locating():
@@ -195,7 +195,7 @@ def from_text(
 def _checked(name: str, reading: Reading, found: Catalogue) -> Config:
     checked = check(reading, found)
     bindings = {}
-    for key, binding in checked.reach.used().items():
+    for key, binding in checked.resolution.used().items():
         kind = "" if binding.name == ROOT else f"{found.entries[binding.name].kind}."
         scope = f"{binding.scope}/" if binding.scope else ""
         whole = f"{scope}{kind}{binding.name}.{binding.parameter}"

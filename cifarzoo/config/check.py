@@ -5,16 +5,16 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from cifarzoo.aliases import FACTORIES
-from cifarzoo.config.annotations import component_of, misfit, to_type
+from cifarzoo.components.index import Entry, near, root
+from cifarzoo.components.kinds import FACTORIES
+from cifarzoo.components.plugins import Catalogue
+from cifarzoo.components.registry import ROOT
 from cifarzoo.config.effects import idle, idle_macros, missing
-from cifarzoo.config.reach import reach
 from cifarzoo.config.reader import Binding, Reading
+from cifarzoo.config.resolution import resolve
+from cifarzoo.config.types import component_of, misfit, to_type
 from cifarzoo.config.values import Macro, Reference
 from cifarzoo.errors import ConfigProblemsError
-from cifarzoo.index import Entry, near, root
-from cifarzoo.plugins import Catalogue
-from cifarzoo.registry import ROOT
 
 
 class Check:
@@ -26,7 +26,7 @@ class Check:
             as ``kind.name``. A value that can't be used is missing.
         macros_in: The macros that each of them was made with.
         misnamed: Components of which a parameter was set that they don't have.
-        reach: What ``run`` leads to.
+        resolution: What ``run`` leads to.
         problems: In words, each with its place among all that was read.
     """
 
@@ -43,12 +43,12 @@ class Check:
         self._adapter = cache(self._make_adapter)
         for binding in self.bindings:
             self._check_binding(binding)
-        self.reach = reach(self.bindings, self.values)
+        self.resolution = resolve(self.bindings, self.values)
         if not reading.problems and len(self.values) == len(self.bindings):
             # Else much of what is missing or without effect only follows from other problems.
-            self.problems += missing(self.reach, self.entries, self.misnamed)
-            self.problems += idle(self.reach, self.bindings, self.entries)
-            self.problems += idle_macros(self.reach, self.macros, self.macros_in, self.entries)
+            self.problems += missing(self.resolution, self.entries, self.misnamed)
+            self.problems += idle(self.resolution, self.bindings, self.entries)
+            self.problems += idle_macros(self.resolution, self.macros, self.macros_in, self.entries)
 
     def raise_if_any(self) -> None:
         """Raise all problems at once, in the order of the lines.
@@ -62,7 +62,7 @@ class Check:
 
     def components(self) -> list[Entry]:
         """Those that the run uses, by name."""
-        names = sorted({name for name, _ in self.reach.uses if name != ROOT})
+        names = sorted({name for name, _ in self.resolution.uses if name != ROOT})
         return [self.catalogue.entries[name] for name in names]
 
     def set_by(self, key: str) -> str:

@@ -6,10 +6,10 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from cifarzoo.components.index import root
+from cifarzoo.components.registry import ROOT
 from cifarzoo.config import Bound, Config
 from cifarzoo.config.values import written
-from cifarzoo.index import root
-from cifarzoo.registry import ROOT
 
 
 @dataclass(frozen=True)

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from cifarzoo.config.annotations import a, kind_in, some
-from cifarzoo.config.reach import Reach
+from cifarzoo.components.index import Entry, near
+from cifarzoo.components.registry import ROOT
 from cifarzoo.config.reader import Binding
-from cifarzoo.index import Entry, near
-from cifarzoo.registry import ROOT
+from cifarzoo.config.resolution import Resolution
+from cifarzoo.config.types import a, kind_in, some
 
 LAST = 1 << 62  # the place of what has none
 Problem = tuple[int, str]
 
 
 def missing(
-    reach: Reach, entries: Mapping[str, Entry], misnamed: Collection[str]
+    resolution: Resolution, entries: Mapping[str, Entry], misnamed: Collection[str]
 ) -> Iterator[Problem]:
     """Parameters without a default that nothing sets.
 
     Args:
-        reach: What the config reaches.
+        resolution: What the config reaches.
         entries: Every component, and ``run``.
         misnamed: Components to leave out: what they lack is there under another name.
     """
-    for (name, scope), bound in reach.uses.items():
-        holder = reach.holders[name, scope]
+    for (name, scope), bound in resolution.uses.items():
+        holder = resolution.holders[name, scope]
         for parameter in entries[name].parameters:
             if parameter.default is None and parameter.name not in bound and name not in misnamed:
                 kind = kind_in(parameter.annotation)
@@ -37,26 +37,26 @@ def missing(
 
 
 def idle(
-    reach: Reach, bindings: Iterable[Binding], entries: Mapping[str, Entry]
+    resolution: Resolution, bindings: Iterable[Binding], entries: Mapping[str, Entry]
 ) -> Iterator[Problem]:
     """Bindings that have to have an effect and have none, or never end."""
-    for binding in reach.cycles:
+    for binding in resolution.cycles:
         yield _at(binding, f"{binding.key} leads back to {binding.name} itself")
-    used = reach.used()
+    used = resolution.used()
     for binding in bindings:
         if binding.counts and binding.key not in used and binding.name in entries:
-            yield _at(binding, f"{binding.key} changes nothing: {_why(binding, reach)}")
+            yield _at(binding, f"{binding.key} changes nothing: {_why(binding, resolution)}")
 
 
 def idle_macros(
-    reach: Reach,
+    resolution: Resolution,
     macros: Mapping[str, Binding],
     macros_in: Mapping[str, Collection[str]],
     entries: Mapping[str, Entry],
 ) -> Iterator[Problem]:
     """Macros that have to have an effect and have none."""
     everywhere = {name for names in macros_in.values() for name in names}
-    useful = {name for key in reach.used() for name in macros_in[key]}
+    useful = {name for key in resolution.used() for name in macros_in[key]}
     for name, macro in macros.items():
         if macro.counts and name not in everywhere:
             yield _at(macro, f"{name} is set but no value is %{name}{_meant(name, entries)}")
@@ -64,8 +64,8 @@ def idle_macros(
             yield _at(macro, f"{name} changes nothing: no value that this run uses has %{name}")
 
 
-def _why(binding: Binding, reach: Reach) -> str:
-    scopes = reach.scopes(binding.name)
+def _why(binding: Binding, resolution: Resolution) -> str:
+    scopes = resolution.scopes(binding.name)
     if not scopes:
         return f"this run has no @{binding.name}"
     holds = [scope for scope in scopes if f"{scope}/".startswith(f"{binding.scope}/")]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cifarzoo.components.index import near
 from cifarzoo.errors import ConfigError
-from cifarzoo.index import near
 
 PACKAGE = Path(__file__).parents[1]
 MAX_BYTES = 1 << 18

@@ -7,7 +7,7 @@ from typing import Any
 
 import gin
 
-from cifarzoo.registry import ROOT
+from cifarzoo.components.registry import ROOT
 
 
 def frozen(text: str) -> dict[str, Any]:

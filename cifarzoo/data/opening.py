@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from cifarzoo.components.protocols import Dataset, Split
 from cifarzoo.data.damage import advised
 from cifarzoo.data.locate import locate
 from cifarzoo.data.published import Labelling, Published
 from cifarzoo.data.sources import Source
 from cifarzoo.errors import DataError
-from cifarzoo.protocols import Dataset, Split
 
 
 def open_published(published: Published, folder: Path | None, *, labelling: Labelling) -> Dataset:

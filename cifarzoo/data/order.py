@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cifarzoo.randomness import generator
+from cifarzoo.randomness.keys import generator
 
 Indices = np.ndarray[Any, np.dtype[np.int64]]
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from cifarzoo.components.protocols import Split
 from cifarzoo.data import archive as archives
 from cifarzoo.data.archive import Archive, Member
 from cifarzoo.data.formats import batches, parquet, records
 from cifarzoo.data.published import Labelling, Published
 from cifarzoo.data.splits import Images, Labels, join
-from cifarzoo.protocols import Split
 
 Decoder: TypeAlias = Callable[[bytes, Labelling, str], tuple[Images, Labels]]
 

@@ -8,8 +8,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from cifarzoo.components.protocols import Split
 from cifarzoo.data.damage import DamageError
-from cifarzoo.protocols import Split
 
 Images: TypeAlias = NDArray[np.uint8]
 Labels: TypeAlias = NDArray[np.int64]

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from cifarzoo.components.protocols import Frame, Split, Window
 from cifarzoo.data.order import Indices
 from cifarzoo.errors import DataError
-from cifarzoo.protocols import Frame, Split, Window
-from cifarzoo.randomness import on_device
+from cifarzoo.randomness.keys import on_device
 
 IMAGE_SHAPE = (3, 32, 32)
 UNFRAMED = Frame()

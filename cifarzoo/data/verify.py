@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from cifarzoo.components.protocols import Split
 from cifarzoo.data.damage import advised
 from cifarzoo.data.locate import locate
 from cifarzoo.data.opening import title
 from cifarzoo.data.published import Published
-from cifarzoo.protocols import Split
 
 
 @dataclass(frozen=True, kw_only=True)

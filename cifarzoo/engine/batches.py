@@ -12,14 +12,15 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from cifarzoo.components.protocols import Augmentation, acting_stages
 from cifarzoo.data.order import Indices, batch_indices
 from cifarzoo.data.store import ImageStore
 from cifarzoo.data.windows import window_of, windowed
-from cifarzoo.engine.build import Components
-from cifarzoo.engine.distributed import World
-from cifarzoo.engine.plan import Plan
-from cifarzoo.protocols import Augmentation, acting_stages
-from cifarzoo.randomness import BatchDraws, generator
+from cifarzoo.engine.assembly.build import Components
+from cifarzoo.engine.assembly.plan import Plan
+from cifarzoo.engine.distributed.world import World
+from cifarzoo.randomness.batch_draws import BatchDraws
+from cifarzoo.randomness.keys import generator
 
 EVERY_ROW = slice(None)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
+from cifarzoo.components.run import Run
 from cifarzoo.engine.events import Event
 from cifarzoo.engine.state import TrainingState
-from cifarzoo.run import Run
 
 SECONDS_BETWEEN_EVENTS = 0.25
 
@@ -29,7 +29,7 @@ class Clock:
         self._steps = 0  # of this epoch and attempt
         self._seconds = 0.0
 
-    def go_on(self) -> None:
+    def start(self) -> None:
         """Training starts, or goes on after a pause."""
         self._since = time.monotonic()
 

@@ -9,11 +9,11 @@ Event: TypeAlias = dict[str, Any]
 Listener: TypeAlias = Callable[[Event], None]
 
 
-def silent(_event: Event) -> None:
+def ignore_event(_event: Event) -> None:
     """The listener of every rank but the first."""
 
 
-def tell_all(listeners: Sequence[Listener]) -> Listener:
+def emit_to_all(listeners: Sequence[Listener]) -> Listener:
     """One listener that passes events on to all of ``listeners``.
 
     One that cannot write, to a full disk or a pipe that nobody reads, is no reason to stop: it
@@ -21,13 +21,13 @@ def tell_all(listeners: Sequence[Listener]) -> Listener:
     """
     failed: list[Listener] = []
 
-    def tell(event: Event) -> None:
+    def emit(event: Event) -> None:
         for listener in listeners:
             try:
                 listener(event)
             except OSError as error:
                 if listener not in failed:
                     failed.append(listener)
-                    tell({"event": "warning", "message": f"progress is lost: {error.strerror}"})
+                    emit({"event": "warning", "message": f"progress is lost: {error.strerror}"})
 
-    return tell
+    return emit

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from functools import partial, reduce
 
 from cifarzoo.data.store import ImageStore
-from cifarzoo.engine.agreement import Report
 from cifarzoo.engine.batches import prepare_for_evaluation, views_of
-from cifarzoo.engine.chance import seed_torch
+from cifarzoo.engine.distributed.step_exchange import StepReport
+from cifarzoo.engine.evaluation import Score, Views, evaluate
 from cifarzoo.engine.events import Event
-from cifarzoo.engine.metrics import Score, Views, evaluate
-from cifarzoo.engine.step import take_step
+from cifarzoo.engine.step import train_step
+from cifarzoo.engine.step_draws import seed_torch
 from cifarzoo.engine.training import Training, trainable, wrap
 from cifarzoo.errors import CifarzooError, StoppedError
 
@@ -34,14 +34,14 @@ def fit(training: Training) -> None:
     """
     state, plan = training.state, training.plan
     training.parallel.train()
-    training.clock.go_on()
+    training.clock.start()
     while state.step < plan.total_steps:
         report = advance(training)
         is_done = state.step == plan.total_steps
         ends_epoch = is_done or state.step % plan.steps_per_epoch == 0
         is_due = training.clock.is_due_by_step(state.step)
         if ends_epoch or is_due or report.save_due or report.signal:
-            report = report.joined(hear(training, training.agreement.settle()))
+            report = report.merged(record_losses(training, training.exchange.flush()))
         if ends_epoch:
             end_epoch(training)
         if is_done or is_due or report.save_due or report.signal:
@@ -50,40 +50,40 @@ def fit(training: Training) -> None:
             raise stopped(training, report.signal_name)
 
 
-def advance(training: Training) -> Report:
+def advance(training: Training) -> StepReport:
     """One optimizer step, from its learning rate to the averaged weights."""
     state = training.state
     begin_step(training)
     seed_torch(training.run.seed, "batch", state.step, training.world.rank)
     images, targets = training.batches(state.step)
-    reports = take_step(training, images, targets)
+    reports = train_step(training, images, targets)
     if state.average is not None:
         state.average.update_parameters(state.model)
     state.step += 1
-    report = hear(training, reports)
-    tell_step(training)
+    report = record_losses(training, reports)
+    emit_step(training)
     return report
 
 
-def hear(training: Training, reports: Sequence[Report]) -> Report:
+def record_losses(training: Training, reports: Sequence[StepReport]) -> StepReport:
     """Count the losses that are known by now; give what the steps they are of ask for."""
     for report in reports:
         training.state.note_loss(report.loss)
         message = training.divergence.message(report.loss, step=training.state.step)
         if message is not None:
-            training.tell({"event": "warning", "message": message})
-    return reduce(Report.joined, reports, Report(training.state.last_loss))
+            training.emit({"event": "warning", "message": message})
+    return reduce(StepReport.merged, reports, StepReport(training.state.last_loss))
 
 
 def begin_step(training: Training) -> None:
     """Bring the learning rate, and all that is ``Timed``, to where training stands."""
-    state, moment = training.state, training.plan.moment(training.state.step)
-    state.set_rate(training.components.schedule(moment))
+    state, timestamp = training.state, training.plan.timestamp(training.state.step)
+    state.set_rate(training.components.schedule(timestamp))
     if not state.timed:
         return
     trained = trainable(state.model)
     for part in state.timed:
-        part.begin_step(moment)
+        part.begin_step(timestamp)
     if trainable(state.model) != trained:  # DDP waits for the gradients that it knew of
         training.parallel = wrap(state.model, world=training.world, policy=training.policy)
 
@@ -99,12 +99,12 @@ def stopped(training: Training, signal: str) -> CifarzooError:
     return CifarzooError(f"{text}, and its checkpoint could not be written")
 
 
-def tell_step(training: Training) -> None:
+def emit_step(training: Training) -> None:
     """Count the step, and tell of it now and then."""
     training.clock.count_step()
     event = training.clock.step_event(training.state)
     if event is not None:
-        training.tell(event)
+        training.emit(event)
 
 
 def end_epoch(training: Training) -> None:
@@ -136,10 +136,10 @@ def end_epoch(training: Training) -> None:
         is_best = state.note_validation(validated.error)
     if training.world.is_main:
         training.folder.append_metrics(event)
-    training.tell(event)
+    training.emit(event)
     if is_best:
         save(training)
-    training.clock.go_on()
+    training.clock.start()
 
 
 def score_in_views(training: Training) -> Event:
@@ -182,6 +182,6 @@ def save(training: Training) -> None:
         if written:
             state.saved_step = state.step
             seconds = time.monotonic() - started
-            training.tell({"event": "checkpoint", "step": state.step, "seconds": seconds})
+            training.emit({"event": "checkpoint", "step": state.step, "seconds": seconds})
     training.clock.saved()
-    training.clock.go_on()
+    training.clock.start()

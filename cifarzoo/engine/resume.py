@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from cifarzoo.engine.checkpoint import Loaded
+from cifarzoo.engine.distributed.environment import restarts
 from cifarzoo.engine.events import Event
-from cifarzoo.engine.ranks import restarts
 from cifarzoo.engine.training import Training
 from cifarzoo.errors import CheckpointError
-from cifarzoo.results.folder import METRICS, this_process
+from cifarzoo.runs.folder import METRICS, this_process
 
 DECIDE_BITS = ("world_size", "threads", "precision", "torch")
 
@@ -24,17 +24,17 @@ def restore(training: Training) -> None:
             folder.cut_metrics(0)
             folder.update(started=this_process()["started"])
             if was_started:
-                training.tell(_resumed_event(training))
+                training.emit(_resumed_event(training))
         return
     training.state.load_state_dict(loaded.state)
     training.state.saved_step = training.state.step
     if world.is_main:
-        training.tell(_resumed_event(training))
+        training.emit(_resumed_event(training))
         for name in DECIDE_BITS:
             there, here = loaded.manifest.get(name), training.facts[name]
             if there != here:
                 message = f"{name} was {there} and is {here}: bits may differ from here on"
-                training.tell({"event": "warning", "message": message})
+                training.emit({"event": "warning", "message": message})
     world.on_main(lambda: _restore_folder(training, int(loaded.state["metrics_size"])))
 
 
@@ -52,7 +52,7 @@ def _restore_folder(training: Training, size: int) -> None:
         raise CheckpointError(
             f"{lacks}, with the result; put the file back, or test the weights with cifarzoo eval"
         )
-    training.tell({"event": "warning", "message": f"{lacks}; epochs are missing in it"})
+    training.emit({"event": "warning", "message": f"{lacks}; epochs are missing in it"})
 
 
 def _resumed_event(training: Training) -> Event:

@@ -14,16 +14,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cifarzoo.engine.allocator import keep_freed_memory
-from cifarzoo.engine.distributed import World, joined
-from cifarzoo.engine.events import Event, Listener, silent, tell_all
+from cifarzoo.components.run import Run
+from cifarzoo.engine.device.allocator import keep_freed_memory
+from cifarzoo.engine.device.precision import choose, numerics
+from cifarzoo.engine.device.slow_paths import slow_paths
+from cifarzoo.engine.distributed.consistency import check_same_data, fingerprint
+from cifarzoo.engine.distributed.environment import is_worker
+from cifarzoo.engine.distributed.signals import StopRequest
+from cifarzoo.engine.distributed.world import World, init_distributed
+from cifarzoo.engine.events import Event, Listener, emit_to_all, ignore_event
 from cifarzoo.engine.loop import fit, score, score_in_views
-from cifarzoo.engine.precision import choose, numerics
-from cifarzoo.engine.ranks import is_worker
 from cifarzoo.engine.resume import restore
-from cifarzoo.engine.sameness import check_same_data, identity
-from cifarzoo.engine.signals import StopRequest
-from cifarzoo.engine.slow_paths import slow_paths
 from cifarzoo.engine.training import Training, prepare
 from cifarzoo.errors import (
     CheckpointError,
@@ -32,9 +33,8 @@ from cifarzoo.errors import (
     StoppedError,
     UsageError,
 )
-from cifarzoo.results.folder import RunFolder, this_process
-from cifarzoo.results.tensorboard import TensorBoard
-from cifarzoo.run import Run
+from cifarzoo.runs.folder import RunFolder, this_process
+from cifarzoo.runs.tensorboard import TensorBoard
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,22 +74,22 @@ def execute(task: Task, listeners: Sequence[Listener] = ()) -> Event:
     with (
         ExitStack() as held,
         StopRequest(counts_interrupts=not is_worker()) as stop,
-        joined(_identity(task), while_waiting=stop.end_if_asked) as world,
+        init_distributed(_identity(task), while_waiting=stop.end_if_asked) as world,
     ):
         folder = world.on_main(task.open_folder)
         world.on_main(lambda: held.enter_context(folder.locked()) and None)
-        tell = tell_all(listeners) if world.is_main else silent
+        emit = emit_to_all(listeners) if world.is_main else ignore_event
         finished = world.on_main(lambda: _finished(folder))
         if finished is not None:
-            tell({"event": "finished", "run": str(folder.path)})
-            tell(finished)
+            emit({"event": "finished", "run": str(folder.path)})
+            emit(finished)
             return finished
-        with _status(folder, world, tell), world.named_losses():
-            return _train(task, folder, world=world, stop=stop, tell=tell)
+        with _status(folder, world, emit), world.naming_lost_ranks():
+            return _train(task, folder, world=world, stop=stop, emit=emit)
 
 
 def _train(
-    task: Task, folder: RunFolder, *, world: World, stop: StopRequest, tell: Listener
+    task: Task, folder: RunFolder, *, world: World, stop: StopRequest, emit: Listener
 ) -> Event:
     policy = choose(task.run, world.device)
     facts = {
@@ -101,9 +101,9 @@ def _train(
         "python": platform.python_version(),
         "cifarzoo": version("cifarzoo"),
     }
-    board = TensorBoard(folder.path / "tensorboard")
+    tensorboard = TensorBoard(folder.path / "tensorboard")
     if world.is_main:
-        tell = tell_all([tell, board])
+        emit = emit_to_all([emit, tensorboard])
         folder.update(
             status="running",
             error=None,
@@ -113,7 +113,7 @@ def _train(
             precision=policy.record(),
             **task.provenance,
         )
-    with closing(board), numerics(policy, strict=bool(task.run.deterministic)):
+    with closing(tensorboard), numerics(policy, strict=bool(task.run.deterministic)):
         training = prepare(
             task.run,
             data=task.data,
@@ -122,7 +122,7 @@ def _train(
             folder=folder,
             facts=facts,
             stop=stop,
-            tell=tell,
+            emit=emit,
         )
         _say_where(training)
         check_same_data(world, training.data_digest)
@@ -131,11 +131,11 @@ def _train(
         if world.is_main:
             folder.update(data={"title": start["dataset"], "sha256": training.data_digest})
             folder.update(**{name: start[name] for name in RECORDED})
-        tell(start)
+        emit(start)
         total, rates = training.plan.total_epochs, training.state.base_rates
         slow = slow_paths(training.state.model, training.plan, policy, world.device)
         for message in training.components.warnings(total, rates) + slow:
-            tell({"event": "warning", "message": message})
+            emit({"event": "warning", "message": message})
         keep_freed_memory()
         fit(training)
         result = _result_event(training)
@@ -144,7 +144,7 @@ def _train(
     if world.is_main:
         numbers = {name: value for name, value in result.items() if name != "event"}
         folder.update(**numbers, **({"status": "done"} if was_saved else {}))
-    tell(result)
+    emit(result)
     if not was_saved:
         raise CifarzooError(
             "all steps are done, and their checkpoint could not be written; make room, then "
@@ -154,17 +154,17 @@ def _train(
 
 
 def _identity(task: Task) -> dict[str, str]:
-    return identity(task.digest, task.provenance.get("plugins", ()))
+    return fingerprint(task.digest, task.provenance.get("plugins", ()))
 
 
 def _say_where(training: Training) -> None:
     """Let the other ranks, and run.json, know in which step a rank was that is lost."""
-    watch, folder = training.world.watch, training.folder
-    if watch is None:
+    heartbeat, folder = training.world.heartbeat, training.folder
+    if heartbeat is None:
         return
-    watch.where = lambda: f"in step {training.state.step + 1}"
+    heartbeat.where = lambda: f"in step {training.state.step + 1}"
     if training.world.is_main:
-        watch.last_words.append(lambda text: folder.update(status="failed", error=text))
+        heartbeat.exit_callbacks.append(lambda text: folder.update(status="failed", error=text))
 
 
 RESULT = (
@@ -186,7 +186,7 @@ def evaluate_run(task: Task, listener: Listener) -> Event:
     """Test the newest weights of a run, on one process; nothing in its folder changes."""
     # Tests do without BatchNorm's groups, which may fit the ranks that trained and not one.
     run = replace(task.run, bn_group_size=1)
-    with joined() as world:
+    with init_distributed() as world:
         folder = task.open_folder()
         policy = choose(run, world.device)
         with numerics(policy, strict=bool(run.deterministic)):
@@ -198,7 +198,7 @@ def evaluate_run(task: Task, listener: Listener) -> Event:
                 folder=folder,
                 facts={"config": task.digest},
                 stop=StopRequest(),
-                tell=listener,
+                emit=listener,
             )
             loaded = training.checkpoints.load(task.digest)
             if loaded is None:
@@ -278,7 +278,7 @@ def _finished(folder: RunFolder) -> Event | None:
 
 
 @contextmanager
-def _status(folder: RunFolder, world: World, tell: Listener) -> Iterator[None]:
+def _status(folder: RunFolder, world: World, emit: Listener) -> Iterator[None]:
     """Note in run.json how an attempt ended early."""
     try:
         yield
@@ -292,5 +292,5 @@ def _status(folder: RunFolder, world: World, tell: Listener) -> Iterator[None]:
                     folder.update(status=status, error=str(error) or type(error).__name__)
             if isinstance(error, StoppedError):
                 about = {"step": error.step, "signal": error.signal}
-                tell({"event": "stopped", "run": str(folder.path), **about})
+                emit({"event": "stopped", "run": str(folder.path), **about})
         raise

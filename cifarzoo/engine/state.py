@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cifarzoo.dropout import Dropout, dropouts
-from cifarzoo.engine.precision import Scaler
+from cifarzoo.components.protocols import Average, Timed
+from cifarzoo.engine.device.precision import Scaler
 from cifarzoo.errors import CheckpointError, NotFiniteError
-from cifarzoo.protocols import Average, Timed
-from cifarzoo.randomness import SiteDraw, site_draws
+from cifarzoo.layers.dropout import Dropout, dropouts
+from cifarzoo.randomness.gates import SiteDraw, site_draws
 
 NUMBERS = ("step", "loss_sum", "loss_steps", "train_seconds", "best_error", "best_step")
 

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from cifarzoo.engine.agreement import Report, Step
-from cifarzoo.engine.chance import Chance
-from cifarzoo.engine.distributed import unsynchronised
-from cifarzoo.engine.plan import Plan
+from cifarzoo.engine.assembly.plan import Plan
+from cifarzoo.engine.distributed.step_exchange import StepInfo, StepReport
+from cifarzoo.engine.distributed.world import unsynchronised
+from cifarzoo.engine.step_draws import StepDraws
 from cifarzoo.engine.training import Training
-from cifarzoo.norm import batch_norms, running_statistics, tracked
+from cifarzoo.layers.batch_norm import batch_norms, running_statistics, tracked
 
 
-def take_step(training: Training, images: Tensor, targets: Tensor) -> list[Report]:
+def train_step(training: Training, images: Tensor, targets: Tensor) -> list[StepReport]:
     """Train on this rank's rows of one batch.
 
     Args:
@@ -31,9 +31,9 @@ def take_step(training: Training, images: Tensor, targets: Tensor) -> list[Repor
             update unless reading is delayed.
     """
     state, plan = training.state, training.plan
-    chance = Chance(training)
-    reports: list[Report] = []
-    step = Step(number=state.step, rate=state.rate)
+    chance = StepDraws(training)
+    reports: list[StepReport] = []
+    step = StepInfo(number=state.step, rate=state.rate)
 
     def closure() -> Tensor:
         chance.begin_pass()
@@ -53,7 +53,7 @@ def take_step(training: Training, images: Tensor, targets: Tensor) -> list[Repor
             running.end_part()
         state.scaler.unscale(state.optimizer)
         norm = clip_gradient(state.parameters, training.run.clip_norm)
-        reports.extend(post(training, step, loss, norm))
+        reports.extend(submit(training, step, loss, norm))
         return loss
 
     state.scaler.step(state.optimizer, closure)
@@ -117,9 +117,9 @@ def clip_gradient(parameters: Sequence[nn.Parameter], largest: float | None) -> 
     return norm
 
 
-def post(training: Training, step: Step, loss: Tensor, norm: Tensor) -> list[Report]:
+def submit(training: Training, step: StepInfo, loss: Tensor, norm: Tensor) -> list[StepReport]:
     """Exchange what this rank knows of a step; see ``Agreement.post``."""
-    return training.agreement.post(
+    return training.exchange.submit(
         step,
         loss,
         norm,

@@ -12,29 +12,30 @@ import numpy as np
 import torch
 from torch import nn
 
-from cifarzoo import dropout, norm
+from cifarzoo.components.protocols import Augmentation, DataInitialised
+from cifarzoo.components.run import Run
 from cifarzoo.data.order import subset
 from cifarzoo.data.store import ImageStore, digest
 from cifarzoo.data.windows import windowed
-from cifarzoo.engine.agreement import Agreement
+from cifarzoo.engine.assembly.build import Components, build, build_optimizer, name_of
+from cifarzoo.engine.assembly.dataset import read_dataset
+from cifarzoo.engine.assembly.dry_run import dry_run
+from cifarzoo.engine.assembly.plan import Plan, plan
+from cifarzoo.engine.assembly.validation import check_scaling, check_schedule
 from cifarzoo.engine.batches import Batches, prepare_for_evaluation
-from cifarzoo.engine.build import Components, build, build_optimizer, name_of
 from cifarzoo.engine.checkpoint import Checkpoints
 from cifarzoo.engine.clock import Clock
-from cifarzoo.engine.compiling import compile_network
-from cifarzoo.engine.contract import check_scaling, check_schedule
-from cifarzoo.engine.distributed import World
+from cifarzoo.engine.device.compiling import compile_network
+from cifarzoo.engine.device.precision import Policy, Scaler
+from cifarzoo.engine.distributed.signals import StopRequest
+from cifarzoo.engine.distributed.step_exchange import StepExchange
+from cifarzoo.engine.distributed.world import World
 from cifarzoo.engine.divergence import Divergence
 from cifarzoo.engine.events import Listener
-from cifarzoo.engine.plan import Plan, plan
-from cifarzoo.engine.precision import Policy, Scaler
-from cifarzoo.engine.reading import read
-from cifarzoo.engine.rehearsal import rehearse
-from cifarzoo.engine.signals import StopRequest
 from cifarzoo.engine.state import TrainingState
-from cifarzoo.protocols import Augmentation, DataInitialised
-from cifarzoo.results.folder import RunFolder
-from cifarzoo.run import Run
+from cifarzoo.layers import batch_norm as norm
+from cifarzoo.layers import dropout
+from cifarzoo.runs.folder import RunFolder
 
 INITIAL_IMAGES = 5000  # given to modules that are initialised from data
 
@@ -62,7 +63,7 @@ class Training:
         divergence: Whether the loss grows beyond chance.
         agreement: The exchange between the ranks in each step.
         stop: Whether a signal came.
-        tell: Passes events on to the listeners.
+        emit: Passes events on to the listeners.
     """
 
     run: Run
@@ -81,9 +82,9 @@ class Training:
     facts: dict[str, Any]
     clock: Clock
     divergence: Divergence
-    agreement: Agreement
+    exchange: StepExchange
     stop: StopRequest
-    tell: Listener
+    emit: Listener
 
 
 def prepare(
@@ -95,7 +96,7 @@ def prepare(
     folder: RunFolder,
     facts: dict[str, Any],
     stop: StopRequest,
-    tell: Listener,
+    emit: Listener,
 ) -> Training:
     """Read the data, build the network and put it where it trains.
 
@@ -103,9 +104,9 @@ def prepare(
         ConfigError: Settings that don't fit each other, the dataset or the ranks.
         DataError: The dataset is missing, damaged or of another shape.
     """
-    rehearse(run, folder=data, device=world.device)
+    dry_run(run, folder=data, device=world.device)
     components = build(run, folder=data)
-    train, test = read(components.dataset)
+    train, test = read_dataset(components.dataset)
     num_classes = len(components.dataset.classes)
     model = dropout.convert(norm.convert(components.model))
     sizes = plan(
@@ -116,7 +117,7 @@ def prepare(
         has_batch_norm=bool(norm.batch_norms(model)),
     )
     check_schedule(components.schedule, sizes, name=name_of(run.schedule))
-    model = place(model, sizes, world=world, policy=policy)
+    model = to_device(model, sizes, world=world, policy=policy)
     store = partial(ImageStore, num_classes=num_classes, device=world.device)
     chosen, kept = _train_rows(sizes, len(train.labels))
     _, frame = windowed(components.augmentations)
@@ -149,23 +150,23 @@ def prepare(
         checkpoints=Checkpoints(
             folder.checkpoints,
             keep=run.keep_checkpoints,
-            warn=lambda message: tell({"event": "warning", "message": message}),
+            warn=lambda message: emit({"event": "warning", "message": message}),
         ),
         facts=facts,
         divergence=Divergence(num_classes),
         clock=Clock(run, total_steps=sizes.total_steps, steps_per_epoch=sizes.steps_per_epoch),
-        agreement=Agreement(
+        exchange=StepExchange(
             world,
             images_of=lambda step, rank: batches.indices(step, rank=rank)[:4],
             may_overflow=state.scaler.may_overflow,
             delay=policy.delay,
         ),
         stop=stop,
-        tell=tell,
+        emit=emit,
     )
 
 
-def place(model: nn.Module, sizes: Plan, *, world: World, policy: Policy) -> nn.Module:
+def to_device(model: nn.Module, sizes: Plan, *, world: World, policy: Policy) -> nn.Module:
     """Put a network where it trains, its BatchNorms knowing their groups."""
     model = model.to(world.device)
     if policy.weights is not torch.float32:

@@ -13,8 +13,8 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from cifarzoo.components.index import near
 from cifarzoo.errors import UsageError
-from cifarzoo.index import near
 
 FOLDER = Path(__file__).with_name("published")
 Rule = Literal["last epoch", "best on test", "mean", "median", "unknown"]

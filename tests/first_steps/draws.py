@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cifarzoo.data.order import batch_indices
-from cifarzoo.randomness import generator, key, uniform
+from cifarzoo.randomness.keys import generator, key, uniform
 from tests.first_steps.rows import BATCH, NUM_TRAIN, SEED, STEPS_PER_EPOCH
 
 # On a CPU a drop probability has 16 bits: 0.3 is 19,661 of 65,536.

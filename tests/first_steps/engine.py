@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from cifarzoo import config
-from cifarzoo.engine.build import build
+from cifarzoo.components.run import Run
+from cifarzoo.engine.assembly.build import build
+from cifarzoo.engine.assembly.weight_decay import split
 from cifarzoo.engine.runner import Task, execute
-from cifarzoo.engine.weight_decay import split
 from cifarzoo.protocols import Dataset, Split
-from cifarzoo.results.folder import adopt
-from cifarzoo.run import Run
+from cifarzoo.runs.folder import adopt
 from cifarzoo.zoo.architectures.pyramidnet import pyramidnet
 from cifarzoo.zoo.architectures.shake_resnet import shake_resnet
 from cifarzoo.zoo.architectures.wide_resnet import wide_resnet

@@ -21,9 +21,9 @@ from typing import Any
 PRELOADED = [
     "tests.trust.workload",
     "cifarzoo.cli.app",
-    "cifarzoo.cli.training",
+    "cifarzoo.cli.launching",
     "cifarzoo.config",
-    "cifarzoo.engine.describe",
+    "cifarzoo.engine.assembly.describe",
     "tensorboardX",
     "torch._dynamo",  # torch imports it when the first optimizer is made: a second of each attempt
 ]

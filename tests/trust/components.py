@@ -1,6 +1,6 @@
 """R5: every registered component, plugins too, is resumed in mid-epoch to the same bytes.
 
-The list is the catalogue's and the settings are those of ``tests/test_every_component.py``; a
+The list is the catalogue's and the settings are those of ``test_every_component.py``; a
 component without a row there, such as a plugin's, is tried with its own defaults.
 """
 
@@ -14,13 +14,20 @@ from pathlib import Path
 import torch
 
 from cifarzoo import config
-from cifarzoo.cli.training import Job, work
+from cifarzoo.cli.launching import Job, work
+from cifarzoo.components.index import Entry
+from cifarzoo.components.plugins import catalogue
 from cifarzoo.errors import CifarzooError
-from cifarzoo.index import Entry
-from cifarzoo.plugins import catalogue
-from cifarzoo.results.folder import adopt
+from cifarzoo.runs.folder import adopt
+from tests.components.test_every_component import (
+    AS_LIST,
+    DROPPED,
+    FULL_SIZE,
+    HUB,
+    SETTINGS,
+    SMALLEST,
+)
 from tests.small_cifar import small, write_parquets
-from tests.test_every_component import AS_LIST, DROPPED, FULL_SIZE, HUB, SETTINGS, SMALLEST
 from tests.trust.attempts import attempt
 from tests.trust.cases import COMPARED, EQUAL, FAULTS, HUNG, Budget, Check, Outcome
 from tests.trust.kill_points import arm

@@ -18,7 +18,7 @@ import torch
 
 from cifarzoo.engine.checkpoint import FORMAT, MANIFEST, STATE, Checkpoints
 from cifarzoo.errors import CheckpointError
-from cifarzoo.results.folder import METRICS, RECORD, RunFolder
+from cifarzoo.runs.folder import METRICS, RECORD, RunFolder
 from tests.trust.attempts import attempt
 from tests.trust.cases import COMPARED, EQUAL, FAULTS, HUNG, WRONG, Budget, Check, Outcome
 from tests.trust.kill_points import arm

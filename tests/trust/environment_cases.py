@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from threading import Thread
 
-from cifarzoo.engine import meeting
+from cifarzoo.engine.distributed import rendezvous
 from cifarzoo.errors import EXIT_FAILED, EXIT_USAGE
 
 WAIT = 10.0  # seconds that ranks wait for each other here, in place of START_SECONDS
@@ -144,14 +144,14 @@ CASES = (
         says=("what listens on .* is no meeting point of ranks, or does not answer",),
         ranks=(Rank(environment=SECOND),),
         held=mute,
-        wait=meeting.MUTE_SECONDS,
+        wait=rendezvous.MUTE_SECONDS,
     ),
     Case(
         name="a port that a web server holds",
         says=("what listens on .* is no meeting point of ranks, or does not answer",),
         ranks=(Rank(environment=SECOND),),
         held=web_server,
-        wait=meeting.MUTE_SECONDS,
+        wait=rendezvous.MUTE_SECONDS,
     ),
     Case(
         name="two processes of rank 0",

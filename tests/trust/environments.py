@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cifarzoo.engine import meeting
+from cifarzoo.engine.distributed import rendezvous
 from cifarzoo.errors import EXIT_FAILED
 from tests.trust.attempts import TIMEOUT, Attempt, end_orphans, orphans
 from tests.trust.bad_input.small import small_config
@@ -80,7 +80,7 @@ def bad_environments(budget: Budget) -> Iterator[Outcome]:
 
 def hurried(folder: str, *arguments: str) -> None:
     """``cifarzoo ...`` in ``folder``, which waits for other ranks for ``WAIT`` seconds only."""
-    meeting.START_SECONDS = WAIT
+    rendezvous.START_SECONDS = WAIT
     command(folder, *arguments)
 
 

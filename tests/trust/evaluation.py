@@ -12,10 +12,10 @@ import torch
 from torch.nn import functional as F
 
 from cifarzoo.data.store import ImageStore
-from cifarzoo.engine.distributed import joined
-from cifarzoo.engine.launcher import launch
-from cifarzoo.engine.metrics import Score, evaluate
-from cifarzoo.engine.precision import Policy, Scaler
+from cifarzoo.engine.device.precision import Policy, Scaler
+from cifarzoo.engine.distributed.launcher import launch
+from cifarzoo.engine.distributed.world import init_distributed
+from cifarzoo.engine.evaluation import Score, evaluate
 from cifarzoo.protocols import Split
 from tests.trust.attempts import attempt, say_into_log
 from tests.trust.cases import HUNG, Budget, Check, Outcome
@@ -58,7 +58,7 @@ def _evaluate(path: Path, nproc: int) -> int:
 def evaluate_on_rank(path: Path) -> None:
     """Test on every number of images, as one of the ranks; rank 0 writes the scores."""
     say_into_log()
-    with joined({}) as world:
+    with init_distributed({}) as world:
         policy = Policy(
             name="float64", channels_last=True, compile=False, deterministic=True, threads=1
         )

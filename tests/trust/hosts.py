@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cifarzoo.errors import EXIT_FAILED
-from cifarzoo.results.folder import RunFolder
+from cifarzoo.runs.folder import RunFolder
 from tests.trust.cases import COMPARED, EQUAL, FAULTS, HUNG, Budget, Check, Outcome, skipped
 from tests.trust.workload import differences, finals, leftovers
 from tests.two_hosts import CONFIG, Host, cut_cable, mend_cable, two_hosts, why_not
@@ -239,8 +239,8 @@ def _going_on(hosts: Hosts, since: float, what: str) -> Seen:
 def _tells_of_loss(host: Host) -> bool:
     """Whether it said that the other is lost, in our words."""
     words = ("ended or cannot be reached", "ended; this rank was", "answered for")
-    is_told = any(word in host.said() for word in words)
-    return is_told and "goes on from the last checkpoint" in host.said()
+    is_reported = any(word in host.said() for word in words)
+    return is_reported and "goes on from the last checkpoint" in host.said()
 
 
 CHECKS = (Check(id="D4", title="two hosts that a network joins", run=two_hosts_on_a_cable),)

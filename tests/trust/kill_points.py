@@ -12,7 +12,7 @@ from typing import Any
 
 from cifarzoo.engine import checkpoint, loop
 from cifarzoo.engine.checkpoint import MANIFEST, STATE, Checkpoints
-from cifarzoo.results.folder import CONFIG, METRICS, RECORD, RunFolder
+from cifarzoo.runs.folder import CONFIG, METRICS, RECORD, RunFolder
 from tests.trust.attempts import attempt, end_orphans, orphans
 from tests.trust.cases import COMPARED, EQUAL, FAULTS, HUNG, Budget, Check, Outcome
 from tests.trust.workload import (
@@ -123,8 +123,8 @@ def _is_config(path: Path, _target: Path) -> bool:
 
 POINTS = {
     "config.gin not in place": Point(arm=before(Path, "replace", _is_config)),
-    "before a step": Point(arm=before(loop, "take_step"), in_every_rank=True),
-    "after a step": Point(arm=after(loop, "tell_step"), in_every_rank=True),
+    "before a step": Point(arm=before(loop, "train_step"), in_every_rank=True),
+    "after a step": Point(arm=after(loop, "emit_step"), in_every_rank=True),
     "before a test": Point(arm=before(loop, "score"), in_every_rank=True),
     "after a test": Point(arm=before(RunFolder, "append_metrics")),
     "half a line of metrics": Point(arm=half_a_line),

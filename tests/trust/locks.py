@@ -12,7 +12,7 @@ from typing import Any
 
 from cifarzoo.engine import loop
 from cifarzoo.engine.runner import evaluate_run
-from cifarzoo.results.folder import LOCK, RunFolder
+from cifarzoo.runs.folder import LOCK, RunFolder
 from tests.tiny import tiny_task
 from tests.trust.attempts import Attempt, Ended, attempt
 from tests.trust.cases import COMPARED, EQUAL, FAULTS, HUNG, Budget, Check, Outcome
@@ -33,20 +33,20 @@ ORPHAN_SECONDS = 60
 
 def wait_for(file: Path) -> None:
     """Stay in step 12 until there is ``file``: until another run has come and gone."""
-    tell = loop.tell_step
+    emit = loop.emit_step
 
     def tell_and_wait(training: Any) -> None:
         end = time.monotonic() + LONGEST_WAIT
         while training.state.step == WAITS_IN and not file.exists() and time.monotonic() < end:
             time.sleep(0.01)
-        tell(training)
+        emit(training)
 
-    loop.tell_step = tell_and_wait
+    loop.emit_step = tell_and_wait
 
 
 def leave_an_orphan(file: Path) -> None:
     """Fork a process in mid-run that outlives this one, as a loader's worker can."""
-    tell = loop.tell_step
+    emit = loop.emit_step
 
     def tell_and_fork(training: Any) -> None:
         if training.state.step == 3:
@@ -55,21 +55,21 @@ def leave_an_orphan(file: Path) -> None:
                 time.sleep(ORPHAN_SECONDS)
                 os._exit(0)
             file.write_text(str(child))
-        tell(training)
+        emit(training)
 
-    loop.tell_step = tell_and_fork
+    loop.emit_step = tell_and_fork
 
 
 def touch_lock(path: Path) -> None:
     """Open and close the lock's file in mid-run, which drops locks of POSIX's kind."""
-    tell = loop.tell_step
+    emit = loop.emit_step
 
     def tell_and_touch(training: Any) -> None:
         if training.state.step == 2:
             path.read_bytes()
-        tell(training)
+        emit(training)
 
-    loop.tell_step = tell_and_touch
+    loop.emit_step = tell_and_touch
 
 
 def evaluate(root: Path, name: str) -> int:

@@ -13,9 +13,9 @@ from typing import Any
 
 from cifarzoo.engine import runner
 from cifarzoo.engine.checkpoint import Checkpoints
-from cifarzoo.engine.precision import Policy
-from cifarzoo.protocols import Moment
-from cifarzoo.results.folder import RunFolder
+from cifarzoo.engine.device.precision import Policy
+from cifarzoo.protocols import Timestamp
+from cifarzoo.runs.folder import RunFolder
 from tests.trust.attempts import attempt
 from tests.trust.cases import Budget, Check, Outcome
 from tests.trust.kill_points import arm
@@ -25,7 +25,7 @@ State = dict[str, Any]
 SAVES_BEFORE_DEATH = 2  # of the steps 10 and 20; the second is in mid-epoch
 
 
-def worsening() -> Callable[[Moment], float]:
+def worsening() -> Callable[[Timestamp], float]:
     """A rate that spoils the network once the best score was noted, and before the kill."""
     return lambda moment: 1.0 if moment.step < 12 else 40.0
 

@@ -16,9 +16,9 @@ import torch
 from cifarzoo.engine import loop, step
 from cifarzoo.engine.divergence import PATIENCE
 from cifarzoo.errors import EXIT_NOT_FINITE
-from cifarzoo.norm import batch_norms
-from cifarzoo.protocols import Moment
-from cifarzoo.results.folder import RunFolder
+from cifarzoo.layers.batch_norm import batch_norms
+from cifarzoo.protocols import Timestamp
+from cifarzoo.runs.folder import RunFolder
 from cifarzoo.zoo.optimizers.sgd import sgd
 from tests.trust.attempts import attempt, end_orphans, orphans
 from tests.trust.cases import FAULTS, HUNG, WRONG, Budget, Check, Outcome
@@ -37,7 +37,7 @@ def poison(where: str, number: float, rank: int) -> None:
 
 
 def _loss(number: float) -> None:
-    original = loop.take_step
+    original = loop.train_step
 
     def wrapped(training: Any, images: Any, targets: Any) -> Any:
         if training.state.step == STEP - 1:
@@ -45,7 +45,7 @@ def _loss(number: float) -> None:
             targets[0, 0] = number
         return original(training, images, targets)
 
-    loop.take_step = wrapped
+    loop.train_step = wrapped
 
 
 def _gradient(number: float) -> None:
@@ -61,14 +61,14 @@ def _gradient(number: float) -> None:
 
 
 def _after_the_step(change: Callable[[Any], None]) -> None:
-    original = loop.tell_step
+    original = loop.emit_step
 
     def wrapped(training: Any) -> None:
         if training.state.step == STEP:
             change(training.state.model)
         original(training)
 
-    loop.tell_step = wrapped
+    loop.emit_step = wrapped
 
 
 def _buffer(number: float) -> None:
@@ -91,29 +91,29 @@ POISONS = {"loss": _loss, "gradient": _gradient, "buffer": _buffer, "weight": _w
 def overflow_always() -> None:
     """Let every gradient overflow, whatever the loss is scaled by."""
     in_float16()
-    original = loop.take_step
+    original = loop.train_step
 
     def wrapped(training: Any, images: Any, targets: Any) -> Any:
         next(training.state.model.parameters()).register_hook(lambda grad: grad * INFINITY)
         return original(training, images, targets)
 
-    loop.take_step = wrapped
+    loop.train_step = wrapped
 
 
-def exploding() -> Callable[[Moment], float]:
+def exploding() -> Callable[[Timestamp], float]:
     """A rate that no network stands."""
     return lambda moment: 1.0 if moment.step < 12 else 1e30
 
 
 def shouting() -> None:
     """Add to the loss of each step from the third on."""
-    note = loop.hear
+    note = loop.record_losses
 
     def wrapped(training: Any, reports: Any) -> Any:
         louder = [type(r)(r.loss + 100, r.signal, r.save_due) for r in reports]
         return note(training, louder if training.state.step > 2 else reports)
 
-    loop.hear = wrapped
+    loop.record_losses = wrapped
 
 
 @dataclass(frozen=True, kw_only=True)

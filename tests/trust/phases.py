@@ -58,7 +58,7 @@ def arm() -> None:
     elif phase == "step":
         from cifarzoo.engine import loop
 
-        loop.take_step = _paused_at(loop.take_step, STEP + 1)
+        loop.train_step = _paused_at(loop.train_step, STEP + 1)
     elif phase == "eval":
         from cifarzoo.engine import loop
 

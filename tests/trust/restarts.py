@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cifarzoo.engine.ranks import PATIENCE, Place, restarts
+from cifarzoo.engine.distributed.environment import PATIENCE, RankEnvironment, restarts
 from cifarzoo.errors import EXIT_FAILED, EXIT_NOT_FINITE, EXIT_STOPPED, EXIT_USAGE
-from cifarzoo.results.folder import RunFolder
+from cifarzoo.runs.folder import RunFolder
 from cifarzoo.zoo.optimizers.sgd import sgd
 from tests.trust.attempts import Ended, attempt, end_orphans, orphans
 from tests.trust.cases import COMPARED, EQUAL, FAULTS, HUNG, Budget, Check, Outcome
@@ -230,7 +230,7 @@ def _stop(root: Path, expected: dict[str, str]) -> Outcome:
 
 def _lose_patience(root: Path) -> Outcome:
     """A rank that is stopped for good, noticed as users have it: with the default patience."""
-    patience = Place.patience
+    patience = RankEnvironment.patience
     ended, struck = _train(root, "patient", (Fault(do=freeze, rank=1),), allowed=0)
     seconds = time.monotonic() - max(struck, default=0.0)
     says = rf"rank 1 has not answered for {patience:.0f} s \(it was in step 15\)"

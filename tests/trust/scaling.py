@@ -20,7 +20,7 @@ from torch import Tensor
 
 from cifarzoo.engine import loop, step
 from cifarzoo.engine.batches import Batches
-from cifarzoo.results.folder import RunFolder
+from cifarzoo.runs.folder import RunFolder
 from cifarzoo.zoo.augmentations.cutout import cutout
 from cifarzoo.zoo.augmentations.flip import flip
 from cifarzoo.zoo.augmentations.normalize import normalize
@@ -266,7 +266,7 @@ def end_after(number: int, at: int) -> None:
     """Send rank 0 a signal after a step."""
     if os.environ.get("RANK", "0") != "0":
         return
-    is_there = after(loop, "tell_step", lambda training: training.state.step == at)
+    is_there = after(loop, "emit_step", lambda training: training.state.step == at)
     is_there(partial(os.kill, os.getpid(), number))
 
 

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 
 from cifarzoo.engine import loop
-from cifarzoo.engine.launcher import launch
+from cifarzoo.engine.distributed.launcher import launch
 from cifarzoo.engine.runner import digest_of, execute
 from cifarzoo.errors import CifarzooError
-from cifarzoo.results.folder import RunFolder
+from cifarzoo.runs.folder import RunFolder
 from cifarzoo.zoo.augmentations.normalize import normalize
 from cifarzoo.zoo.optimizers.sgd import sgd
 from cifarzoo.zoo.regularizers.ema import ema
@@ -115,13 +115,13 @@ def note_progress(root: Path, name: str) -> None:
         file = os.open(root / f"{name}.{PROGRESS}", os.O_WRONLY | os.O_CREAT)
     except OSError:  # a disk that is read-only
         return
-    tell = loop.tell_step
+    emit = loop.emit_step
 
     def tell_and_note(training: Any) -> None:
         os.pwrite(file, f"{training.state.step:8d}".encode(), 0)
-        tell(training)
+        emit(training)
 
-    loop.tell_step = tell_and_note
+    loop.emit_step = tell_and_note
 
 
 def newest_step(root: Path, name: str) -> int:

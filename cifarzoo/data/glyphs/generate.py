@@ -6,10 +6,10 @@ from typing import Literal
 
 import numpy as np
 
+from cifarzoo.components.protocols import Split
 from cifarzoo.data.glyphs.drawing import Level, draw
 from cifarzoo.data.glyphs.numbers import SIZE, Uniforms, noise
 from cifarzoo.data.glyphs.shapes import SHAPES
-from cifarzoo.protocols import Split
 
 VERSION = 1  # raise it with any change that alters a pixel
 CLASSES = tuple(SHAPES)

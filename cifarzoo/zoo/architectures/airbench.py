@@ -9,9 +9,9 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cifarzoo import register
 from cifarzoo.errors import ConfigError
-from cifarzoo.norm import BatchNorm2d
-from cifarzoo.registry import register
+from cifarzoo.layers.batch_norm import BatchNorm2d
 from cifarzoo.zoo.architectures.limits import check_at_least
 from cifarzoo.zoo.architectures.whitening import Whitening
 

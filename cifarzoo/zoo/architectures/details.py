@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 from torch import nn
 
 from cifarzoo.errors import ConfigError
-from cifarzoo.norm import BatchNorm2d
+from cifarzoo.layers.batch_norm import BatchNorm2d
 from cifarzoo.zoo.architectures.layers import INITIALISERS, PADDINGS
 from cifarzoo.zoo.architectures.limits import check_choice
 

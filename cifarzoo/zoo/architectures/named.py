@@ -10,8 +10,8 @@ from typing import Literal
 
 from torch import nn
 
+from cifarzoo import register
 from cifarzoo.protocols import Residual
-from cifarzoo.registry import register
 from cifarzoo.zoo.architectures.pyramidnet import ChannelRounding, pyramidnet
 from cifarzoo.zoo.architectures.shake_resnet import shake_resnet
 from cifarzoo.zoo.architectures.wide_resnet import wide_resnet

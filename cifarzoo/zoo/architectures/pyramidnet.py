@@ -9,8 +9,8 @@ from typing import Literal
 
 from torch import nn
 
+from cifarzoo import register
 from cifarzoo.protocols import Residual
-from cifarzoo.registry import register
 from cifarzoo.zoo.architectures.details import (
     AUTOAUGMENT,
     FLAX2020,

@@ -8,8 +8,8 @@ from typing import Literal, get_args
 
 from torch import nn
 
+from cifarzoo import register
 from cifarzoo.protocols import Residual
-from cifarzoo.registry import register
 from cifarzoo.zoo.architectures.details import PAPER, Init, LayerDetails, Padding, choose
 from cifarzoo.zoo.architectures.limits import blocks_in, check_at_least, check_choice
 from cifarzoo.zoo.architectures.network import (

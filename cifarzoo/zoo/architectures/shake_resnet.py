@@ -7,9 +7,9 @@ from typing import Literal, get_args
 
 from torch import nn
 
+from cifarzoo import register
 from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Residual
-from cifarzoo.registry import register
 from cifarzoo.zoo.architectures.details import (
     AUTOAUGMENT,
     FLAX2020,

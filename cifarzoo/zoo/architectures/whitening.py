@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Moment
+from cifarzoo.protocols import Timestamp
 
 CHUNK = 500  # images whose patches are in memory at a time
 
@@ -64,7 +64,7 @@ class Whitening(nn.Module):
         kernels = axes.view(-1, 3, self.kernel_size, self.kernel_size)
         self.weight.copy_(torch.cat([kernels, -kernels]))
 
-    def begin_step(self, moment: Moment) -> None:
+    def begin_step(self, moment: Timestamp) -> None:
         """Train the bias in the first ``bias_epochs`` only: no gradient goes below it then."""
         self.bias.requires_grad_(moment.epoch < self.bias_epochs)
 

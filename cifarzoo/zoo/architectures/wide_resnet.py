@@ -8,10 +8,10 @@ from typing import Literal, get_args
 
 from torch import nn
 
-from cifarzoo.dropout import Dropout
+from cifarzoo import register
 from cifarzoo.errors import ConfigError
+from cifarzoo.layers.dropout import Dropout
 from cifarzoo.protocols import Residual
-from cifarzoo.registry import register
 from cifarzoo.zoo.architectures.details import (
     AUTOAUGMENT,
     FLAX2020,

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from cifarzoo import register
 from cifarzoo.protocols import Augmentation, Draws, Frame, Window
-from cifarzoo.registry import register
 from cifarzoo.zoo.augmentations.flip import MIRRORED, flip_where, mirrored_where
 
 

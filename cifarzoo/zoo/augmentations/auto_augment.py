@@ -9,9 +9,9 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
+from cifarzoo import register
 from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Augmentation, Dataset, Draws
-from cifarzoo.registry import register
 from cifarzoo.zoo.augmentations.auto_augment_policies import CODE, PAPER, Step
 from cifarzoo.zoo.augmentations.policies import OPERATIONS, Space, apply_each, torchvisions
 

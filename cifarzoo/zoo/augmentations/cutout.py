@@ -9,9 +9,9 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from cifarzoo import register
 from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Augmentation, Dataset, Draws, Per
-from cifarzoo.registry import register
 
 
 def fill_squares(

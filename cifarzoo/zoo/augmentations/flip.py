@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from cifarzoo import register
 from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Augmentation, Draws, Frame, Window
-from cifarzoo.registry import register
 
 MIRRORED = Frame(is_mirrored=True)
 

@@ -9,9 +9,9 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from cifarzoo import register
 from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Augmentation, Dataset, Draws
-from cifarzoo.registry import register
 
 
 @lru_cache(maxsize=8)  # a batch would wait for their copy to a GPU

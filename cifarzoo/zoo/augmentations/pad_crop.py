@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cifarzoo import register
 from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Augmentation, Draws, Frame, PadMode, Window
-from cifarzoo.registry import register
 
 
 def crop_padded(

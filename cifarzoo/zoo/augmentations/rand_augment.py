@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from cifarzoo import register
 from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Augmentation, Draws
-from cifarzoo.registry import register
 from cifarzoo.zoo.augmentations.policies import OPERATIONS, Space, apply_each, torchvisions
 
 

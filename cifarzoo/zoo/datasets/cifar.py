@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Literal
 
+from cifarzoo import register
 from cifarzoo.data.catalogue import CIFAR10, CIFAR100
 from cifarzoo.data.opening import open_published
 from cifarzoo.protocols import Dataset
-from cifarzoo.registry import register
 
 
 @register.dataset

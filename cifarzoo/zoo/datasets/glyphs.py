@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from cifarzoo import register
 from cifarzoo.data.glyphs.drawing import MOST_CLUTTER, Level
 from cifarzoo.data.glyphs.generate import CLASSES, generate
 from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Dataset, Split
-from cifarzoo.registry import register
 
 
 @register.dataset

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
+from cifarzoo import register
 from cifarzoo.errors import ConfigError
-from cifarzoo.registry import register
 
 
 @register.optimizer

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cifarzoo import register
 from cifarzoo.errors import ConfigError
-from cifarzoo.registry import register
 
 QUINTIC = (3.4445, -4.7750, 2.0315)  # slope at 0 as steep as it goes, all values end near 1
 

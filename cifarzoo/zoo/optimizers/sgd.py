@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch.nn.utils import clip_grad_norm_
 
+from cifarzoo import register
 from cifarzoo.errors import ConfigError
-from cifarzoo.registry import register
 
 
 class ClippedSGD(torch.optim.SGD):

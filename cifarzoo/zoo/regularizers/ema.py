@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from cifarzoo import register
 from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Average, Regularizer
-from cifarzoo.registry import register
 
 
 class MovingAverage:

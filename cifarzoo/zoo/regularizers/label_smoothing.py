@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from cifarzoo import register
 from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Loss, Regularizer
-from cifarzoo.registry import register
 
 
 def smooth(targets: Tensor, smoothing: float) -> Tensor:

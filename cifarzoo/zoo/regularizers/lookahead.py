@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cifarzoo import register
 from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Average, Moment, Regularizer
-from cifarzoo.registry import register
+from cifarzoo.protocols import Average, Regularizer, Timestamp
 
 
 class SlowWeights:
@@ -30,9 +30,9 @@ class SlowWeights:
         self._steps = steps
         self._retention = retention
         self._power = power
-        self._moment = Moment(0, 1, 1)
+        self._moment = Timestamp(0, 1, 1)
 
-    def begin_step(self, moment: Moment) -> None:
+    def begin_step(self, moment: Timestamp) -> None:
         """Note where training stands; the engine says it before every step."""
         self._moment = moment
 

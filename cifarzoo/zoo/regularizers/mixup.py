@@ -8,9 +8,9 @@ from typing import Literal
 
 from torch import Tensor
 
+from cifarzoo import register
 from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Draws, Regularizer
-from cifarzoo.registry import register
 
 
 def mix(images: Tensor, targets: Tensor, partner: Tensor, lam: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cifarzoo import register
 from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import BranchDraws, Per, Regularizer, Site
-from cifarzoo.registry import register
 from cifarzoo.zoo.regularizers.depth import Decay, check, drop_prob
 
 

@@ -13,9 +13,9 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from cifarzoo import register
 from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import BranchDraw, BranchDraws, Per, Regularizer, Site
-from cifarzoo.registry import register
 
 Forward = Literal["shake", "even"]
 Backward = Literal["shake", "even", "keep"]

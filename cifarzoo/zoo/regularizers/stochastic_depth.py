@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from cifarzoo import register
 from cifarzoo.protocols import BranchDraws, Per, Regularizer, Site
-from cifarzoo.registry import register
 from cifarzoo.zoo.regularizers.depth import Decay, check, drop_prob
 
 

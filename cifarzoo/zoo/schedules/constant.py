@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cifarzoo.protocols import Moment, Schedule
-from cifarzoo.registry import register
+from cifarzoo import register
+from cifarzoo.protocols import Schedule, Timestamp
 from cifarzoo.zoo.schedules.warmup import WarmedUp
 
 
@@ -23,6 +23,6 @@ def constant(*, warmup_epochs: float = 0.0) -> Schedule:
     return WarmedUp(unchanged, warmup_epochs)
 
 
-def unchanged(_: Moment) -> float:
+def unchanged(_: Timestamp) -> float:
     """Factor 1 at every moment."""
     return 1.0

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from cifarzoo import register
 from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Moment, Schedule
-from cifarzoo.registry import register
+from cifarzoo.protocols import Schedule, Timestamp
 from cifarzoo.zoo.schedules.warmup import WarmedUp
 
 
@@ -21,7 +21,7 @@ class Cosine:
 
     final: float
 
-    def __call__(self, moment: Moment) -> float:
+    def __call__(self, moment: Timestamp) -> float:
         """The factor on the base learning rate at ``moment``."""
         return self.final + (1 - self.final) * (0.5 * math.cos(math.pi * moment.progress) + 0.5)
 

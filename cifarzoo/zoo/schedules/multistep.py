@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
+from cifarzoo import register
 from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Moment, Schedule
-from cifarzoo.registry import register
+from cifarzoo.protocols import Schedule, Timestamp
 from cifarzoo.zoo.schedules.warmup import WarmedUp, epochs
 
 
@@ -30,7 +30,7 @@ class Multistep:
     unit: Literal["epoch", "fraction"]
     boundary: Literal["at", "after"]
 
-    def __call__(self, moment: Moment) -> float:
+    def __call__(self, moment: Timestamp) -> float:
         """The factor on the base learning rate at ``moment``."""
         now = moment.epoch if self.unit == "epoch" else moment.progress
         factor = 1.0

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from cifarzoo import register
 from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Moment, Schedule
-from cifarzoo.registry import register
+from cifarzoo.protocols import Schedule, Timestamp
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +18,7 @@ class Triangle:
     peak: float
     end: float
 
-    def __call__(self, moment: Moment) -> float:
+    def __call__(self, moment: Timestamp) -> float:
         """The factor on the base learning rate at ``moment``."""
         top = int(self.peak * moment.total_steps)
         if moment.step < top:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Moment
+from cifarzoo.protocols import Timestamp
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class WarmedUp:
         warmup_epochs: Length of the line, in epochs; 0: none.
     """
 
-    schedule: Callable[[Moment], float]
+    schedule: Callable[[Timestamp], float]
     warmup_epochs: float
 
     def __post_init__(self) -> None:
@@ -33,7 +33,7 @@ class WarmedUp:
                 parameter="warmup_epochs",
             )
 
-    def __call__(self, moment: Moment) -> float:
+    def __call__(self, moment: Timestamp) -> float:
         """The factor on the base learning rate at ``moment``."""
         if moment.epoch >= self.warmup_epochs:
             return self.schedule(moment)

@@ -1,0 +1,97 @@
+"""A config and what it would build: what ``cifarzoo show CONFIG`` says of it."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.text import Text
+
+from cifarzoo.cli.terminal import console
+from cifarzoo.cli.terminal.patterns import listed
+from cifarzoo.cli.terminal.units import count, plural, scaled
+
+if TYPE_CHECKING:
+    from cifarzoo.config import Config
+    from cifarzoo.engine.assembly.describe import Description
+
+UNKNOWN = "only reading the data tells; see --data"
+LABEL_WIDTH = len("# not decayed  ")
+
+
+def to_json(config: Config, description: Description) -> dict[str, Any]:
+    """The promised object; scripts lean on its first keys. A step count may be null."""
+    plan = description.plan
+    return {
+        "name": config.name,
+        "bindings": {key: bound.source for key, bound in config.bindings.items()},
+        "num_parameters": description.num_parameters,
+        "weight_decay": description.weight_decay,
+        "steps": plan.total_steps if plan else None,
+        "flops": description.flops,
+        "dataset": description.dataset,
+        "num_classes": description.num_classes,
+        "optimizer": description.optimizer,
+        "plan": asdict(plan) if plan else None,
+        "warnings": description.warnings,
+    }
+
+
+def print_blueprint(out: Console, config: Config, description: Description) -> None:
+    """Print the resolved config, then what it builds as comments: the whole is a config again."""
+    for line in config.text().splitlines():
+        out.print(Text(line), soft_wrap=True)
+    out.print()
+    # Broken here, where each line can begin as a comment does.
+    width = max(out.width - LABEL_WIDTH, LABEL_WIDTH)
+    rows = [
+        (f"# {label}" if number == 0 else "#", line)
+        for label, text in facts(description)
+        for number, line in enumerate(textwrap.wrap(text, width, break_on_hyphens=False))
+    ]
+    console.print_table(out, console.labelled(rows, indent=0))
+
+
+def facts(description: Description) -> list[tuple[str, str]]:
+    """What a run would build, as labelled lines."""
+    decay = description.weight_decay
+    plan = description.plan
+    lines = [
+        ("network", f"{count(description.num_parameters)} parameters"),
+        ("flops", f"{scaled(description.flops)}FLOPs, one image forward (a multiply-add is two)"),
+        ("decayed", f"{_part(decay['covered'])}, by the policy {decay['policy']}"),
+        *_names(decay["covered"]["names"], decay["not_covered"]["names"]),
+        ("not decayed", _part(decay["not_covered"])),
+        *_names(decay["not_covered"]["names"], decay["covered"]["names"]),
+        ("optimizer", f"{description.optimizer['name']}, base rate {description.optimizer['lr']}"),
+    ]
+    if plan is None:
+        return [*lines, ("data", f"{description.dataset}; how many images, {UNKNOWN}")]
+    validation = f", {count(plan.validation_images)} kept for validation" * bool(
+        plan.validation_images
+    )
+    return [
+        *lines,
+        (
+            "data",
+            f"{description.dataset}: {plural(plan.train_images, 'training image')}, "
+            f"{plural(plan.test_images, 'test image')}{validation}",
+        ),
+        (
+            "steps",
+            f"{count(plan.total_steps)} ({plan.total_epochs:g} epochs of "
+            f"{plural(plan.steps_per_epoch, 'step')} of {plural(plan.batch_size, 'image')})",
+        ),
+        ("BatchNorm", f"statistics over {plural(plan.bn_group_size, 'image')}"),
+    ]
+
+
+def _part(part: dict[str, Any]) -> str:
+    return f"{plural(part['tensors'], 'tensor')} of {count(part['values'])} values"
+
+
+def _names(names: list[str], others: list[str]) -> list[tuple[str, str]]:
+    """Which tensors these are, on lines of their own, where they aren't all or none."""
+    return [("", listed(names, others))] if names and others else []

@@ -1,0 +1,98 @@
+"""Where text goes: results to stdout, progress and errors to stderr, colour to terminals only.
+
+On a terminal text is laid out for its width; in a pipe or a file no line is broken, so that
+``grep`` and ``cut`` find whole lines.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from cifarzoo.cli.terminal import streams
+from cifarzoo.cli.terminal.units import count, test_error
+from cifarzoo.errors import CifarzooError, StoppedError
+
+PIPE_WIDTH = 10_000
+
+
+def results() -> Console:
+    """The console of stdout."""
+    return _console(stderr=False)
+
+
+def messages() -> Console:
+    """The console of stderr."""
+    return _console(stderr=True)
+
+
+def is_live() -> bool:
+    """Whether stderr can show something that is redrawn."""
+    console = messages()
+    return sys.stderr.isatty() and console.is_terminal and not console.is_dumb_terminal
+
+
+def print_table(console: Console, table: RenderableType) -> None:
+    """Print ``table`` without the blanks with which rich fills up its lines."""
+    lines = console.render_lines(table, pad=False)
+    for line in lines:
+        text = Text.assemble(*((segment.text, segment.style or "") for segment in line))
+        text.rstrip()
+        console.print(text, soft_wrap=True)
+
+
+def labelled(rows: Iterable[tuple[str, str]], *, indent: int = 2) -> Table:
+    """Rows of a dim label and a text."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, text in rows:
+        table.add_row(" " * indent + label, Text(text))
+    return table
+
+
+def warn(message: str) -> None:
+    """Say something on stderr that the user should know and that stops nothing."""
+    messages().print(Text.assemble(("warning: ", "yellow"), message), soft_wrap=True)
+
+
+def show_error(error: CifarzooError) -> None:
+    """Show ``error`` on stderr, a line a problem, marked as errors on a terminal; no traceback."""
+    console = messages()
+    marked = sys.stderr.isatty() and not isinstance(error, StoppedError)
+    prefix = Text("error: ", style="bold red") if marked else Text()
+    try:
+        for line in str(error).splitlines():
+            console.print(prefix + Text(line), soft_wrap=True)
+    except OSError:  # nobody can be told; the exit code still can
+        streams.drop(sys.stderr)
+
+
+def print_evaluation(event: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print how a run's weights did on the test images."""
+    if as_json:
+        sys.stdout.write(json.dumps(event) + "\n")
+        return
+    error = Text(test_error(event), style="bold green")
+    rest = f"test loss {event['test_loss']:.4f}, {count(event['test_images'])} images"
+    step = f"step {count(event['step'])} of {count(event['steps'])}"
+    results().print(Text.assemble(error, f", {rest}, {step}"), soft_wrap=True)
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command, where rich would end the process."""
+        raise  # noqa: PLE0704  # what rich is handling
+
+
+def _console(*, stderr: bool) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    in_pipe = not stream.isatty() and "COLUMNS" not in os.environ
+    return _Console(stderr=stderr, highlight=False, width=PIPE_WIDTH if in_pipe else None)

@@ -1,0 +1,272 @@
+"""What a training says while it runs, to a terminal, a log or a script.
+
+A listener is called with each event of the engine, a dict whose ``event`` names its kind. It
+hears and cannot change anything. People read percentages; scripts read fractions.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from typing import Any, Protocol, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.text import Text
+
+from cifarzoo.cli.terminal import console
+from cifarzoo.cli.terminal.units import count, duration, percent, plural, test_error
+from cifarzoo.engine.distributed.environment import is_launched_by_us
+
+Event = Mapping[str, Any]
+
+LEAST_WIDTHS = {"test error": 8, "lr": 8, "time": 5}  # of columns whose later cells may be longer
+IN_JSON = ("start", "resumed", "epoch", "result", "stopped")
+
+
+class Listener(Protocol):
+    """Hears events; a context manager, so that the terminal is left tidy after an error."""
+
+    def __call__(self, event: Event, /) -> None:
+        """Take in one event."""
+
+    def __enter__(self) -> Self:
+        """Start listening."""
+
+    def __exit__(self, *_: object) -> None:
+        """Stop listening."""
+
+
+def listener_for(json: bool) -> Listener:
+    """The listener that suits the command's options and where stderr goes.
+
+    Args:
+        json: Whether events are written to stdout as JSON lines.
+    """
+    if json:
+        return JsonLines()
+    return LiveProgress() if console.is_live() else PlainProgress()
+
+
+class JsonLines:
+    """One JSON object a line on stdout; warnings go to stderr."""
+
+    def __call__(self, event: Event, /) -> None:
+        """Write ``event`` if scripts are promised it; numbers that aren't finite are null."""
+        if event["event"] == "warning":
+            console.warn(event["message"])
+        if event["event"] in IN_JSON:
+            finite = {key: _finite(value) for key, value in event.items()}
+            sys.stdout.write(json.dumps(finite, default=str, allow_nan=False) + "\n")
+            sys.stdout.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class PlainProgress:
+    """A line an epoch on stderr, for logs and pipes."""
+
+    def __init__(self, out: Console | None = None) -> None:
+        self.out = out or console.messages()
+
+    def __call__(self, event: Event, /) -> None:
+        """Say what ``event`` means, if it is for people."""
+        say = {
+            "start": self.start,
+            "finished": self.finished,
+            "resumed": self.resumed,
+            "step": self.step,
+            "epoch": self.epoch,
+            "warning": self.warning,
+            "stopped": self.stopped,
+            "result": self.result,
+        }.get(event["event"])
+        if say:
+            say(event)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+
+    def start(self, event: Event) -> None:
+        """What is trained, on what and where."""
+        self.say(Text(event["name"], style="bold"))
+        console.print_table(self.out, console.labelled(describe(event)))
+
+    def finished(self, event: Event) -> None:
+        """That nothing is left to do."""
+        self.say(Text(f"{event['run']} was finished before; nothing is trained again"))
+
+    def resumed(self, event: Event) -> None:
+        """Where an interrupted run goes on."""
+        how = "going on"
+        if event.get("restart"):
+            how = f"restarted ({event['restart']} of {event['max_restarts']}), going on"
+        self.say(Text(f"{how} from step {count(event['step'])} of {count(event['steps'])}"))
+
+    def step(self, event: Event) -> None:
+        """Nothing: a log wants no more than a line an epoch."""
+
+    def epoch(self, event: Event) -> None:
+        """One line with the epoch's numbers."""
+        cells = epoch_cells(event)
+        self.say(Text("  ".join(f"{name} {value}" for name, value in cells.items())))
+
+    def warning(self, event: Event) -> None:
+        """What the user should know and what stops nothing."""
+        self.say(Text.assemble(("warning: ", "yellow"), event["message"]))
+
+    def stopped(self, event: Event) -> None:
+        """Where it stopped, and how to go on."""
+        self.close()
+        self.say(Text(f"stopped at step {count(event['step'])} by {event['signal']}; all is saved"))
+        self.next_command("resume", event["run"])
+
+    def result(self, event: Event) -> None:
+        """The last epoch's error, the folder with everything, and the next command."""
+        self.close()
+        took = f", {duration(event['train_seconds'])} of training"
+        error = Text(test_error(event), style="bold green")
+        self.say(
+            error.append(f", test loss {event['test_loss']:.4f}{took}", style="not bold default")
+        )
+        self.say(Text.assemble(("everything is in ", "dim"), str(event["run"])))
+        self.next_command("eval", event["run"])
+
+    def next_command(self, command: str, run: str | os.PathLike[str]) -> None:
+        """What to type next."""
+        line = f"cifarzoo {command} {shlex.quote(str(run))}"
+        self.say(Text.assemble(("next: ", "dim"), (line, "cyan")))
+
+    def say(self, text: Text) -> None:
+        """Print a line that is never broken, so that paths and commands can be copied."""
+        self.out.print(text, soft_wrap=True)
+
+
+class LiveProgress(PlainProgress):
+    """A bar that moves, under a table of epochs that stays in the scrollback."""
+
+    def __init__(self, out: Console | None = None) -> None:
+        super().__init__(out)
+        self.bar: Progress | None = None
+        self.task = TaskID(0)
+        self.widths: dict[str, int] = {}
+
+    def close(self) -> None:
+        """Take the bar away and show the cursor again."""
+        if self.bar:
+            self.bar.stop()
+            self.bar = None
+
+    def start(self, event: Event) -> None:
+        """What is trained, and how to stop."""
+        super().start(event)
+        counts = event["world_size"] == 1 or is_launched_by_us()  # torchrun does not
+        twice = "; twice, it stops at once" if counts else ""
+        self.say(Text(f"Ctrl-C saves and stops{twice}", style="dim"))
+
+    def step(self, event: Event) -> None:
+        """Move the bar."""
+        if self.bar is None:
+            self.bar = progress_bar(self.out)
+            self.task = self.bar.add_task("", total=event["steps"], speed="", left="", loss="")
+            self.bar.start()
+            self.out.show_cursor(True)  # who ends the process at once would miss it ever after
+        self.bar.update(
+            self.task,
+            completed=event["step"],
+            description=f"epoch {event['epoch']:.1f}",
+            speed=f"{count(event['images_per_second'])} images/s",
+            left=f"{duration(event['eta_seconds'])} left",
+            loss=f"loss {event['loss']:.3f}",
+        )
+
+    def epoch(self, event: Event) -> None:
+        """One more row of the table, under its heading the first time."""
+        cells = epoch_cells(event)
+        if cells.keys() != self.widths.keys():
+            least = {"epoch": 2 * len(str(event["epochs"])) + 1} | LEAST_WIDTHS
+            self.widths = {
+                name: max(len(name), len(value), least.get(name, 0))
+                for name, value in cells.items()
+            }
+            head = "  ".join(name.rjust(width) for name, width in self.widths.items())
+            self.say(Text(head, style="dim"))
+        row = (value.rjust(self.widths[name]) for name, value in cells.items())
+        self.say(Text("  ".join(row)))
+
+
+def describe(event: Event) -> list[tuple[str, str]]:
+    """The ``start`` event as labelled lines."""
+    kept = event.get("validation_images")
+    validation = f", {count(kept)} kept for validation" if kept else ""
+    processes = event["world_size"]
+    device = str(event["device"]) if processes == 1 else f"{processes} x {event['device']}"
+    steps, per_epoch = event["steps"], event["steps_per_epoch"]
+    training = (
+        f"{plural(event['epochs'], 'epoch')} of {plural(per_epoch, 'step')} "
+        f"of {plural(event['batch_size'], 'image')}"
+    )
+    if steps < event["epochs"] * per_epoch:
+        training += f", ended after {plural(steps, 'step')}"
+    return [
+        ("network", f"{count(event['num_parameters'])} parameters"),
+        (
+            "data",
+            f"{event['dataset']}: {count(event['train_images'])} training images, "
+            f"{count(event['test_images'])} test images{validation}",
+        ),
+        ("training", training),
+        ("weight decay", str(event["weight_decay"])),
+        ("device", f"{device}, {event['precision']}"),
+        ("run", str(event["run"])),
+    ]
+
+
+def epoch_cells(event: Event) -> dict[str, str]:
+    """An ``epoch`` event as columns; a validation error only where images were kept for it."""
+    cells = {
+        "epoch": f"{event['epoch']}/{event['epochs']}",
+        "train loss": f"{event['train_loss']:.4f}",
+        "test loss": f"{event['test_loss']:.4f}",
+        "test error": percent(event["test_error"]),
+    }
+    if event.get("validation_error") is not None:
+        cells["val error"] = percent(event["validation_error"])
+    return cells | {
+        "lr": f"{event['lr']:.3g}",
+        "images/s": count(event["images_per_second"]),
+        "time": duration(event["seconds"]),
+    }
+
+
+def progress_bar(out: Console) -> Progress:
+    """The bar: how far, how fast, how long yet."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TextColumn("{task.fields[speed]}"),
+        TextColumn("{task.fields[loss]}"),
+        TextColumn("{task.fields[left]}"),
+        console=out,
+        transient=True,
+        expand=True,
+    )
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

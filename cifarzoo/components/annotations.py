@@ -1,0 +1,169 @@
+"""What the names in an annotation stand for, read from source.
+
+A component may say ``Variant`` where its module, or another one of its package, says
+``Variant = Literal["paper", "flax2020"]``. Here such names are replaced by what they stand
+for, so that an annotation can be understood without importing anything. Classes are left.
+"""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cifarzoo.components.kinds import FACTORIES
+
+# Statements whose bodies run where they stand: importing the file defines what is in them.
+BLOCKS = (ast.If, ast.Try, ast.ExceptHandler, ast.With, ast.For, ast.While)
+PACKAGE = Path(__file__).parents[1]
+
+
+@dataclass
+class Source:
+    """One file of Python.
+
+    Attributes:
+        path: Where it is.
+        module: What it is imported as.
+        content: Its bytes.
+        tree: Its syntax tree.
+
+    Raises:
+        SyntaxError: It isn't Python.
+    """
+
+    path: Path
+    module: str
+    content: bytes
+    _others: dict[Path, Source | None] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        self.tree = _parse(self.content, self.path)
+        self._lines = self.content.splitlines()
+        self._assigned = dict(_assignments(self.tree))
+        self._imported = dict(_imports(self.tree))
+
+    def written(self, node: ast.expr) -> str:
+        """``node`` as it stands in the file; on one line."""
+        start, end = getattr(node, "lineno", 0), getattr(node, "end_lineno", -1)
+        if start != end:
+            return ast.unparse(node)
+        return self._lines[start - 1][node.col_offset : node.end_col_offset].decode(
+            errors="replace"
+        )
+
+    def spelled_out(self, annotation: ast.expr) -> ast.expr:
+        """``annotation`` with every name of a type alias replaced by the alias's value."""
+        spelled: ast.expr = _SpellOut(self, ()).visit(annotation)
+        return spelled
+
+    def meaning(self, name: str) -> tuple[ast.expr, Source] | None:
+        """The expression that ``name`` is an alias of, and the file that holds it."""
+        if name in self._assigned:
+            return self._assigned[name], self
+        if name in self._imported:
+            module, original = self._imported[name]
+            other = self._open(module)
+            return other.meaning(original) if other else None
+        return None
+
+    def imports_as(self, name: str, module: str) -> set[str]:
+        """The names under which this file knows ``name`` of ``module`` or of a module in it."""
+        return {
+            local
+            for local, (home, original) in self._imported.items()
+            if original == name and (home == module or home.startswith(f"{module}."))
+        }
+
+    def _open(self, module: str) -> Source | None:
+        path = self._find(module)
+        if path is None:
+            return None
+        if path not in self._others:
+            self._others[path] = None  # an import cycle ends here
+            try:
+                self._others[path] = Source(path, module, path.read_bytes(), self._others)
+            except (OSError, SyntaxError):
+                return None
+        return self._others[path]
+
+    def _find(self, module: str) -> Path | None:
+        """The file of another module of cifarzoo, or of this file's own package."""
+        if module.startswith("."):
+            name = module.lstrip(".")
+            root = self.path.parents[len(module) - len(name) - 1]
+            inside = name.split(".") if name else []
+        else:
+            top, *inside = module.split(".")
+            depth = self.module.count(".") + (self.path.name == "__init__.py")
+            if top == "cifarzoo":
+                root = PACKAGE
+            elif top == self.module.partition(".")[0] and depth:
+                root = self.path.parents[depth - 1]
+            else:
+                return None
+        base = root.joinpath(*inside)
+        candidates = (base.with_suffix(".py"), base / "__init__.py")
+        return next((path for path in candidates if path.is_file()), None)
+
+
+class _SpellOut(ast.NodeTransformer):
+    def __init__(self, source: Source, inside: tuple[tuple[Path, str], ...]) -> None:
+        self._source = source
+        self._inside = inside
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:  # ast's name
+        if ast.unparse(node.value).rpartition(".")[2] == "Literal":
+            return node  # what looks like a name in it is a text
+        return ast.Subscript(self.visit(node.value), self.visit(node.slice), node.ctx)
+
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:
+        if not isinstance(node.value, str):
+            return node
+        try:
+            spelled: ast.expr = self.visit(ast.parse(node.value, mode="eval").body)
+        except SyntaxError:
+            return node
+        return spelled
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        # What stands for a kind of component is left as it is.
+        found = None if node.id in FACTORIES else self._source.meaning(node.id)
+        if found is None:
+            return node
+        value, home = found
+        here = (home.path, node.id)
+        if here in self._inside:
+            return node
+        spelled: ast.expr = _SpellOut(home, (*self._inside, here)).visit(value)
+        return spelled
+
+
+def _parse(content: bytes, path: Path) -> ast.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about others' escape sequences
+        try:
+            return ast.parse(content, str(path))
+        except (ValueError, RecursionError, MemoryError) as error:
+            raise SyntaxError(str(error) or "it is nested too deeply") from None
+
+
+def _assignments(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
+    for node in tree.body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                yield name, value
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                yield name, value
+
+
+def _imports(tree: ast.AST) -> Iterator[tuple[str, tuple[str, str]]]:
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            for alias in node.names:
+                yield alias.asname or alias.name, (module, alias.name)
+        elif isinstance(node, BLOCKS):
+            yield from _imports(node)

@@ -1,0 +1,169 @@
+"""What components there are, read from source without running any of it.
+
+A component is a top-level ``def`` or ``class`` under ``@register.<kind>``, where
+``register`` was imported from cifarzoo.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cifarzoo.components.annotations import BLOCKS, Source
+from cifarzoo.components.kinds import KINDS
+from cifarzoo.components.registry import ROOT, signature_problem
+from cifarzoo.components.signatures import Definition, Parameter, parameters
+from cifarzoo.errors import PluginError
+
+__all__ = ["Entry", "Parameter", "near", "root", "scan"]
+SPELT_OUT = ("cifarzoo.register", "cifarzoo.components.registry.register", "registry.register")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A component, as its source describes it.
+
+    Attributes:
+        kind: One of ``cifarzoo.components.kinds.KINDS``, or ``run`` for the root of configs.
+        name: Its gin name.
+        doc: Its whole docstring, cleaned.
+        parameters: What a config can set, in the order of the signature.
+        injected: What the engine gives.
+        module: What it is imported from.
+        origin: Who it comes from: ``cifarzoo``, ``distribution version`` or a file.
+        path: Its file.
+        line: Where its ``def`` or ``class`` stands.
+        override: Whether it is registered to take the place of another.
+        overridden: What it takes the place of, where that was found.
+    """
+
+    kind: str
+    name: str
+    doc: str
+    parameters: tuple[Parameter, ...]
+    injected: tuple[str, ...]
+    module: str
+    origin: str
+    path: Path
+    line: int
+    override: bool = False
+    overridden: Entry | None = None
+
+    @property
+    def summary(self) -> str:
+        """The first line of the docstring."""
+        return self.doc.partition("\n")[0]
+
+    @property
+    def source(self) -> str:
+        """``path:line``."""
+        return f"{self.path}:{self.line}"
+
+
+def near(word: str, words: Iterable[str], say: str = "did you mean {}?") -> str:
+    """``; did you mean …?`` with the one of ``words`` closest to ``word``, or nothing."""
+    close = difflib.get_close_matches(word, list(words), 1)
+    return "; " + say.format(close[0]) if close else ""
+
+
+def root() -> Entry:
+    """The dataclass ``Run``: what a config describes, under the gin name ``run``."""
+    path = Path(__file__).with_name("run.py")
+    source = Source(path, "cifarzoo.components.run", path.read_bytes())
+    [node] = [n for n in source.tree.body if isinstance(n, ast.ClassDef) and n.name == "Run"]
+    takes = tuple(parameter for parameter, _ in parameters(node, source))
+    doc = ast.get_docstring(node) or ""
+    return Entry(ROOT, ROOT, doc, takes, (), source.module, "cifarzoo", path, node.lineno)
+
+
+def scan(path: Path, module: str, origin: str) -> list[Entry]:
+    """The components that the file at ``path`` registers.
+
+    Args:
+        path: A file of Python.
+        module: What it is imported as.
+        origin: Who it comes from.
+
+    Raises:
+        PluginError: It can't be read or isn't Python, or what it registers can't be used.
+    """
+    try:
+        source = Source(path, module, path.read_bytes())
+    except OSError as error:
+        raise PluginError(f"{path}: it cannot be read: {error.strerror}") from error
+    except SyntaxError as error:
+        where = f"{path}:{error.lineno}" if error.lineno else f"{path}"
+        raise PluginError(f"{where}: {error.msg}") from error
+    top = {id(node) for node in source.tree.body}
+    found = []
+    for node in _definitions(source.tree):
+        for kind, override in _registrations(node, source):
+            if id(node) not in top:
+                problem = f"{node.name} is registered inside a block; move it to the top level"
+                raise _problem(source, node, problem)
+            found.append(_entry(node, source, kind, override=override, origin=origin))
+    return found
+
+
+def _entry(node: Definition, source: Source, kind: str, *, override: bool, origin: str) -> Entry:
+    read = parameters(node, source)
+    problem = signature_problem(kind, node.name, [(p.name, how) for p, how in read])
+    if problem:
+        raise _problem(source, node, problem)
+    return Entry(
+        kind=kind,
+        name=node.name,
+        doc=ast.get_docstring(node) or "",
+        parameters=tuple(p for p, _ in read if p.name not in KINDS[kind].injected),
+        injected=tuple(p.name for p, _ in read if p.name in KINDS[kind].injected),
+        module=source.module,
+        origin=origin,
+        path=source.path,
+        line=node.lineno,
+        override=override,
+    )
+
+
+def _problem(source: Source, node: Definition, problem: str) -> PluginError:
+    return PluginError(f"{source.path}:{node.lineno}: {problem}")
+
+
+def _definitions(tree: ast.AST) -> Iterator[Definition]:
+    """Every function and class that importing the file defines, also in ``if`` and ``try``."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, Definition):
+            yield node
+        elif isinstance(node, BLOCKS):
+            yield from _definitions(node)
+
+
+def _registrations(node: Definition, source: Source) -> Iterator[tuple[str, bool]]:
+    """(kind, override) of each ``@register.<kind>`` on ``node``."""
+    registers = source.imports_as("register", "cifarzoo")
+    for decorator in node.decorator_list:
+        target = decorator.func if isinstance(decorator, ast.Call) else decorator
+        if not isinstance(target, ast.Attribute):
+            continue
+        holder, kind = ast.unparse(target.value), target.attr
+        if holder not in registers and holder not in SPELT_OUT:
+            continue
+        if kind not in KINDS:
+            close = near(kind, KINDS) or f"; the kinds are {', '.join(KINDS)}"
+            raise _problem(source, node, f"no component kind {kind!r}{close}")
+        yield kind, isinstance(decorator, ast.Call) and _override(node, source, decorator)
+
+
+def _override(node: Definition, source: Source, call: ast.expr) -> bool:
+    match call:
+        case ast.Call(args=[], keywords=[]):
+            return False
+        case ast.Call(
+            args=[], keywords=[ast.keyword(arg="override", value=ast.Constant(value=bool(value)))]
+        ):
+            return value
+    expected = "expected @register.<kind> or @register.<kind>(override=True)"
+    problem = f"{expected}; the component's name is that of its definition, {node.name}"
+    raise _problem(source, node, problem)

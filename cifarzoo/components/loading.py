@@ -1,0 +1,106 @@
+"""Imports the modules of components that are used, and checks that they are as announced."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Iterable
+from contextlib import redirect_stdout
+
+from cifarzoo.components.index import Entry
+from cifarzoo.components.registry import register
+from cifarzoo.errors import PluginError
+
+FILE_MODULE = "cifarzoo_plugin_"  # + stem: the module that a plugin file is imported as
+DIGEST = "__sha256__"  # attribute of such a module: of the bytes that were run
+
+
+def is_file_plugin(entry: Entry) -> bool:
+    """Whether ``entry`` comes from a single file and not from a package."""
+    return entry.module.startswith(FILE_MODULE)
+
+
+def load(entries: Iterable[Entry]) -> None:
+    """Import the modules of ``entries``, after which their names stand for them.
+
+    Args:
+        entries: Of one catalogue.
+
+    Raises:
+        PluginError: A plugin can't be imported, or isn't what its source says.
+    """
+    entries = list(entries)
+    with register.indexed():
+        for entry in entries:
+            _import(entry)
+    for entry in entries:
+        component = register.known.get((entry.module, entry.name))
+        if component is None or component.kind != entry.kind:
+            raise PluginError(
+                f"{entry.source}: importing it registered no {entry.kind} {entry.name!r}; "
+                "a decorator on top of it may hide its name"
+            )
+        takes = inspect.signature(component.factory).parameters
+        shown = {p.name: p.default is None for p in entry.parameters}
+        real = {
+            name: p.default is inspect.Parameter.empty
+            for name, p in takes.items()
+            if name not in entry.injected
+        }
+        if real != shown:
+            raise PluginError(
+                f"{entry.source}: {entry.name} takes ({', '.join(takes)}), which its source does "
+                "not show; write its arguments in its own signature"
+            )
+        if register.components.get(entry.name) is not component:
+            register.activate(component)
+
+
+def _import(entry: Entry) -> None:
+    try:
+        with redirect_stdout(sys.stderr):  # what a plugin prints is no result of a command
+            if is_file_plugin(entry):
+                _run_file(entry)
+            else:
+                importlib.import_module(entry.module)
+    except PluginError:
+        raise
+    except (Exception, SystemExit) as error:
+        if entry.origin == "cifarzoo":
+            raise
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        raise PluginError(f"{_where(entry, error)}: it cannot be imported: {what}") from error
+
+
+def _run_file(entry: Entry) -> None:
+    """Run a plugin file as a module, unless the same bytes were run under its name before."""
+    content = entry.path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    if getattr(sys.modules.get(entry.module), DIGEST, None) == digest:
+        return
+    spec = importlib.util.spec_from_file_location(entry.module, entry.path)
+    if spec is None:
+        raise PluginError(f"{entry.path}: expected a file whose name ends in .py")
+    module = importlib.util.module_from_spec(spec)
+    vars(module)[DIGEST] = digest
+    sys.modules[entry.module] = module  # before it runs: dataclasses and pickle look there
+    try:
+        # Not by its loader, which would leave a __pycache__ beside it and trust it by its date.
+        exec(compile(content, str(entry.path), "exec"), vars(module))  # noqa: S102  # is its purpose
+    except BaseException:
+        del sys.modules[entry.module]
+        raise
+
+
+def _where(entry: Entry, error: BaseException) -> str:
+    """``file:line`` in the plugin where ``error`` arose."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    inside = entry.path if is_file_plugin(entry) else entry.path.parent
+    lines = [f"{f.filename}:{f.lineno}" for f in frames if f.filename.startswith(str(inside))]
+    return lines[-1] if lines else entry.source

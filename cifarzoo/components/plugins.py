@@ -1,0 +1,220 @@
+"""Where components come from: the zoo, installed plugins, and single files.
+
+Finding out what there is runs no plugin's code and imports no torch; ``load`` imports the
+modules of those components that are used, and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+from cifarzoo.components.index import Entry, near, scan
+from cifarzoo.components.kinds import KINDS
+from cifarzoo.components.loading import FILE_MODULE, is_file_plugin, load
+from cifarzoo.components.registry import clash
+from cifarzoo.errors import PluginError
+
+__all__ = ["Catalogue", "catalogue", "load", "provenance"]
+GROUP = "cifarzoo.components.plugins"
+VARIABLE = "CIFARZOO_PLUGINS"
+ZOO = Path(__file__).parents[1] / "zoo"
+INSTALLED = 1  # level of what an installed plugin registers
+OURS = "cifarzoo"  # the origin of the zoo's components
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Every component there is.
+
+    Attributes:
+        entries: By name.
+        broken: What can't be used of installed plugins: (origin, what is wrong).
+        files: The plugin files, those of ``CIFARZOO_PLUGINS`` first.
+    """
+
+    entries: dict[str, Entry]
+    broken: list[tuple[str, str]] = field(default_factory=list)
+    files: tuple[Path, ...] = ()
+
+
+def catalogue(files: Sequence[str | Path] = (), *, ask_environment: bool = True) -> Catalogue:
+    """Every component of the zoo, installed plugins, ``CIFARZOO_PLUGINS`` and ``files``.
+
+    Args:
+        files: Plugin files, such as ``--plugin`` names.
+        ask_environment: Whether ``CIFARZOO_PLUGINS`` counts.
+
+    Raises:
+        PluginError: A file can't be used, or two components have one name.
+    """
+    found = list(_zoo())
+    broken: list[tuple[str, str]] = []
+    for point in sorted(entry_points(group=GROUP), key=lambda point: (_origin(point), point.name)):
+        try:
+            found += _installed(point)
+        except PluginError as error:
+            broken.append((_origin(point), str(error)))
+    paths = _plugin_files(files, os.environ.get(VARIABLE, "") if ask_environment else "")
+    for path, module in _file_modules(paths):
+        found += _some(scan(path, module, str(path)), str(path))
+    entries: dict[str, Entry] = {}
+    for entry in found:
+        if not entry.override:
+            _add(entry, entries)
+    for entry in found:
+        if entry.override:
+            _add_override(entry, entries, broken)
+    return Catalogue(entries, broken, tuple(paths))
+
+
+def provenance(entries: Iterable[Entry]) -> list[dict[str, str]]:
+    """What of these components isn't cifarzoo's own, to be recorded with a run.
+
+    Returns:
+        For each plugin its ``origin``: name and version of a distribution, or a file, then
+        with its ``path`` and ``sha256`` too.
+    """
+    used: dict[str, dict[str, str]] = {}
+    for entry in entries:
+        if entry.origin == OURS:
+            continue
+        used[entry.origin] = {"origin": entry.origin}
+        if is_file_plugin(entry):
+            path = entry.path.resolve()
+            used[entry.origin] |= {"path": str(path), "sha256": _sha256(path)}
+    return [used[origin] for origin in sorted(used)]
+
+
+def _add(entry: Entry, entries: dict[str, Entry]) -> None:
+    old = entries.setdefault(entry.name, entry)
+    if not _same(old, entry):
+        raise PluginError(clash(entry.source, entry.name, old.kind, old.source))
+
+
+def _add_override(entry: Entry, entries: dict[str, Entry], broken: list[tuple[str, str]]) -> None:
+    old = entries.get(entry.name)
+    if old is None:
+        problem = f"nothing named {entry.name!r} to override{near(entry.name, entries)}"
+    elif _same(old, entry):
+        return
+    elif old.kind != entry.kind:
+        theirs = f"a component of kind {old.kind} ({old.source})"
+        problem = f"{entry.name!r} is of kind {entry.kind} and overrides {theirs}"
+    elif old.override and _level(old) == _level(entry):
+        problem = f"{entry.name!r} is overridden at {old.source} too; use one of them"
+        raise PluginError(f"{entry.source}: {problem}")
+    else:
+        entries[entry.name] = replace(entry, overridden=old)
+        return
+    if _level(entry) != INSTALLED:
+        raise PluginError(f"{entry.source}: {problem}")
+    broken.append((entry.origin, f"{entry.source}: {problem}"))
+
+
+def _same(a: Entry, b: Entry) -> bool:
+    """Whether both are one definition, found under two module names."""
+    return a is b or (a.line == b.line and a.path.resolve() == b.path.resolve())
+
+
+def _level(entry: Entry) -> int:
+    """Who may override whom: a file an installed plugin, and both the zoo (0)."""
+    return INSTALLED + 1 if is_file_plugin(entry) else INSTALLED * (entry.origin != OURS)
+
+
+def _some(entries: list[Entry], where: str) -> list[Entry]:
+    if not entries:
+        raise PluginError(
+            f"{where}: it registers no component; expected @register.<kind> on a top-level def "
+            f"or class, the kind one of {', '.join(KINDS)}"
+        )
+    return entries
+
+
+@cache  # reading it is most of what checking a config takes, and commands check many
+def _zoo() -> tuple[Entry, ...]:
+    found: list[Entry] = []
+    for path in sorted(ZOO.rglob("*.py")):
+        parts = path.relative_to(ZOO.parent).with_suffix("").parts
+        found += scan(path, ".".join([OURS, *parts]).removesuffix(".__init__"), OURS)
+    return tuple(found)
+
+
+def _origin(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else point.name
+
+
+def _installed(point: EntryPoint) -> list[Entry]:
+    """The components of an installed plugin; those of a module or of a whole package."""
+    files = _source_files(point.module)
+    if not files:
+        raise PluginError(f"the module {point.module!r} of entry point {point.name!r} isn't there")
+    entries = [
+        entry
+        for path, module in files
+        if b"register" in path.read_bytes()
+        for entry in scan(path, module, _origin(point))
+    ]
+    return _some(entries, point.module)
+
+
+def _source_files(module: str) -> list[tuple[Path, str]]:
+    """The files of ``module``, or of all below it, with their module names; imports nothing."""
+    top, *rest = module.split(".")
+    try:
+        spec = importlib.util.find_spec(top)  # a dotted name would import its parents
+    except (ImportError, ValueError):
+        return []
+    if spec is None:
+        return []
+    if not spec.submodule_search_locations:
+        return [(Path(spec.origin), module)] if spec.has_location and spec.origin else []
+    for base in (Path(root, *rest) for root in spec.submodule_search_locations):
+        if rest and base.with_suffix(".py").is_file():
+            return [(base.with_suffix(".py"), module)]
+        if base.is_dir():
+            return [(path, _below(module, path.relative_to(base))) for path in base.rglob("*.py")]
+    return []
+
+
+def _below(module: str, path: Path) -> str:
+    return ".".join([module, *path.with_suffix("").parts]).removesuffix(".__init__")
+
+
+def _plugin_files(files: Sequence[str | Path], variable: str) -> list[Path]:
+    """Those of ``CIFARZOO_PLUGINS``, then ``files``; one that is there twice counts once."""
+    named = [(text, f"{VARIABLE}: ") for text in variable.split(os.pathsep)]
+    named += [(str(file), "") for file in files]
+    found: dict[str, Path] = {}
+    for text, prefix in named:
+        if not text:
+            continue
+        path = Path(text).expanduser()
+        if path.is_dir():
+            raise PluginError(f"{prefix}{text} is a folder; a plugin is a .py file, or installed")
+        if not path.is_file():
+            beside = [str(other) for other in path.parent.glob("*.py")]
+            raise PluginError(f"{prefix}no plugin file {text!r}{near(str(path), beside)}")
+        found.setdefault(_sha256(path), path)
+    return list(found.values())
+
+
+def _file_modules(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
+    """Each plugin file with the private name that it is imported under."""
+    taken: dict[str, int] = {}
+    for path in paths:
+        number = taken[path.stem] = taken.get(path.stem, 0) + 1
+        yield path, f"{FILE_MODULE}{path.stem}" + (f"_{number}" if number > 1 else "")
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise PluginError(f"{path}: it cannot be read: {error.strerror}") from error

@@ -1,0 +1,208 @@
+"""One decorator for each kind of component: it names a factory and makes it gin-configurable.
+
+Knows no torch and no component. Registering returns the factory unchanged: called from
+Python it behaves as written; only a reference in a .gin file (``@name``) carries values.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar, overload
+
+import gin
+
+from cifarzoo.components.kinds import KINDS
+from cifarzoo.errors import PluginError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+ROOT = "run"  # what a config describes: the dataclass Run, under this gin name
+# Purposes of the engine's own random numbers: a component of that name would share them.
+PURPOSES = frozenset(
+    {
+        "batch",
+        "branch",
+        "components",
+        "dropout",
+        "evaluation",
+        "order",
+        "subset",
+        "torch",
+        "weights",
+    }
+)
+RESERVED = frozenset({ROOT, "macro", "singleton"}) | PURPOSES
+
+
+# How a parameter that can't be passed by name is marked in a signature.
+MARKS: dict[object, str] = {
+    inspect.Parameter.POSITIONAL_ONLY: "/",
+    inspect.Parameter.VAR_POSITIONAL: "*",
+    inspect.Parameter.VAR_KEYWORD: "**",
+}
+
+
+def signature_problem(kind: str, name: str, takes: Sequence[tuple[str, str]]) -> str | None:
+    """Why the engine and configs could not use a factory, or None.
+
+    Args:
+        kind: Of the component.
+        name: Of the component.
+        takes: The factory's parameters, each with its mark (``MARKS``) or nothing.
+    """
+    if name in RESERVED:
+        return f"the name {name!r} is reserved"
+    if not (name.isascii() and name.isidentifier()):
+        return f"the name {name!r} cannot be written in a .gin file; use ASCII letters"
+    for parameter, mark in takes:
+        if mark == "**":
+            return f"{name} takes **{parameter}, which hides misspelt settings; name its arguments"
+        if mark:
+            return f"{name} takes {parameter} by position only; expected an argument with a name"
+    for needed in KINDS[kind].needed:
+        if needed not in dict(takes):
+            return f"the {kind} {name} takes no {needed}; the engine gives it to each {kind}"
+    return None
+
+
+@dataclass(frozen=True)
+class Component:
+    """A registered factory.
+
+    Attributes:
+        kind: One of ``KINDS``.
+        name: Its ``__name__``, which is its gin name.
+        factory: What was registered, unchanged.
+        override: Whether it was registered to take the place of another.
+    """
+
+    kind: str
+    name: str
+    factory: Callable[..., Any]
+    override: bool = False
+
+    @property
+    def module(self) -> str:
+        """Name of the module that defines it."""
+        return str(self.factory.__module__)
+
+    @property
+    def source(self) -> str:
+        """``file:line`` of the definition, or the module where there is no file."""
+        plain = inspect.unwrap(self.factory)
+        code = getattr(plain, "__code__", None)
+        if code is not None:
+            return f"{code.co_filename}:{code.co_firstlineno}"
+        try:
+            return f"{inspect.getsourcefile(plain)}:{inspect.getsourcelines(plain)[1]}"
+        except (OSError, TypeError):
+            return self.module
+
+
+class Decorator:
+    """``@register.kind`` or ``@register.kind(override=True)``."""
+
+    def __init__(self, registry: Registry, kind: str) -> None:
+        self._registry = registry
+        self._kind = kind
+
+    @overload
+    def __call__(self, factory: F, /, *, override: bool = False) -> F: ...
+    @overload
+    def __call__(self, factory: None = None, /, *, override: bool = False) -> Callable[[F], F]: ...
+    def __call__(self, factory: Any = None, /, *, override: bool = False) -> Any:
+        """Register ``factory`` under its own name and return it unchanged.
+
+        Raises:
+            PluginError: The name is taken or reserved, or the engine can't call the factory.
+        """
+
+        def register(factory: F) -> F:
+            self._registry.add(Component(self._kind, factory.__name__, factory, override))
+            return factory
+
+        return register if factory is None else register(factory)
+
+
+class Registry:
+    """Name -> component; the attribute of each kind is the decorator of that kind.
+
+    Attributes:
+        components: What each name stands for now.
+        known: Everything that was ever registered, by module and name: a name that was
+            overridden can be given back.
+    """
+
+    def __init__(self) -> None:
+        self.components: dict[str, Component] = {}
+        self.known: dict[tuple[str, str], Component] = {}
+        self._indexed = False
+
+    def __getattr__(self, kind: str) -> Decorator:
+        if kind not in KINDS:
+            raise AttributeError(f"no component kind {kind!r}; the kinds are {', '.join(KINDS)}")
+        return Decorator(self, kind)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *KINDS]
+
+    def root(self, cls: type[Any]) -> type[Any]:
+        """Make the class that a config describes configurable under the name ``run``."""
+        gin.external_configurable(cls, ROOT, module="cifarzoo")
+        return cls
+
+    def add(self, component: Component) -> None:
+        """Register ``component``; see ``Decorator`` for the errors."""
+        taken = inspect.signature(component.factory).parameters
+        problem = signature_problem(
+            component.kind,
+            component.name,
+            [(name, MARKS.get(p.kind, "")) for name, p in taken.items()],
+        )
+        if problem:
+            raise PluginError(f"{component.source}: {problem}")
+        old = self.components.get(component.name)
+        self.known[component.module, component.name] = component
+        if old is None or self._indexed or old.module == component.module or component.override:
+            self.activate(component)
+        elif old.override or old.source == component.source:
+            return  # it came after what overrides it, or is the same file under a second name
+        else:
+            raise PluginError(clash(component.source, component.name, old.kind, old.source))
+
+    def activate(self, component: Component) -> None:
+        """Make ``component``, which was registered before, what its name stands for."""
+        taken = inspect.signature(component.factory).parameters
+        denied = [name for name in KINDS[component.kind].injected if name in taken]
+        with gin.config.interactive_mode():  # lets another factory take the name
+            gin.external_configurable(
+                component.factory, component.name, module=component.kind, denylist=denied or None
+            )
+        self.components[component.name] = component
+
+    @contextmanager
+    def indexed(self) -> Iterator[None]:
+        """While modules are imported whose names were checked before, from their source.
+
+        A clash is then one with a component that another config of this process uses, and
+        no error: whoever imports activates what its config means.
+        """
+        before, self._indexed = self._indexed, True
+        try:
+            yield
+        finally:
+            self._indexed = before
+
+
+def clash(source: str, name: str, old_kind: str, old_source: str) -> str:
+    """What to say when the component at ``source`` takes a name that another one has."""
+    return (
+        f"{source}: {name!r} is already the {old_kind} of {old_source}; "
+        "pick another name or register it with override=True"
+    )
+
+
+register = Registry()

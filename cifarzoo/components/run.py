@@ -1,0 +1,108 @@
+"""Run: everything that decides the numbers of one training, frozen.
+
+It is what a config becomes (gin root ``run``): factories instead of names, plain values
+for the rest. Where data lie and where results go is no part of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from cifarzoo.components.protocols import (
+    ArchitectureFactory,
+    AugmentationFactory,
+    DatasetFactory,
+    OptimizerFactory,
+    RegularizerFactory,
+    ScheduleFactory,
+)
+from cifarzoo.components.registry import register
+from cifarzoo.errors import ConfigError
+
+WeightDecayPolicy = Literal["all", "kernels", "flax2020", "no_norm_bias"]
+Precision = Literal["auto", "float64", "float32", "tf32", "bfloat16", "float16"]
+
+
+@register.root
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One training: what is trained, how, and for how long.
+
+    Attributes:
+        architecture: The network.
+        dataset: What it learns.
+        optimizer: Makes the optimizer from the engine's two groups of parameters.
+        schedule: Factor on the base learning rate.
+        augmentations: Applied to each training batch in this order.
+        regularizers: One flat list; each acts in the stages that it defines.
+        weight_decay_policy: Which parameters are decayed.
+        norm_bias_lr_scale: Factor on the learning rate of the shifts of normalisations; what a
+            step decays of them does not change.
+        epochs: Passes over the training images.
+        batch_size: Images an optimizer step, over all ranks.
+        micro_batch_size: Images a forward pass on one rank; None: its whole share.
+        bn_group_size: Images that share BatchNorm statistics; None: the whole batch.
+        clip_norm: Largest norm of the whole gradient, without the optimizer's weight decay; None:
+            not clipped.
+        seed: Of every random number.
+        precision: Of the arithmetic; ``auto``: what the device is best at. ``float64`` is slow,
+            and shows whether two ways of computing the same differ by more than rounding.
+        compile: Whether ``torch.compile`` is used; None: as the device suggests.
+        deterministic: Whether only deterministic kernels are used; None: on a CPU.
+        train_images: Use only so many images of the training set; None: all. Which ones is
+            random, and the same for every seed.
+        validation_images: Keep so many of these for validation, the same for every seed.
+        eval_images: Use only so many images of the test set, likewise; None: all. 9984 are as
+            many as Flax's examples/cifar10 tested; which 16 it left out can't be known.
+        max_steps: Stop after so many optimizer steps; None: when the epochs are done.
+        checkpoint_steps: Save every so many steps; None: by time only.
+        checkpoint_seconds: Save every so many seconds.
+        keep_checkpoints: How many of the newest checkpoints are kept.
+    """
+
+    architecture: ArchitectureFactory
+    dataset: DatasetFactory
+    optimizer: OptimizerFactory
+    schedule: ScheduleFactory
+    augmentations: Sequence[AugmentationFactory] = ()
+    regularizers: Sequence[RegularizerFactory] = ()
+    weight_decay_policy: WeightDecayPolicy = "all"
+    norm_bias_lr_scale: float = 1.0
+    epochs: int = 200
+    batch_size: int = 128
+    micro_batch_size: int | None = None
+    bn_group_size: int | None = None
+    clip_norm: float | None = None
+    seed: int = 0
+    precision: Precision = "auto"
+    compile: bool | None = None
+    deterministic: bool | None = None
+    train_images: int | None = None
+    validation_images: int = 0
+    eval_images: int | None = None
+    max_steps: int | None = None
+    checkpoint_steps: int | None = None
+    checkpoint_seconds: float = 600.0
+    keep_checkpoints: int = 2
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "keep_checkpoints"):
+            _at_least(name, getattr(self, name), 1)
+        for name in ("micro_batch_size", "bn_group_size", "train_images", "eval_images"):
+            _at_least(name, getattr(self, name), 1)
+        for name in ("max_steps", "checkpoint_steps"):
+            _at_least(name, getattr(self, name), 1)
+        _at_least("validation_images", self.validation_images, 0)
+        _at_least("seed", self.seed, 0)
+        for name in ("clip_norm", "checkpoint_seconds", "norm_bias_lr_scale"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise ConfigError(f"is {value!r}; expected a positive number", parameter=name)
+
+
+def _at_least(parameter: str, value: int | None, least: int) -> None:
+    if value is not None and value < least:
+        raise ConfigError(f"is {value!r}; expected at least {least}", parameter=parameter)

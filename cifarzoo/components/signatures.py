@@ -1,0 +1,101 @@
+"""What a function or class takes, read from its source.
+
+Of a class: from its ``__init__`` or its dataclass fields, also those of base classes in the
+same file. What it inherits from elsewhere is not seen; ``loading.load`` finds out.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+
+from cifarzoo.components.annotations import Source
+
+Definition = ast.FunctionDef | ast.ClassDef
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What a config can set of a component.
+
+    Attributes:
+        name: As in ``component.name = value``.
+        annotation: Source text, aliases spelled out; None: not annotated.
+        default: Source text; None: it has to be set.
+    """
+
+    name: str
+    annotation: str | None
+    default: str | None
+
+
+# With how it is passed, as a signature writes it: "" by name, "/" by position only, "*", "**".
+Read = list[tuple[Parameter, str]]
+
+
+def parameters(node: Definition, source: Source) -> Read:
+    """What ``node`` takes, in order."""
+    if isinstance(node, ast.FunctionDef):
+        return _signature(node, source, skip=0)
+    classes = {n.name: n for n in source.tree.body if isinstance(n, ast.ClassDef)}
+    return _class_parameters(node, source, classes)
+
+
+def _class_parameters(node: ast.ClassDef, source: Source, classes: dict[str, ast.ClassDef]) -> Read:
+    for item in node.body:
+        if isinstance(item, ast.FunctionDef) and item.name == "__init__":
+            return _signature(item, source, skip=1)
+    read: dict[str, tuple[Parameter, str]] = {}
+    for base in reversed(node.bases):
+        parent = classes.get(ast.unparse(base))
+        if parent is not None and parent is not node:
+            inherited = _class_parameters(parent, source, classes)
+            read |= {parameter.name: (parameter, how) for parameter, how in inherited}
+    if any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
+        fields = (item for item in node.body if isinstance(item, ast.AnnAssign))
+        for parameter in filter(None, (_field(item, source) for item in fields)):
+            read[parameter.name] = (parameter, "")
+    return list(read.values())
+
+
+def _field(item: ast.AnnAssign, source: Source) -> Parameter | None:
+    """The argument that a field of a dataclass makes, if it makes one."""
+    written = ast.unparse(item.annotation)
+    if not isinstance(item.target, ast.Name) or "ClassVar" in written or "KW_ONLY" in written:
+        return None
+    default = item.value
+    if isinstance(default, ast.Call) and ast.unparse(default.func).rpartition(".")[2] == "field":
+        options = {keyword.arg: keyword.value for keyword in default.keywords}
+        if "init" in options and ast.unparse(options["init"]) == "False":
+            return None
+        default = options.get("default")
+        if default is None and "default_factory" in options:
+            default = ast.Call(options["default_factory"], [], [])
+    return _parameter(item.target.id, item.annotation, default, source)
+
+
+def _signature(node: ast.FunctionDef, source: Source, skip: int) -> Read:
+    of = node.args
+    places = [*((a, "/") for a in of.posonlyargs), *((a, "") for a in of.args)]
+    defaults: list[ast.expr | None] = [None] * (len(places) - len(of.defaults)) + [*of.defaults]
+    read = [
+        (_parameter(a.arg, a.annotation, default, source), how)
+        for (a, how), default in zip(places, defaults, strict=True)
+    ]
+    if of.vararg:
+        read.append((Parameter(of.vararg.arg, None, None), "*"))
+    for a, default in zip(of.kwonlyargs, of.kw_defaults, strict=True):
+        read.append((_parameter(a.arg, a.annotation, default, source), ""))
+    if of.kwarg:
+        read.append((Parameter(of.kwarg.arg, None, None), "**"))
+    return read[skip:]
+
+
+def _parameter(
+    name: str, annotation: ast.expr | None, default: ast.expr | None, source: Source
+) -> Parameter:
+    return Parameter(
+        name,
+        ast.unparse(source.spelled_out(annotation)) if annotation else None,
+        source.written(default) if default else None,
+    )

@@ -1,0 +1,91 @@
+"""Which components a config reaches from ``run``, in which scopes, and with which bindings.
+
+As in gin: ``scope/name.parameter`` holds for ``name`` wherever that scope is active, also
+inside narrower ones; the longest scope wins; a reference without a scope keeps the scope
+of the component that holds it, one with a scope replaces it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from cifarzoo.components.registry import ROOT
+from cifarzoo.config.reader import Binding
+from cifarzoo.config.values import Reference
+
+Use = tuple[str, tuple[str, ...]]  # a component's name, and the scope that it is used in
+
+
+@dataclass
+class Resolution:
+    """What a config reaches.
+
+    Attributes:
+        uses: For each use of a component: its bindings by parameter.
+        holders: For each use: the binding that refers to it; None for ``run``.
+        cycles: Bindings through which a component refers to itself.
+    """
+
+    uses: dict[Use, dict[str, Binding]] = field(default_factory=dict)
+    holders: dict[Use, Binding | None] = field(default_factory=dict)
+    cycles: list[Binding] = field(default_factory=list)
+
+    def scopes(self, name: str) -> list[str]:
+        """The scopes that the component called ``name`` is used in."""
+        return ["/".join(scope) for used, scope in self.uses if used == name]
+
+    def used(self) -> dict[str, Binding]:
+        """The bindings that have an effect, by key."""
+        every = [binding for use in self.uses.values() for binding in use.values()]
+        return {binding.key: binding for binding in every}
+
+
+def resolve(bindings: Iterable[Binding], values: dict[str, Any]) -> Resolution:
+    """Follow the references from ``run``.
+
+    Args:
+        bindings: Those of components, none of macros.
+        values: The value of each binding by key, with macros replaced.
+    """
+    of_name: dict[str, list[Binding]] = {}
+    for binding in bindings:
+        of_name.setdefault(binding.name, []).append(binding)
+    found = Resolution()
+
+    def follow(use: Use, holder: Binding | None, inside: tuple[Use, ...]) -> None:
+        if use in found.uses:
+            if use in inside and holder is not None:
+                found.cycles.append(holder)
+            return
+        name, scope = use
+        applying = [b for b in of_name.get(name, ()) if _holds(b.scope, scope)]
+        applying.sort(key=lambda b: len(b.scope.split("/")) if b.scope else 0)
+        found.uses[use] = {binding.parameter: binding for binding in applying}
+        found.holders[use] = holder
+        for binding in found.uses[use].values():
+            for reference in references(values.get(binding.key)):
+                child = tuple(reference.scope.split("/")) if reference.scope else scope
+                follow((reference.name, child), binding, (*inside, use))
+
+    follow((ROOT, ()), None, ())
+    return found
+
+
+def references(value: Any) -> Iterator[Reference]:
+    """Every reference in ``value``."""
+    match value:
+        case Reference():
+            yield value
+        case list() | tuple():
+            for item in value:
+                yield from references(item)
+        case dict():
+            for item in value.values():
+                yield from references(item)
+
+
+def _holds(scope: str, active: tuple[str, ...]) -> bool:
+    parts = tuple(scope.split("/")) if scope else ()
+    return active[: len(parts)] == parts

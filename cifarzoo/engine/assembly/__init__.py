@@ -1,0 +1,1 @@
+"""From a run to objects: sizes, components, checks before the first batch."""

@@ -1,0 +1,297 @@
+"""Puts together what a run describes: makes every component, in a fixed order, after seeding."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from cifarzoo.components.plugins import catalogue, load
+from cifarzoo.components.protocols import (
+    Augmentation,
+    Average,
+    Dataset,
+    Loss,
+    Regularizer,
+    Schedule,
+)
+from cifarzoo.components.registry import register
+from cifarzoo.components.run import Run
+from cifarzoo.engine.assembly.residual import ResidualPort, component_name
+from cifarzoo.engine.assembly.validation import check_average, check_kind
+from cifarzoo.engine.assembly.weight_decay import Coverage, apply_lr_scales, split
+from cifarzoo.errors import ConfigError
+from cifarzoo.randomness.keys import key
+
+T = TypeVar("T")
+HIGHEST_RATE = 10.0  # above it a rate is warned of
+NORMALIZATION = "normalize"  # appended where a run lists no augmentation of test images
+
+
+@dataclass(frozen=True, kw_only=True)
+class Components:
+    """What a run's factories made, but for the parts that need a device.
+
+    Attributes:
+        dataset: Not read yet.
+        regularizers: In the run's order, by name.
+        augmentations: Of training images, in order, by name.
+        schedule: Factor on the base learning rate.
+        model: The network, on the device it was asked for.
+        coverage: Which parameters are decayed.
+        loss: The loss, as the regularizers wrapped it.
+    """
+
+    dataset: Dataset
+    regularizers: dict[str, Regularizer]
+    augmentations: dict[str, Augmentation]
+    schedule: Schedule
+    model: nn.Module
+    coverage: Coverage
+    loss: Loss
+
+    def warnings(self, total_epochs: float, base_rates: Sequence[float] = ()) -> list[str]:
+        """What may not be meant in a run of ``total_epochs`` at ``base_rates``, a line each."""
+        of_schedule = getattr(self.schedule, "warnings", None)
+        found = list(of_schedule(total_epochs)) if of_schedule else []
+        if base_rates and base_rates[0] > HIGHEST_RATE:  # other groups may be scaled on purpose
+            found.append(
+                f"the base learning rate is {base_rates[0]:g}; few networks learn anything "
+                f"above {HIGHEST_RATE:g}"
+            )
+        return found
+
+
+def build(run: Run, *, folder: Path | None, device: torch.device | str = "cpu") -> Components:
+    """Make everything that ``run`` names, in the order in which it is listed here.
+
+    Args:
+        run: What is trained.
+        folder: Where data lie, or None.
+        device: ``meta`` for a network without weights; else weights are made on the CPU,
+            so that they are the same for every device.
+
+    Raises:
+        ConfigError: A factory refused its parameters, or components don't fit together.
+        DataError: The dataset isn't there.
+    """
+    torch.manual_seed(key(run.seed, "components") % 2**63)
+    dataset = make(run.dataset, "dataset", folder=folder)
+    regularizers = _make_each(run.regularizers, "regularizer")
+    augmentations = _make_each(run.augmentations, "augmentation", dataset=dataset)
+    if not any(getattr(a, "at_evaluation", False) for a in augmentations.values()):
+        augmentations[NORMALIZATION] = create(NORMALIZATION, dataset=dataset)
+    schedule = make(run.schedule, "schedule")
+    model = build_model(
+        run.architecture,
+        num_classes=len(dataset.classes),
+        regularizers=tuple(regularizers.values()),
+        seed=run.seed,
+        device=device,
+    )
+    loss: Loss = F.cross_entropy
+    for regularizer in regularizers.values():
+        loss = regularizer.loss(loss)
+    return Components(
+        dataset=dataset,
+        regularizers=regularizers,
+        augmentations=augmentations,
+        schedule=schedule,
+        model=model,
+        coverage=split(model, run.weight_decay_policy),
+        loss=loss,
+    )
+
+
+def build_model(
+    architecture: Callable[..., nn.Module],
+    *,
+    num_classes: int,
+    regularizers: tuple[Regularizer, ...] = (),
+    seed: int | None = None,
+    device: torch.device | str = "cpu",
+) -> nn.Module:
+    """Make a network; see ``build``.
+
+    Args:
+        architecture: Its factory.
+        num_classes: K.
+        regularizers: Those with a ``branch`` stage act inside its residual blocks.
+        seed: Of its first weights; None: as torch's generator stands.
+        device: See ``build``.
+    """
+    port = ResidualPort(regularizers)
+    if seed is not None:
+        torch.manual_seed(key(seed, "weights") % 2**63)
+    with torch.device("meta") if str(device) == "meta" else torch.device("cpu"):
+        if _takes(architecture, "residual"):
+            model = make(architecture, "architecture", num_classes=num_classes, residual=port)
+        elif port.acting:
+            raise ConfigError(
+                f"has {component_name(port.acting[0])}, which acts inside residual blocks, and "
+                f"{name_of(architecture)} has none",
+                parameter="regularizers",
+            )
+        else:
+            model = make(architecture, "architecture", num_classes=num_classes)
+    return model.to(device)
+
+
+def build_optimizer(
+    run: Run, components: Components, model: nn.Module
+) -> tuple[Any, list[float], Average | None]:
+    """The optimizer over the parameters of ``model``, and what the regularizers add to it.
+
+    Returns:
+        The optimizer, the base learning rate of each of its groups, and the average of the
+        weights, if any.
+
+    Raises:
+        ConfigError: More than one regularizer averages weights.
+    """
+    coverage = split(model, run.weight_decay_policy)
+    optimizer: Any = make(
+        run.optimizer, "optimizer", params=coverage.groups(run.norm_bias_lr_scale)
+    )
+    apply_lr_scales(optimizer)
+    for name, regularizer in components.regularizers.items():
+        optimizer = regularizer.optimizer(optimizer)
+        with naming(name):
+            check_kind("optimizer", optimizer)
+    base_rates = [float(group["lr"]) for group in optimizer.param_groups]
+    averages = []
+    for name, regularizer in components.regularizers.items():
+        average: Any = regularizer.average(model)
+        if average is not None:
+            with naming(name):
+                check_average(average)
+            averages.append(average)
+    if len(averages) > 1:
+        raise ConfigError(
+            f"has {len(averages)} that average weights; expected at most one",
+            parameter="regularizers",
+        )
+    return optimizer, base_rates, averages[0] if averages else None
+
+
+@contextmanager
+def naming(component: str) -> Iterator[None]:
+    """While something is asked of ``component``: errors carry its name."""
+    try:
+        yield
+    except ConfigError as error:
+        error.component = error.component or component.partition("#")[0]
+        raise
+
+
+def make(factory: Callable[..., T], kind: str = "", **offered: Any) -> T:
+    """Call ``factory`` with those of the engine's arguments that it takes.
+
+    Args:
+        factory: Of a component.
+        kind: What it must give; nothing: that isn't looked at.
+        **offered: The engine's arguments.
+
+    Raises:
+        ConfigError: The factory refused a parameter, or gives something else; carries the
+            component's name.
+    """
+    given = {name: value for name, value in offered.items() if _takes(factory, name)}
+    try:
+        made = factory(**given)
+    except ConfigError as error:
+        error.component = error.component or name_of(factory)
+        raise
+    except ValueError as error:  # so torch's optimizers, and many others, refuse a setting
+        refused = ConfigError(f"refuses its settings: {error}")
+        refused.component = name_of(factory)
+        raise refused from error
+    if kind:
+        with naming(name_of(factory)):
+            check_kind(kind, made)
+    return made
+
+
+def _make_each(factories: Sequence[Callable[..., T]], kind: str, **offered: Any) -> dict[str, T]:
+    """Make a list of components; a name that is repeated is numbered.
+
+    The names key the components' random numbers, so that adding one changes no other's.
+    """
+    made: dict[str, T] = {}
+    for factory in factories:
+        name = name_of(factory)
+        repeated = sum(1 for other in made if other.partition("#")[0] == name)
+        made[f"{name}#{repeated + 1}" if repeated else name] = make(factory, kind, **offered)
+    return made
+
+
+def create(name: str, **parameters: Any) -> Any:
+    """Make any registered component but an architecture.
+
+    Args:
+        name: Its registered name, such as ``cosine``.
+        **parameters: Of its factory.
+
+    Raises:
+        ConfigError: No such component, or a value that it refuses.
+        TypeError: A parameter that it doesn't have, or a missing one.
+    """
+    return make(partial(_factory(name), **parameters))
+
+
+def create_model(
+    name: str,
+    *,
+    num_classes: int = 10,
+    regularizers: tuple[Regularizer | str, ...] | list[Regularizer | str] = (),
+    **parameters: Any,
+) -> nn.Module:
+    """Make any registered network, for (N, 3, 32, 32) images.
+
+    Args:
+        name: Its registered name, such as ``wrn26_10``.
+        num_classes: K.
+        regularizers: Objects or registered names; those with a ``branch`` stage act inside
+            its residual blocks.
+        **parameters: Of its factory.
+
+    Returns:
+        The network, its weights drawn from torch's generator.
+
+    Raises:
+        ConfigError: No such component, or a value that it refuses.
+        TypeError: A parameter that it doesn't have, or a missing one.
+    """
+    made = tuple(create(r) if isinstance(r, str) else r for r in regularizers)
+    architecture = partial(_factory(name, "architecture"), **parameters)
+    return build_model(architecture, num_classes=num_classes, regularizers=made)
+
+
+def name_of(factory: Callable[..., Any]) -> str:
+    """The gin name of a component's factory."""
+    plain = factory.func if isinstance(factory, partial) else factory
+    return str(getattr(plain, "__name__", plain))
+
+
+def _takes(factory: Callable[..., Any], name: str) -> bool:
+    return name in inspect.signature(factory).parameters
+
+
+def _factory(name: str, kind: str | None = None) -> Callable[..., Any]:
+    if name not in register.components:
+        entries = catalogue().entries
+        if name not in entries:
+            raise ConfigError(f"no component {name!r}; cifarzoo ls lists them")
+        load([entries[name]])
+    component = register.components[name]
+    if kind not in (None, component.kind):
+        raise ConfigError(f"{name!r} is of kind {component.kind}; expected {kind}")
+    return component.factory

@@ -1,0 +1,105 @@
+"""What a run would build, found out on the meta device: nothing is allocated or read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from cifarzoo.components.run import Run
+from cifarzoo.data.store import IMAGE_SHAPE
+from cifarzoo.engine.assembly.build import build_optimizer, name_of
+from cifarzoo.engine.assembly.dry_run import dry_run
+from cifarzoo.engine.assembly.plan import Plan, plan
+from cifarzoo.engine.assembly.validation import check_schedule
+from cifarzoo.engine.assembly.weight_decay import count
+from cifarzoo.engine.distributed.world import pick_device
+from cifarzoo.layers import batch_norm as norm
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """What a run would build.
+
+    Attributes:
+        dataset: Its title.
+        num_classes: K.
+        num_parameters: Trainable values of the network.
+        weight_decay: ``policy``, and of what is ``covered`` and ``not_covered``: ``tensors``,
+            ``values`` and ``names``.
+        plan: Sizes, or None where only reading the data tells how many images there are.
+        flops: Floating-point operations of one image's forward pass; a multiply-add is two.
+        optimizer: Its name and its base learning rate.
+        warnings: What may not be meant, a line each.
+    """
+
+    dataset: str
+    num_classes: int
+    num_parameters: int
+    weight_decay: dict[str, Any]
+    plan: Plan | None
+    flops: int
+    optimizer: dict[str, Any]
+    warnings: list[str]
+
+
+def describe(run: Run, *, data: Path | None, world_size: int = 1) -> Description:
+    """Build ``run`` on the meta device and measure it.
+
+    Args:
+        run: What would be trained.
+        data: Where data lie, or None.
+        world_size: Ranks.
+
+    Raises:
+        ConfigError: What training would raise before its first batch.
+    """
+    components = dry_run(run, folder=data, device=pick_device())
+    dataset, model = components.dataset, norm.convert(components.model)
+    _, base_rates, _ = build_optimizer(run, components, model)
+    sizes = None
+    if dataset.num_train is not None and dataset.num_test is not None:
+        sizes = plan(
+            run,
+            num_train=dataset.num_train,
+            num_test=dataset.num_test,
+            world_size=world_size,
+            has_batch_norm=bool(norm.batch_norms(model)),
+        )
+        check_schedule(components.schedule, sizes, name=name_of(run.schedule))
+    decayed, spared = components.coverage.decayed, components.coverage.spared
+    return Description(
+        dataset=dataset.title,
+        num_classes=len(dataset.classes),
+        num_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        weight_decay={
+            "policy": run.weight_decay_policy,
+            "covered": _part(decayed),
+            "not_covered": _part(spared),
+        },
+        plan=sizes,
+        flops=flops(model),
+        optimizer={"name": name_of(run.optimizer), "lr": base_rates[0]},
+        warnings=components.warnings(sizes.total_epochs, base_rates) if sizes else [],
+    )
+
+
+def flops(model: nn.Module) -> int:
+    """Floating-point operations of one image's forward pass; a multiply-add is two."""
+    model.eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        device = next(model.parameters()).device
+        model(torch.empty(1, *IMAGE_SHAPE, device=device))
+    return int(counter.get_total_flops())
+
+
+def _part(named: list[tuple[str, nn.Parameter]]) -> dict[str, Any]:
+    return {
+        "tensors": len(named),
+        "values": count(named),
+        "names": [name for name, _ in named],
+    }

@@ -1,0 +1,243 @@
+"""What components must give the engine, checked when they are made; in words where they don't."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import os
+from collections.abc import Mapping
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
+
+from cifarzoo.components.kinds import KINDS
+from cifarzoo.components.protocols import (
+    STAGES,
+    Augmentation,
+    Average,
+    Dataset,
+    Loss,
+    Regularizer,
+    Schedule,
+    acting_stages,
+)
+from cifarzoo.data.store import IMAGE_SHAPE
+from cifarzoo.engine.assembly.plan import Plan
+from cifarzoo.errors import ConfigError
+from cifarzoo.randomness.batch_draws import BatchDraws
+from cifarzoo.randomness.keys import generator
+
+GIB = 2**30
+BYTES = 8  # of a parameter in training, at least: float32, and its gradient
+CONTROL_GROUPS = (  # where Linux says how much memory a container may use
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+TWO = (2, *IMAGE_SHAPE)  # what networks and augmentations are tried on
+
+
+def check_kind(kind: str, value: Any) -> None:
+    """Refuse what a factory of ``kind`` gave, if it isn't one.
+
+    Raises:
+        ConfigError: It isn't.
+    """
+    if not KINDS[kind].is_one(value):
+        shown = repr(value) if len(repr(value)) <= 40 else f"{repr(value)[:37]}..."
+        raise ConfigError(
+            f"gives {shown} ({type(value).__name__}); expected {KINDS[kind].expected}"
+        )
+    if isinstance(value, Dataset) and not value.classes:
+        raise ConfigError("has no classes; expected their names")
+    if isinstance(value, Regularizer) and not acting_stages(value):
+        raise ConfigError(f"acts in no stage; expected one of {', '.join(STAGES)}")
+    if isinstance(value, nn.Module):
+        _check_parameters(value)
+
+
+def check_average(value: Any) -> None:
+    """Refuse what an ``average`` stage gave, if it can't be kept up and saved.
+
+    Raises:
+        ConfigError: It can't.
+    """
+    if not isinstance(value, Average):
+        given = type(value).__name__
+        raise ConfigError(f"averages by {given}; expected a cifarzoo.protocols.Average or None")
+
+
+def _check_parameters(model: nn.Module) -> None:
+    parameters = list(model.parameters())
+    if any(isinstance(parameter, UninitializedParameter) for parameter in parameters):
+        raise ConfigError("has parameters that wait for a first batch; give its layers their sizes")
+    if not any(parameter.requires_grad for parameter in parameters):
+        raise ConfigError("has no parameter that could be trained")
+    others = {p.dtype for p in parameters if p.is_floating_point()} - {torch.float32}
+    if others:
+        given = ", ".join(sorted(map(str, others)))
+        raise ConfigError(f"has parameters of {given}; expected torch.float32, see run.precision")
+
+
+class FailsError(ConfigError):
+    """A component that raised something when it was tried."""
+
+
+def check_network(model: nn.Module, *, num_classes: int, name: str) -> None:
+    """Try a network on two images; neither it nor any generator is changed.
+
+    Args:
+        model: On any one device, ``meta`` too.
+        num_classes: K.
+        name: Of its architecture.
+
+    Raises:
+        FailsError: It raises something.
+        ConfigError: It doesn't give (2, K).
+    """
+    was_training = model.training
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            logits: Any = model.eval()(torch.zeros(TWO, device=device))
+    except Exception as error:
+        raise _failed(name, f"on images {TWO}", error) from error
+    finally:
+        model.train(was_training)
+    shape = tuple(getattr(logits, "shape", ()))
+    if shape != (2, num_classes):
+        given = shape or type(logits).__name__
+        expected = f"expected {(2, num_classes)}, as the dataset has {num_classes} classes"
+        raise _of(name, f"gives {given} for images {TWO}; {expected}")
+
+
+def check_augmentations(augmentations: Mapping[str, Augmentation]) -> None:
+    """Try augmentations, one after the other, on two black images.
+
+    Raises:
+        ConfigError: One raises something, or what the last gives isn't float32 (2, 3, H, W).
+    """
+    images = torch.zeros(TWO, dtype=torch.uint8)
+    for name, augment in augmentations.items():
+        own = generator(0, "evaluation")
+        draws = BatchDraws(own, 2, of_images=lambda own=own: BatchDraws(own, 2))  # type: ignore[misc]
+        try:
+            images = augment(images, draws)
+        except ConfigError as error:
+            error.component = error.component or name.partition("#")[0]
+            raise
+        except Exception as error:
+            raise _failed(name, f"on images {TWO}", error) from error
+        if not isinstance(images, Tensor) or images.shape != TWO:
+            given = tuple(getattr(images, "shape", ())) or type(images).__name__
+            raise _of(name, f"gives {given} for images {TWO}; expected their own shape")
+    if images.dtype != torch.float32:
+        raise _of(name, f"comes last and gives {images.dtype}; expected float32")
+
+
+def check_regularizers(
+    regularizers: Mapping[str, Regularizer], loss: Loss, *, num_classes: int
+) -> None:
+    """Try the ``batch`` stages, and the loss that came of the ``loss`` stages, on two images.
+
+    Raises:
+        ConfigError: One raises something, or gives other shapes than it got.
+    """
+    images = torch.zeros(TWO)
+    targets = torch.full((2, num_classes), 1 / num_classes)
+    shapes = (images.shape, targets.shape)
+    for name, regularizer in regularizers.items():
+        draws = BatchDraws(generator(0, "evaluation"), 2)
+        try:
+            given: Any = regularizer.batch(images, targets, draws)
+        except Exception as error:
+            raise _failed(name, f"on images {TWO}", error) from error
+        if not isinstance(given, tuple) or tuple(getattr(t, "shape", ()) for t in given) != shapes:
+            expected = "expected images and targets of the shapes that it was given"
+            raise _of(name, f"gives another kind of batch; {expected}")
+        images, targets = given
+    names = [name for name, r in regularizers.items() if "loss" in acting_stages(r)]
+    if not names:
+        return
+    try:
+        value: Any = loss(torch.zeros_like(targets), targets)
+    except Exception as error:
+        raise _failed(names[-1], "on two images, in the loss", error) from error
+    if not isinstance(value, Tensor) or value.shape != ():
+        shape = tuple(getattr(value, "shape", ())) or type(value).__name__
+        raise _of(names[-1], f"makes the loss {shape}; expected a tensor of one number")
+
+
+def check_schedule(schedule: Schedule, plan: Plan, *, name: str) -> None:
+    """Ask a schedule for the first and the last step of a run, and for many between.
+
+    Raises:
+        ConfigError: It fails, or doesn't give finite numbers of at least 0.
+    """
+    last = plan.total_steps - 1
+    for step in [*range(0, last, max(1, last // 500)), last]:
+        try:
+            factor: Any = schedule(plan.timestamp(step))
+        except Exception as error:
+            raise _failed(name, f"at a Timestamp of step {step}", error) from error
+        if not isinstance(factor, Real) or not 0 <= float(factor) < math.inf:
+            expected = "expected a finite number of at least 0"
+            raise _of(name, f"gives {factor!r} at step {step}; {expected}")
+
+
+def check_memory(num_parameters: int, device: torch.device) -> None:
+    """Refuse a network that the machine can't hold.
+
+    Raises:
+        ConfigError: Its weights and gradients alone need more than all of the memory.
+    """
+    needed, there = num_parameters * BYTES, memory_of(device)
+    if there is not None and needed > there:
+        raise ConfigError(
+            f"has {num_parameters:,} parameters, of which weights and gradients alone need "
+            f"{needed / GIB:,.1f} GiB; this machine has {there / GIB:,.1f} GiB",
+            parameter="architecture",
+        )
+
+
+def memory_of(device: torch.device) -> int | None:
+    """Bytes of memory that a process may use on ``device`` at most; None: not known."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    try:
+        limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    except (AttributeError, OSError, ValueError):
+        return None
+    texts = (path.read_text().strip() for path in CONTROL_GROUPS if path.is_file())
+    return min([*limits, *(int(text) for text in texts if text.isdecimal())])
+
+
+def check_scaling(optimizer: Any, *, is_scaled: bool) -> None:
+    """Refuse an optimizer that computes the gradient itself where losses are scaled.
+
+    Raises:
+        ConfigError: Its ``step`` can't do without a closure, and float16 calls it without.
+    """
+    takes = inspect.signature(optimizer.step).parameters.get("closure")
+    if is_scaled and takes is not None and takes.default is inspect.Parameter.empty:
+        raise ConfigError(
+            f"is 'float16', whose scaled losses {type(optimizer).__name__} can't use, since it "
+            "computes gradients more than once a step; expected 'bfloat16' or 'float32'",
+            parameter="precision",
+        )
+
+
+def _of(component: str, problem: str) -> ConfigError:
+    error = ConfigError(problem)
+    error.component = component.partition("#")[0]
+    return error
+
+
+def _failed(component: str, when: str, error: Exception) -> FailsError:
+    said = " ".join(f"{type(error).__name__}: {error}".split())
+    failed = FailsError(f"fails {when}: {said}")
+    failed.component = component.partition("#")[0]
+    return failed

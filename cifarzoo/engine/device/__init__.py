@@ -1,0 +1,1 @@
+"""What suits a device: precision, compilation, memory, paths that are slow."""

@@ -1,0 +1,213 @@
+"""The precision policy: which arithmetic a device is best at, and what was chosen.
+
+Nothing here was measured on a GPU; the CPU's choices were (docs in ARCHITECTURE.md).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+import torch.utils.deterministic
+from torch import Tensor, nn
+
+from cifarzoo.components.run import Run
+from cifarzoo.errors import ConfigError
+
+DTYPES = {
+    "float64": torch.float64,
+    "float32": torch.float32,
+    "tf32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """What was chosen; printed and recorded.
+
+    Attributes:
+        name: float64, float32, tf32, bfloat16 or float16.
+        channels_last: Whether networks and images are stored (N, H, W, C).
+        compile: Whether ``torch.compile`` is used.
+        deterministic: Whether only deterministic kernels are used.
+        threads: Threads of this process on the CPU.
+        delay: Steps after which a step's loss is read: at once would make a GPU wait.
+    """
+
+    name: str
+    channels_last: bool
+    compile: bool
+    deterministic: bool
+    threads: int
+    delay: int = 0
+
+    @property
+    def weights(self) -> torch.dtype:
+        """Of weights, gradients and losses; half precision is for passes alone."""
+        return torch.float64 if self.name == "float64" else torch.float32
+
+    def record(self) -> dict[str, Any]:
+        """For run.json."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        parts = [
+            self.name,
+            "channels_last" * self.channels_last,
+            "compiled" * self.compile,
+            "deterministic" * self.deterministic,
+        ]
+        return ", ".join(filter(None, parts))
+
+
+def choose(run: Run, device: torch.device) -> Policy:
+    """The policy of ``run`` on ``device``.
+
+    Raises:
+        ConfigError: A precision that the device does not have.
+    """
+    on_gpu = device.type == "cuda"
+    name = _best(device) if run.precision == "auto" else run.precision
+    if name in ("float16", "tf32") and not on_gpu:
+        raise ConfigError(
+            f"is {name!r}, which needs a GPU; expected 'auto', 'float32' or 'bfloat16'",
+            parameter="precision",
+        )
+    return Policy(
+        name=name,
+        channels_last=True,
+        compile=on_gpu if run.compile is None else run.compile,
+        deterministic=(not on_gpu) if run.deterministic is None else run.deterministic,
+        threads=torch.get_num_threads(),
+        delay=1 if on_gpu else 0,
+    )
+
+
+def _best(device: torch.device) -> str:
+    if device.type == "cuda":
+        ampere = torch.cuda.get_device_capability(device) >= (8, 0)
+        return "bfloat16" if ampere else "float16"
+    return "bfloat16" if has_fast_bfloat16(_capabilities()) else "float32"
+
+
+def has_fast_bfloat16(capabilities: Mapping[str, Any]) -> bool:
+    """Whether a CPU computes in bfloat16 faster than in float32.
+
+    With AMX it does. AVX-512's instruction for it is twice as fast as float32's on AMD's
+    processors (whole training steps 1.3 to 2.1 times), and a third slower on Intel's.
+
+    Args:
+        capabilities: As ``torch.cpu.get_capabilities`` gives them.
+    """
+    is_amd = str(capabilities.get("cpu_name", "")).startswith("AMD")
+    has_amx = bool(capabilities.get("amx_bf16"))
+    return has_amx or (is_amd and bool(capabilities.get("avx512_bf16")))
+
+
+def _capabilities() -> Mapping[str, Any]:
+    if hasattr(torch.cpu, "get_capabilities"):
+        capabilities: Mapping[str, Any] = torch.cpu.get_capabilities()
+        return capabilities
+    # Before torch 2.10 nothing tells whose processor it is.
+    return {"amx_bf16": getattr(torch.cpu, "_is_amx_tile_supported", bool)()}
+
+
+@contextmanager
+def numerics(policy: Policy, *, strict: bool) -> Iterator[None]:
+    """Within ``with``, torch's global switches are as ``policy`` says.
+
+    Args:
+        policy: What was chosen.
+        strict: Whether an operation without a deterministic kernel is an error, as a user
+            who asked for determinism expects, or a warning.
+    """
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    deterministic: Any = torch.utils.deterministic  # its setting is a property of the module
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        deterministic.fill_uninitialized_memory,
+        matmul.allow_tf32,
+        cudnn.allow_tf32,
+        cudnn.benchmark,
+    )
+    if policy.deterministic:  # cuBLAS reads it when it is first used, and refuses without it
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(policy.deterministic, warn_only=not strict)
+    deterministic.fill_uninitialized_memory = False  # costs 15 % a step, proves nothing
+    matmul.allow_tf32 = cudnn.allow_tf32 = policy.name != "float32"
+    cudnn.benchmark = not policy.deterministic
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        deterministic.fill_uninitialized_memory = before[2]
+        matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark = before[3:]
+
+
+class Scaler:
+    """Runs the two passes and the update in the policy's arithmetic.
+
+    float16 needs its loss scaled and skips steps whose gradient overflows; the others don't,
+    and the scaler does nothing.
+    """
+
+    def __init__(self, policy: Policy, device: torch.device) -> None:
+        self._device = device
+        self._wide = policy.weights
+        self._dtype = DTYPES[policy.name]
+        self._scaler = torch.amp.GradScaler(device.type, enabled=policy.name == "float16")
+
+    def forward(self, network: nn.Module, images: Tensor) -> Tensor:
+        """Logits (n, K) of images float32 (n, 3, H, W); in the weights' type, as losses need it."""
+        is_half = self._dtype.itemsize < self._wide.itemsize
+        with torch.autocast(self._device.type, dtype=self._dtype, enabled=is_half):
+            logits: Tensor = network(images.to(self._wide))
+        return logits.to(self._wide)
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradient of ``loss`` to the parameters'."""
+        scaled: Tensor = self._scaler.scale(loss)
+        torch.autograd.backward(scaled)
+
+    def unscale(self, optimizer: Any) -> None:
+        """Bring gradients back to their own scale, before they are looked at or clipped."""
+        if self._scaler.is_enabled():
+            self._scaler.unscale_(optimizer)
+
+    def step(self, optimizer: Any, closure: Callable[[], Tensor]) -> None:
+        """One update; ``closure`` computes the gradient and may be called more than once."""
+        if not self._scaler.is_enabled():
+            optimizer.step(closure)
+            return
+        closure()
+        state: dict[Any, Any] = getattr(optimizer, "state", {})
+        is_first = not state
+        scale = self._scaler.get_scale() if is_first else 0.0  # read seldom: a GPU must wait
+        self._scaler.step(optimizer)
+        self._scaler.update()
+        if is_first and self._scaler.get_scale() < scale:
+            # torch's fused SGD makes its momenta in a step that it then skips, and leaves in
+            # them whatever the memory held.
+            state.clear()
+
+    @property
+    def may_overflow(self) -> bool:
+        """Whether a gradient that isn't finite is skipped rather than an error."""
+        return self._scaler.is_enabled()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The loss scale and its history; empty where nothing is scaled."""
+        state: dict[str, Any] = self._scaler.state_dict()
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from ``state``; what another precision saved is empty, and starts anew."""
+        if self._scaler.is_enabled() and state:
+            self._scaler.load_state_dict(state)

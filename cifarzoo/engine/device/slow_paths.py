@@ -1,0 +1,33 @@
+"""Sizes at which a device is slow, which a user may not have meant."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from cifarzoo.engine.assembly.plan import Plan
+from cifarzoo.engine.device.precision import Policy
+
+LEAST_IMAGES = 16
+
+
+def slow_paths(model: nn.Module, plan: Plan, policy: Policy, device: torch.device) -> list[str]:
+    """What costs time without a reason, a line each.
+
+    Args:
+        model: The network.
+        plan: The run's sizes.
+        policy: The run's arithmetic.
+        device: Where it trains.
+    """
+    is_slow = device.type == "cpu" and policy.name == "float32" and policy.threads == 1
+    if not is_slow or plan.micro_batch_size >= LEAST_IMAGES or not _has_pointwise(model):
+        return []
+    return [
+        f"{plan.micro_batch_size} images go through the network at a time; with fewer than "
+        f"{LEAST_IMAGES}, 1x1 convolutions in float32 on one thread take a slower path"
+    ]
+
+
+def _has_pointwise(model: nn.Module) -> bool:
+    return any(isinstance(m, nn.Conv2d) and m.kernel_size == (1, 1) for m in model.modules())

@@ -1,0 +1,53 @@
+"""What must be the same on every rank: config, code and data, which hosts have copies of."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+
+import torch
+
+from cifarzoo.engine.distributed.environment import is_launched_by_us, is_worker
+from cifarzoo.engine.distributed.rendezvous import listed
+from cifarzoo.engine.distributed.world import World
+from cifarzoo.errors import UsageError
+from cifarzoo.runs.provenance import code_digest
+
+
+def fingerprint(digest: str, plugins: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """What ranks compare when they meet; nothing where one parent has started them all.
+
+    Args:
+        digest: SHA-256 (hex) of the config's text.
+        plugins: Their provenance: each with an ``origin``, those of files with a ``sha256``.
+    """
+    if not is_worker() or is_launched_by_us():
+        return {}
+    digests = [plugin.get("sha256", plugin["origin"]) for plugin in plugins]
+    return {
+        "config": digest,
+        "version of torch": version("torch"),
+        "code of cifarzoo": code_digest(),
+        "plugins": hashlib.sha256(" ".join(digests).encode()).hexdigest(),
+    }
+
+
+def check_same_data(world: World, digest: str) -> None:
+    """Refuse ranks whose data differ, as copies on several hosts may.
+
+    Args:
+        world: The ranks.
+        digest: SHA-256 (hex) of the dataset that this one read.
+
+    Raises:
+        UsageError: They do; on every rank.
+    """
+    rows = world.gather(torch.tensor(list(bytes.fromhex(digest)), device=world.device))
+    others = (rows != rows[0]).any(1).nonzero().flatten().tolist()
+    if others:
+        theirs, first = (bytes(rows[rank].tolist()).hex()[:16] for rank in (others[0], 0))
+        raise UsageError(
+            f"{listed(others)} and rank 0 read other data: SHA-256 {theirs}... and {first}...; "
+            "copy the data folder of one host to all"
+        )

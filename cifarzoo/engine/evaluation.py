@@ -1,0 +1,86 @@
+"""Evaluation: every image is counted once, on any number of ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cifarzoo.data.store import ImageStore
+from cifarzoo.engine.device.precision import Scaler
+from cifarzoo.engine.distributed.world import World
+
+Views: TypeAlias = Callable[[Tensor], Sequence[tuple[float, Tensor]]]
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well a network does on a split.
+
+    Attributes:
+        loss: Mean cross-entropy, in nats.
+        error: Share of images whose most probable class is wrong.
+    """
+
+    loss: float
+    error: float
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module,
+    store: ImageStore,
+    *,
+    prepare: Callable[[Tensor], Tensor],
+    scaler: Scaler,
+    world: World,
+    batch_size: int,
+    views: Views | None = None,
+) -> Score:
+    """Test ``model`` on all images of ``store``, shared out over the ranks.
+
+    Args:
+        model: Any network; left in the mode it was in.
+        store: The images.
+        prepare: From uint8 images to the network's input.
+        scaler: The arithmetic of forward passes.
+        world: The ranks.
+        batch_size: Images a forward pass.
+        views: Of a prepared batch, whose logits are averaged; None: the batch alone.
+    """
+    was_training = model.training
+    model.eval()
+    totals = torch.zeros(3, dtype=torch.float64)  # loss, wrong, images
+    mine = np.arange(world.rank, len(store), world.size)
+    for start in range(0, len(mine), batch_size):
+        images, targets = store.batch(mine[start : start + batch_size])
+        logits = _logits(partial(scaler.forward, model), prepare(images), views)
+        totals += _totals(logits, targets)
+    model.train(was_training)
+    loss, wrong, count = world.gather(totals.to(world.device)).sum(0).tolist()
+    if count != len(store):
+        raise AssertionError(f"{count} images were counted of {len(store)}")
+    return Score(loss=loss / count, error=wrong / count)
+
+
+def _logits(forward: Callable[[Tensor], Tensor], images: Tensor, views: Views | None) -> Tensor:
+    """Logits, averaged over the views as they are weighted."""
+    if views is None:
+        return forward(images)
+    weighted = [
+        weight * forward(view.contiguous(memory_format=torch.channels_last))
+        for weight, view in views(images)
+    ]
+    return torch.stack(weighted).sum(0)
+
+
+def _totals(logits: Tensor, targets: Tensor) -> Tensor:
+    loss = F.cross_entropy(logits, targets, reduction="sum")
+    wrong = (logits.argmax(1) != targets.argmax(1)).sum()
+    return torch.stack([loss, wrong, wrong.new_tensor(len(logits))]).double().cpu()

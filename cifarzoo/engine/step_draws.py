@@ -1,0 +1,47 @@
+"""The random numbers of one step, handed to the modules of the network that asked for them."""
+
+from __future__ import annotations
+
+import torch
+
+from cifarzoo.engine.training import Training
+from cifarzoo.layers import dropout
+from cifarzoo.randomness import gates
+from cifarzoo.randomness.keys import generator, key, on_device
+
+
+class StepDraws:
+    """Branch gates and dropout masks of the step at which ``training`` stands.
+
+    They are drawn, or can be counted, for the whole global batch; this rank takes its rows.
+    """
+
+    def __init__(self, training: Training) -> None:
+        state, plan = training.state, training.plan
+        self._seed, self._step, self._rank = training.run.seed, state.step, training.world.rank
+        self._rows = plan.part(self._rank)
+        self._sites, self._dropouts = state.sites, state.dropouts
+        rng = generator(self._seed, "branch", state.step // plan.steps_per_epoch, state.step)
+        numbers = gates.draw_sites(self._sites, rng, plan.batch_size)[:, self._rows]
+        self._gates = on_device(numbers, training.world.device)
+
+    def begin_pass(self) -> None:
+        """Reseed torch's generators, so that each pass over the batch draws the same."""
+        seed_torch(self._seed, "torch", self._step, self._rank)
+
+    def feed(self, rows: slice) -> None:
+        """Give the modules the numbers of these rows of this rank's batch."""
+        gates.feed(self._sites, self._gates[:, rows])
+        first = self._rows.start + rows.start
+        dropout.feed(self._dropouts, seed=self._seed, step=self._step, first=first)
+
+
+def seed_torch(seed: int, *purpose: str | int) -> None:
+    """Reseed torch's own generators, which plugins may draw from.
+
+    That is exact on resume, and not independent of the number of ranks.
+    """
+    number = key(seed, *purpose) % 2**63
+    torch.default_generator.manual_seed(number)  # torch.manual_seed costs a hundred times this
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed(number)

@@ -1,0 +1,1 @@
+"""Modules that the engine puts in the place of torch's."""

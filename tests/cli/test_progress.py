@@ -1,0 +1,232 @@
+"""What a training says: to people on a terminal or in a log, and to scripts."""
+
+import io
+import json
+import os
+import pty
+import sys
+from contextlib import suppress
+
+import pytest
+from rich.console import Console
+
+from cifarzoo.cli.terminal.progress import JsonLines, LiveProgress, PlainProgress, listener_for
+from cifarzoo.cli.terminal.units import count, duration, percent, plural, scaled
+
+RUN = "runs/quickstart/20261124-3f9c"
+START = {
+    "event": "start",
+    "run": RUN,
+    "name": "quickstart",
+    "device": "cpu",
+    "precision": "float32",
+    "world_size": 1,
+    "num_parameters": 77850,
+    "epochs": 12,
+    "steps": 1500,
+    "steps_per_epoch": 125,
+    "batch_size": 64,
+    "train_images": 8000,
+    "test_images": 2000,
+    "dataset": "glyphs",
+    "weight_decay": "all: 32 tensors",
+}
+STEP = {
+    "event": "step",
+    "step": 60,
+    "steps": 1500,
+    "epoch": 0.48,
+    "loss": 1.234567,
+    "lr": 0.1,
+    "images_per_second": 2345.6,
+    "eta_seconds": 125.0,
+}
+RESULT = {
+    "event": "result",
+    "run": RUN,
+    "test_loss": 0.25,
+    "test_error": 0.0843,
+    "train_seconds": 41.2,
+    "weights_sha256": "ab" * 32,
+}
+STOPPED = {"event": "stopped", "run": "runs/my run", "step": 1200, "signal": "SIGTERM"}
+WARNING = {"event": "warning", "message": "milestone 160 lies past the end"}
+
+
+def epoch(number: int, **more: object) -> dict[str, object]:
+    return {
+        "event": "epoch",
+        "epoch": number,
+        "epochs": 12,
+        "step": 125 * number,
+        "train_loss": 2.0 / number,
+        "test_loss": 1.0 / number,
+        "test_error": 0.5 / number,
+        "lr": 0.1 / 3**number,
+        "images_per_second": 2345.6,
+        "seconds": 3.6,
+        **more,
+    }
+
+
+def heard(listener_class, *events: dict[str, object], width: int = 80) -> str:
+    out = io.StringIO()
+    terminal = listener_class is LiveProgress
+    console = Console(file=out, width=width, force_terminal=terminal, color_system=None)
+    with listener_class(console) as listener:
+        for event in events:
+            listener(event)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("listener", [PlainProgress, LiveProgress])
+def test_the_header_says_what_is_trained_on_what_and_where(listener):
+    text = " ".join(heard(listener, START).split())
+    assert "77,850 parameters" in text
+    assert "glyphs: 8,000 training images, 2,000 test images" in text
+    assert "12 epochs of 125 steps of 64 images" in text
+    assert RUN in text
+
+
+def test_who_can_press_ctrl_c_is_told_what_it_does():
+    assert "Ctrl-C saves and stops" in heard(LiveProgress, START)
+    assert "Ctrl-C" not in heard(PlainProgress, START)
+
+
+def test_a_run_that_ends_early_says_after_how_many_steps():
+    assert "ended after 36 steps" in heard(PlainProgress, START | {"steps": 36})
+
+
+def test_images_kept_for_validation_are_named():
+    text = heard(PlainProgress, START | {"validation_images": 500}, width=200)
+    assert "2,000 test images, 500 kept for validation" in text
+
+
+def test_several_processes_are_counted():
+    assert "2 x cpu" in heard(PlainProgress, START | {"world_size": 2})
+
+
+def test_an_epoch_is_one_line_of_a_log_with_its_error_in_percent():
+    (line,) = heard(PlainProgress, epoch(1), width=200).splitlines()
+    assert line.startswith("epoch 1/12")
+    assert "test error 50.00 %" in line
+    assert "images/s 2,346" in line
+
+
+def test_a_log_has_no_line_for_a_step():
+    assert heard(PlainProgress, STEP) == ""
+
+
+@pytest.mark.parametrize("listener", [PlainProgress, LiveProgress])
+def test_a_validation_error_is_shown_only_where_there_is_one(listener):
+    assert "val error" not in heard(listener, epoch(1))
+    assert "12.50 %" in heard(listener, epoch(1, validation_error=0.125))
+
+
+def test_the_table_of_epochs_has_one_heading_and_aligned_columns():
+    heading, *rows = heard(LiveProgress, *(epoch(n) for n in range(1, 13))).splitlines()
+    assert heading.split()[:3] == ["epoch", "train", "loss"]
+    assert len(rows) == 12
+    assert {len(line) for line in [heading, *rows]} == {len(heading)}
+
+
+def test_the_table_of_epochs_fits_80_columns_with_a_validation_error():
+    text = heard(LiveProgress, epoch(1, epochs=200, validation_error=0.125))
+    assert max(len(line) for line in text.splitlines()) <= 80
+
+
+def test_the_bar_says_how_far_how_fast_and_how_long_yet():
+    text = heard(LiveProgress, STEP)
+    for part in ("epoch 0.5", "4 %", "2,346 images/s", "loss 1.235", "2m05s left"):
+        assert part in text
+
+
+def test_the_cursor_is_shown_again_after_an_error():
+    hide, show = "\x1b[?25l", "\x1b[?25h"
+    out = io.StringIO()
+    listener = LiveProgress(Console(file=out, width=80, force_terminal=True))
+    with suppress(KeyError), listener:
+        listener(STEP)
+        listener({"event": "epoch"})
+    assert out.getvalue().rindex(show) > out.getvalue().rindex(hide)
+
+
+def test_the_cursor_is_never_hidden_for_who_ends_a_run_at_once():
+    out = io.StringIO()
+    listener = LiveProgress(Console(file=out, width=80, force_terminal=True))
+
+    listener(STEP)
+    so_far = out.getvalue()
+    listener.close()
+
+    assert so_far.rfind("\x1b[?25h") > so_far.rfind("\x1b[?25l")
+
+
+@pytest.mark.parametrize("listener", [PlainProgress, LiveProgress])
+def test_a_result_names_the_error_the_folder_and_the_next_command(listener):
+    text = heard(listener, STEP, RESULT)
+    assert "test error 8.43 %, test loss 0.2500, 41 s of training" in text
+    assert f"next: cifarzoo eval {RUN}" in text
+
+
+@pytest.mark.parametrize("listener", [PlainProgress, LiveProgress])
+def test_a_stopped_run_says_how_to_go_on(listener):
+    text = heard(listener, STEP, STOPPED)
+    assert "stopped at step 1,200 by SIGTERM" in text
+    assert "next: cifarzoo resume 'runs/my run'" in text
+
+
+def test_a_resumed_run_says_where_it_goes_on():
+    event = {"event": "resumed", "run": RUN, "step": 1300, "steps": 1500, "epoch": 10.4}
+    assert "going on from step 1,300 of 1,500" in heard(PlainProgress, event)
+
+
+def test_a_long_path_is_not_broken_at_the_end_of_a_line():
+    run = "/scratch/" + "a-rather-long-folder/" * 6 + "run"
+    assert f"eval {run}\n" in heard(LiveProgress, RESULT | {"run": run})
+
+
+def test_brackets_in_what_a_user_wrote_are_shown_as_they_are():
+    text = heard(PlainProgress, WARNING | {"message": "run.regularizers=[@mixup] [red]"})
+    assert "run.regularizers=[@mixup] [red]" in text
+
+
+def test_scripts_get_the_promised_events_and_nothing_else(capsys):
+    with JsonLines() as listener:
+        checkpoint = {"event": "checkpoint", "step": 60, "path": "x", "seconds": 0.1}
+        for event in (START, WARNING, STEP, epoch(1), checkpoint, RESULT, STOPPED):
+            listener(event)
+    out, err = capsys.readouterr()
+    events = [json.loads(line) for line in out.splitlines()]
+    assert events == [START, epoch(1), RESULT, STOPPED]
+    assert err == "warning: milestone 160 lies past the end\n"
+
+
+def test_a_number_that_json_has_not_is_null(capsys):
+    JsonLines()(epoch(1, train_loss=float("inf")))
+    assert '"train_loss": null' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("term", "expected"), [("xterm", LiveProgress), ("dumb", PlainProgress)])
+def test_only_a_terminal_that_can_redraw_gets_a_bar(term, expected, monkeypatch):
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        monkeypatch.setenv("TERM", term)
+        assert type(listener_for(json=False)) is expected
+    os.close(ours)
+
+
+def test_without_a_terminal_there_is_a_log_and_with_json_there_are_lines():
+    assert type(listener_for(json=False)) is PlainProgress
+    assert type(listener_for(json=True)) is JsonLines
+
+
+def test_quantities_read_as_in_the_published_tables():
+    assert [duration(s) for s in (0.4, 59.6, 125, 16560, 120300)] == [
+        "0 s", "1m00s", "2m05s", "4h36m", "1d09h25m",
+    ]  # fmt: skip
+    assert percent(0.0445) == "4.45 %"
+    assert count(38557770) == "38,557,770"
+    assert [scaled(n) for n in (12, 5.24e9, 1.5e6)] == ["12 ", "5.24 G", "1.5 M"]
+    assert [plural(n, "step") for n in (1, 1500)] == ["1 step", "1,500 steps"]

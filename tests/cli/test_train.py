@@ -1,0 +1,417 @@
+"""run, resume and eval as users type them: results, exit codes, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from cifarzoo.cli.app import app
+from cifarzoo.errors import UsageError
+from cifarzoo.runs.folder import RunFolder
+
+CONFIG = """# A run of two seconds.
+run.architecture = @resnet8
+run.dataset = @glyphs
+glyphs.train_images = 128
+glyphs.test_images = 40
+run.optimizer = @sgd
+sgd.lr = 0.05
+run.schedule = @cosine
+run.batch_size = 16
+run.epochs = 2
+run.checkpoint_steps = 5
+"""
+PLUGIN = '''
+from cifarzoo import register
+
+@register.schedule
+def half():
+    """Half the rate, always."""
+    return lambda moment: 0.5
+'''
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of the user's with a config in it."""
+    (tmp_path / "small.gin").write_text(CONFIG)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NO_COLOR", "1")
+    return tmp_path
+
+
+def cifarzoo(*arguments: str) -> Any:
+    return CliRunner().invoke(app, arguments)
+
+
+def events(output: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in output.splitlines()]
+
+
+def result_of(*arguments: str) -> dict[str, Any]:
+    done = cifarzoo(*arguments, "--json")
+    assert done.exit_code == 0, done.output
+    return events(done.stdout)[-1]
+
+
+def test_json_is_start_epochs_and_result_and_nothing_else():
+    done = cifarzoo("run", "small.gin", "--json")
+
+    lines = events(done.stdout)
+    assert [line["event"] for line in lines] == ["start", "epoch", "epoch", "result"]
+    promised = {"epoch", "train_loss", "test_loss", "test_error", "images_per_second"}
+    assert promised <= lines[1].keys()
+    assert lines[1]["epoch"] == 1
+    result = lines[-1]
+    assert {"run", "test_loss", "test_error", "train_seconds", "weights_sha256"} <= result.keys()
+    assert 0 <= result["test_error"] <= 1
+    record = json.loads((Path(result["run"]) / "run.json").read_text())
+    assert record["status"] == "done"
+    assert {key: record[key] for key in result if key != "event"} == {
+        key: value for key, value in result.items() if key != "event"
+    }
+
+
+def test_a_run_ends_by_naming_its_folder_and_the_next_command():
+    done = cifarzoo("run", "small.gin", "-s", "run.epochs=1")
+
+    assert done.exit_code == 0
+    folder = next(Path("runs/small").iterdir())
+    last = done.stderr.splitlines()[-2:]
+    assert str(folder) in last[0]
+    assert f"cifarzoo eval {folder}" in last[1]
+    assert done.stdout == ""
+
+
+def test_eval_gives_what_the_run_gave():
+    result = result_of("run", "small.gin", "-s", "run.epochs=1")
+
+    for name in (result["run"], "latest", Path(result["run"]).name.rpartition("-")[2]):
+        tested = result_of("eval", name)
+        assert tested["test_error"] == result["test_error"]
+        assert tested["test_loss"] == pytest.approx(result["test_loss"], rel=1e-6)
+        assert tested["weights_sha256"] == result["weights_sha256"]
+
+
+def test_the_seed_option_is_the_seed():
+    short, long = (
+        result_of("run", "small.gin", "-s", "run.max_steps=1", *seed)
+        for seed in (("--seed", "3"), ("-s", "run.seed=3"))
+    )
+
+    assert short["weights_sha256"] == long["weights_sha256"]
+
+
+def test_run_dir_runs_there_and_the_same_command_ends_it():
+    first = result_of("run", "small.gin", "--run-dir", "here/it/is")
+    again = cifarzoo("run", "small.gin", "--run-dir", "here/it/is", "--json")
+
+    assert first["run"] == "here/it/is"
+    assert events(again.stdout) == [first]
+
+
+def test_a_run_of_a_plugin_file_goes_on_without_the_file(here):
+    plugin = here / "half.py"
+    plugin.write_text(PLUGIN)
+    arguments = ["run", "small.gin", "-p", "half.py", "-s", "run.schedule=@half"]
+    result = result_of(*arguments)
+    plugin.unlink()
+
+    tested = result_of("eval", "latest")
+
+    assert tested["weights_sha256"] == result["weights_sha256"]
+    plugins = json.loads((Path(result["run"]) / "run.json").read_text())["plugins"]
+    assert len(plugins[0]["sha256"]) == 64
+
+
+def test_plugin_files_of_one_name_are_all_kept(here):
+    for folder, text in (("a", PLUGIN), ("b", PLUGIN.replace("half", "whole"))):
+        (here / folder).mkdir()
+        (here / folder / "mine.py").write_text(text)
+    kept = RunFolder(here / "r")
+    kept.path.mkdir()
+
+    kept.keep_plugins([here / "a/mine.py", here / "b/mine.py"])
+
+    texts = [path.read_text() for path in kept.plugins]
+    assert sorted(texts) == sorted((here / f"{name}/mine.py").read_text() for name in "ab")
+
+
+def test_plugin_files_that_cannot_be_kept_are_a_refusal(here):
+    (here / "plugins").write_text("in the way")
+
+    with pytest.raises(UsageError, match="cannot be written to: File exists"):
+        RunFolder(here).keep_plugins([here / "small.gin"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("[1]", "holds no JSON object"), ("{", "is not JSON: Expecting")]
+)
+def test_a_record_that_is_garbage_is_refused_by_name(here, text, message):
+    (here / "r").mkdir()
+    (here / "r/config.gin").write_text(CONFIG)
+    (here / "r/run.json").write_text(text)
+
+    done = cifarzoo("resume", "r")
+
+    assert done.exit_code == 2
+    [line] = done.stderr.splitlines()
+    assert line.startswith(f"r/run.json {message}")
+
+
+def test_a_run_keeps_to_its_own_copy_of_a_plugin_file_that_was_changed(here, monkeypatch):
+    plugin = here / "half.py"
+    plugin.write_text(PLUGIN)
+    monkeypatch.setenv("CIFARZOO_PLUGINS", str(plugin))
+    result = result_of("run", "small.gin", "-s", "run.schedule=@half", "-s", "run.max_steps=1")
+    plugin.write_text(PLUGIN.replace("0.5", "0.25"))
+
+    tested = result_of("eval", "latest")
+
+    assert tested["weights_sha256"] == result["weights_sha256"]
+
+
+def test_what_is_wrong_with_a_run_is_placed_in_its_folder(here):
+    (here / "r").mkdir()
+    (here / "r/config.gin").write_text(CONFIG.replace("0.05", "-1.0"))
+
+    assert cifarzoo("resume", "r").stderr.startswith("r/config.gin:7: sgd.lr is -1.0;")
+
+
+def test_dry_run_shows_what_would_be_built_and_makes_nothing():
+    done = cifarzoo("run", "small.gin", "--dry-run", "--json")
+
+    assert json.loads(done.stdout)["num_parameters"] == 78_042
+    assert not Path("runs").exists()
+
+
+REFUSED = {
+    "batch beyond the data": (
+        ["-s", "run.batch_size=999"],
+        r"--set .*: run.batch_size is 999; expected at most the 128 training images",
+    ),
+    "zero epochs": (["-s", "run.epochs=0"], r"run.epochs is 0; expected at least 1"),
+    "negative rate": (["-s", "sgd.lr=-0.1"], r"sgd.lr is -0.1; expected"),
+    "infinite rate": (["-s", "sgd.lr=1e999"], r"sgd.lr is inf; expected"),
+    "momentum": (["-s", "sgd.momentum=1.5"], r"sgd.momentum is 1.5; expected"),
+    "typo": (["-s", "sgd.larning_rate=1"], r"sgd has no parameter 'larning_rate'"),
+    "out is a file": (
+        ["--out", "small.gin"],
+        r"small.gin/small/.* cannot be written to: Not a",
+    ),
+    "run dir is a file": (["--run-dir", "small.gin"], r"small.gin is not a folder"),
+    "run dir too long": (["--run-dir", "n" * 300], r"no path of a folder: File name too long"),
+    "run dir with other files": (["--run-dir", "."], r"\. holds other files; expected an empty"),
+    "no such processes": (["--nproc", "0"], r"--nproc is 0; expected at least 1"),
+    "batch not divisible, tried dry": (
+        ["-n", "3", "--dry-run"],
+        r"batch_size is 16; expected a multiple of the 3",
+    ),
+    "batch not divisible": (["-n", "3"], r"batch_size is 16; expected a multiple of the 3"),
+    "no data folder": (["-s", "run.dataset=@cifar10"], r"CIFAR-10"),
+    "merger too few": (["-s", "run.architecture=@wrn26_6_ss"], r"shake_shake"),
+    "seed": (["--seed", "-1"], r"run.seed is -1; expected at least 0"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_cannot_work_is_one_line_exit_2_and_leaves_nothing(arguments, message):
+    done = cifarzoo("run", "small.gin", *arguments)
+
+    assert done.exit_code == 2, done.output
+    [line] = done.stderr.splitlines()
+    assert re.search(message, line), line
+    assert not Path("runs").exists()
+
+
+def test_a_value_in_the_file_is_named_by_file_and_line(here):
+    (here / "small.gin").write_text(CONFIG.replace("0.05", "-1.0"))
+
+    done = cifarzoo("run", "small.gin")
+
+    assert done.stderr == "small.gin:7: sgd.lr is -1.0; expected a number above 0\n"
+
+
+def test_another_config_in_the_same_folder_is_refused_with_the_difference():
+    result_of("run", "small.gin", "--run-dir", "r", "-s", "run.max_steps=1")
+
+    done = cifarzoo("run", "small.gin", "--run-dir", "r", "-s", "run.max_steps=2")
+
+    assert done.exit_code == 2
+    assert "r holds a run of another config: run.max_steps is 1 there and 2 here" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("n" * 300, r"… is no path of a folder: File name too long"),
+        ("nope", r"no run 'nope' in runs, which has none"),
+        (".", r". is not the folder of a run"),
+    ],
+)
+def test_a_run_that_is_not_there_is_named(name, message):
+    for command in ("resume", "eval"):
+        done = cifarzoo(command, name)
+        assert done.exit_code == 2
+        assert message in done.stderr
+
+
+@pytest.mark.parametrize("size", [None, 300], ids=["gone", "shortened"])
+def test_a_result_whose_metrics_are_lost_is_not_made_up(size):
+    whole = result_of("run", "small.gin", "--run-dir", "r")
+    (record, metrics) = (Path("r/run.json"), Path("r/metrics.jsonl"))
+    record.write_text(record.read_text().replace('"done"', '"running"'))
+    os.truncate(metrics, size) if size else metrics.unlink()
+
+    done = cifarzoo("resume", "r")
+
+    assert done.exit_code == 2
+    assert re.search(r"r/metrics.jsonl lacks \d+ of the \d+ bytes .* put the file", done.stderr)
+    assert result_of("eval", "r")["weights_sha256"] == whole["weights_sha256"]
+
+
+def test_a_run_whose_metrics_are_lost_goes_on_with_a_warning():
+    whole = result_of("run", "small.gin", "--run-dir", "r")
+    (record, metrics) = (Path("r/run.json"), Path("r/metrics.jsonl"))
+    record.write_text(record.read_text().replace('"done"', '"running"'))
+    shutil.rmtree("r/checkpoints/step-00000016")
+    os.truncate(metrics, 100)
+
+    done = cifarzoo("resume", "r", "--json")
+
+    assert "epochs are missing in it" in done.stderr
+    assert events(done.stdout)[-1]["weights_sha256"] == whole["weights_sha256"]
+    assert [line["epoch"] for line in events(metrics.read_text())] == [2]
+
+
+def test_a_closed_output_is_no_bug():
+    command = [sys.executable, "-m", "cifarzoo", "ls", "schedule"]
+
+    done = subprocess.run(
+        ["bash", "-c", '"$@" >&-', "bash", *command], capture_output=True, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_checkpoint_beside_another_config_is_refused():
+    result = result_of("run", "small.gin", "-s", "run.max_steps=6")
+    config = Path(result["run"]) / "config.gin"
+    config.write_text(config.read_text().replace("0.05", "0.07"))
+
+    done = cifarzoo("eval", "latest")
+
+    assert done.exit_code == 2
+    assert "is of another config than config.gin beside it" in done.stderr
+
+
+def test_milestones_past_the_end_are_a_warning():
+    done = cifarzoo(
+        "run", "small.gin", "-s", "run.schedule=@multistep", "-s", "run.max_steps=1",
+        "-s", "multistep.milestones=[60]", "-s", "multistep.factors=[0.1]",
+    )  # fmt: skip
+
+    assert done.exit_code == 0
+    assert "warning: milestone 60 is past the end of the run" in done.stderr
+
+
+@pytest.fixture
+def start(here: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start the command in a process of its own."""
+    started = []
+
+    def popen(*arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "cifarzoo", *arguments]
+        pipe = subprocess.PIPE
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        started.append(
+            subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment)
+        )
+        return started[-1]
+
+    yield popen
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+LONG = ("run", "small.gin", "-s", "run.epochs=200", "--run-dir", "r", "--json")
+
+
+def await_event(process: subprocess.Popen[str], name: str) -> None:
+    for line in process.stdout:
+        if json.loads(line)["event"] == name:
+            return
+    raise AssertionError(process.stderr.read())
+
+
+def test_kill_9_in_mid_epoch_then_resume_gives_the_same_bits(start):
+    whole = result_of("run", "small.gin", "--run-dir", "whole", "-s", "run.epochs=30")
+    process = start("run", "small.gin", "--run-dir", "killed", "-s", "run.epochs=30", "--json")
+    await_event(process, "epoch")
+    process.kill()
+    process.wait()
+    assert json.loads(Path("killed/run.json").read_text())["status"] == "running"
+
+    done = cifarzoo("resume", "killed", "--json")
+
+    lines = events(done.stdout)
+    assert lines[0]["event"] == "resumed"
+    assert 5 <= lines[0]["step"] < 240
+    assert lines[-1]["weights_sha256"] == whole["weights_sha256"]
+    assert numbers("killed") == numbers("whole")
+
+
+def numbers(run: str) -> list[dict[str, Any]]:
+    lines = events((Path(run) / "metrics.jsonl").read_text())
+    times = ("seconds", "images_per_second")
+    return [{k: v for k, v in line.items() if k not in times} for line in lines]
+
+
+@pytest.mark.parametrize("ranks", ["1", "2"])
+def test_a_signal_ends_with_75_a_checkpoint_and_the_way_on(start, ranks):
+    process = start(*LONG, "-n", ranks)
+    await_event(process, "epoch")
+    process.send_signal(signal.SIGTERM)
+    output, errors = process.communicate(timeout=120)
+
+    assert process.returncode == 75, errors
+    assert errors == ""
+    assert events(output)[-1]["event"] == "stopped"
+    assert json.loads(Path("r/run.json").read_text())["status"] == "stopped"
+
+
+def test_a_second_ctrl_c_ends_at_once(start):
+    process = start("run", "small.gin", "-s", "run.epochs=200", "-s", "run.batch_size=128",
+                    "-s", "glyphs.train_images=4000", "--run-dir", "r", "--json")  # fmt: skip
+    await_event(process, "start")
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.02)  # within a step
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=60)
+
+    assert process.returncode in {130, 75}  # 75: the step was over before the second came
+
+
+def test_ranks_whose_launcher_is_killed_save_and_end(start):
+    process = start(*LONG, "-n", "2")
+    await_event(process, "epoch")
+    process.kill()
+
+    last = process.stdout.readlines()[-1]  # to the end: no rank holds the pipe any more
+
+    assert json.loads(last)["event"] == "stopped"
+    assert json.loads(Path("r/run.json").read_text())["status"] == "stopped"
+    assert list(Path("r/checkpoints").glob(f"step-{json.loads(last)['step']:08d}"))

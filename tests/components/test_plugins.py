@@ -1,0 +1,409 @@
+"""Components of strangers: found without running them, loaded when used, refused in one line."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from cifarzoo.components.index import Entry
+from cifarzoo.components.plugins import Catalogue, catalogue, load, provenance
+from cifarzoo.components.registry import register
+from cifarzoo.config import load as load_config
+from cifarzoo.errors import ConfigProblemsError, PluginError
+from tests.toy import PLUGIN, read
+
+FLAT = "from cifarzoo import register\n@register.schedule\ndef {name}(): return {value!r}\n"
+OVER = FLAT.replace("schedule", "schedule(override=True)")
+
+
+@pytest.fixture(autouse=True)
+def _no_plugins_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CIFARZOO_PLUGINS", raising=False)
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> Callable[..., Path]:
+    """``plugin(name, source)``: a plugin file."""
+
+    def write(name: str, source: str) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(dedent(source))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """``install(name, point, files)``: a distribution 1.2 with one entry point."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def write(name: str, point: str, files: dict[str, str]) -> Path:
+        info = tmp_path / f"{name.replace('-', '_')}-1.2.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n")
+        (info / "entry_points.txt").write_text(f"[cifarzoo.components.plugins]\nzoo = {point}\n")
+        for file, source in files.items():
+            path = tmp_path / file
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(dedent(source))
+        monkeypatch.syspath_prepend(tmp_path)  # what importlib remembers is forgotten
+        return tmp_path
+
+    return write
+
+
+def made(entry: Entry) -> object:
+    load([entry])
+    return register.components[entry.name].factory()
+
+
+def refused(*files: Path) -> str:
+    with pytest.raises(PluginError) as caught:
+        catalogue(files)
+    assert caught.value.exit_code == 2
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# Files -----------------------------------------------------------------------------------------
+
+
+def test_a_file_adds_components_that_run_under_a_private_name(plugin: Callable[..., Path]):
+    path = plugin("mine.py", FLAT.format(name="mine_flat", value=7))
+
+    found = catalogue([path])
+
+    entry = found.entries["mine_flat"]
+    assert (entry.origin, entry.module) == (str(path), "cifarzoo_plugin_mine")
+    assert found.files == (path,)
+    assert "mine_flat" not in register.components
+    assert made(entry) == 7
+    assert sys.modules["cifarzoo_plugin_mine"].__file__ == str(path)
+    assert not list(path.parent.glob("__pycache__"))
+
+
+def test_files_named_by_the_environment_come_first(
+    plugin: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+):
+    first = plugin("first.py", FLAT.format(name="first_flat", value=1))
+    second = plugin("second.py", FLAT.format(name="second_flat", value=2))
+    third = plugin("third.py", FLAT.format(name="third_flat", value=3))
+    monkeypatch.setenv("CIFARZOO_PLUGINS", f"{first}::{second}")
+
+    found = catalogue([third])
+
+    assert found.files == (first, second, third)
+    assert {"first_flat", "second_flat", "third_flat"} <= set(found.entries)
+
+
+def test_the_same_file_or_a_copy_of_it_counts_once(plugin: Callable[..., Path]):
+    path = plugin("mine.py", FLAT.format(name="mine_flat", value=7))
+    copy = plugin("run/mine.py", path.read_text())
+
+    assert catalogue([path, path, copy]).files == (path,)
+
+
+def test_two_files_of_one_stem_are_two_modules(plugin: Callable[..., Path]):
+    one = plugin("one/mine.py", FLAT.format(name="one_flat", value=1))
+    two = plugin("two/mine.py", FLAT.format(name="two_flat", value=2))
+
+    entries = catalogue([one, two]).entries
+
+    assert [made(entries["one_flat"]), made(entries["two_flat"])] == [1, 2]
+    assert entries["one_flat"].module != entries["two_flat"].module
+    factories = [register.components[name].factory for name in ("one_flat", "two_flat")]
+    assert pickle.loads(pickle.dumps(factories)) == factories
+
+
+def test_an_edited_file_is_run_again(plugin: Callable[..., Path]):
+    entry = catalogue([plugin("mine.py", FLAT.format(name="mine_flat", value=1))]).entries
+    assert made(entry["mine_flat"]) == 1
+    entry = catalogue([plugin("mine.py", FLAT.format(name="mine_flat", value=2))]).entries
+    assert made(entry["mine_flat"]) == 2
+
+
+def test_each_catalogue_loads_its_own_of_two_components_with_one_name(
+    plugin: Callable[..., Path],
+):
+    one = catalogue([plugin("one.py", FLAT.format(name="same_flat", value=1))]).entries
+    two = catalogue([plugin("two.py", FLAT.format(name="same_flat", value=2))]).entries
+
+    values = [made(entries["same_flat"]) for entries in (one, two, one)]
+
+    assert values == [1, 2, 1]
+
+
+def test_a_file_that_cannot_be_used_is_refused_in_one_line(plugin: Callable[..., Path]):
+    broken = plugin("broken.py", "from cifarzoo import register\ndef f(:\n")
+    wrong = plugin(
+        "wrong.py", "from cifarzoo import register\n@register.optimizer\ndef lion(lr): ..."
+    )
+    empty = plugin("empty.py", "def f(): ...\n")
+
+    assert refused(broken) == f"{broken}:2: invalid syntax"
+    assert refused(wrong) == (
+        f"{wrong}:3: the optimizer lion takes no params; the engine gives it to each optimizer"
+    )
+    assert refused(empty).startswith(
+        f"{empty}: it registers no component; expected @register.<kind> on a top-level def or class"
+    )
+
+
+def test_a_missing_file_names_the_one_that_was_meant(
+    plugin: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+):
+    path = plugin("mine.py", "")
+    missing = path.with_name("mime.py")
+
+    assert refused(missing) == f"no plugin file '{missing}'; did you mean {path}?"
+    assert refused(path.parent) == (
+        f"{path.parent} is a folder; a plugin is a .py file, or installed"
+    )
+    monkeypatch.setenv("CIFARZOO_PLUGINS", "nowhere/mine.py")
+    assert refused() == "CIFARZOO_PLUGINS: no plugin file 'nowhere/mine.py'"
+
+
+@pytest.mark.parametrize(
+    ("source", "line", "problem"),
+    [
+        ("import nothing_of_that_name\n", 2,
+         "it cannot be imported: ModuleNotFoundError: No module named 'nothing_of_that_name'"),
+        ("\nx = 1 / 0\n", 3, "it cannot be imported: ZeroDivisionError: division by zero"),
+        ("raise SystemExit('gone\\naway')\n", 2, "it cannot be imported: SystemExit: gone away"),
+    ],
+)  # fmt: skip
+def test_an_import_error_is_one_line_once_it_is_used(
+    source: str, line: int, problem: str, plugin: Callable[..., Path]
+):
+    text = FLAT.format(name="failing_flat", value=1).replace("\n", f"\n{source}", 1)
+    path = plugin("failing.py", text)
+    entry = catalogue([path]).entries["failing_flat"]
+
+    with pytest.raises(PluginError) as caught:
+        load([entry])
+
+    assert str(caught.value) == f"{path}:{line}: {problem}"
+    assert caught.value.__cause__ is not None
+    assert entry.module not in sys.modules
+
+
+def test_what_a_plugin_calls_outside_its_file_is_blamed_on_its_own_line(
+    plugin: Callable[..., Path],
+):
+    source = "from cifarzoo import register\nimport json\njson.loads('[')\n"
+    path = plugin("calls.py", source + FLAT.format(name="calling_flat", value=1))
+
+    with pytest.raises(PluginError, match=r"calls\.py:3: it cannot be imported: JSONDecodeError"):
+        load([catalogue([path]).entries["calling_flat"]])
+
+
+def test_a_component_that_is_not_what_its_source_shows_is_refused(plugin: Callable[..., Path]):
+    hidden = plugin(
+        "hidden.py",
+        """
+        from cifarzoo import register
+
+        def renaming(factory):
+            def another():
+                return factory()
+            return another
+
+        @register.schedule
+        @renaming
+        def hidden_flat(): ...
+        """,
+    )
+    inheriting = plugin(
+        "inheriting.py",
+        """
+        from fractions import Fraction
+        from cifarzoo import register
+
+        @register.schedule
+        class inheriting_flat(Fraction): ...
+        """,
+    )
+
+    with pytest.raises(PluginError, match=r"hidden\.py:11: importing it registered no schedule "):
+        load([catalogue([hidden]).entries["hidden_flat"]])
+    expected = r"inheriting\.py:6: inheriting_flat takes \(.*\), which its source does not show; "
+    with pytest.raises(PluginError, match=expected):
+        load([catalogue([inheriting]).entries["inheriting_flat"]])
+
+
+# Names -----------------------------------------------------------------------------------------
+
+
+def test_two_components_of_one_name_are_refused_with_both_places(plugin: Callable[..., Path]):
+    one = plugin("one.py", FLAT.format(name="same_flat", value=1))
+    two = plugin("two.py", FLAT.format(name="same_flat", value=2))
+    ours = catalogue().entries["cosine"]
+    zoo = plugin("zoo.py", FLAT.format(name="cosine", value=3))
+    twice = plugin("twice.py", FLAT.format(name="x", value=1) + FLAT.format(name="x", value=2))
+
+    advice = "pick another name or register it with override=True"
+    assert refused(one, two) == f"{two}:3: 'same_flat' is already the schedule of {one}:3; {advice}"
+    assert refused(zoo) == f"{zoo}:3: 'cosine' is already the schedule of {ours.source}; {advice}"
+    assert refused(twice) == f"{twice}:6: 'x' is already the schedule of {twice}:3; {advice}"
+
+
+def test_an_override_is_visible_and_is_what_runs(plugin: Callable[..., Path], tmp_path: Path):
+    path = plugin("over.py", OVER.format(name="toy_flat", value="theirs"))
+    (tmp_path / "c.gin").write_text(
+        "run.architecture = @toy_net\nrun.dataset = @toy_data\nrun.optimizer = @toy_sgd\n"
+        "run.schedule = @toy_flat\n"
+    )
+
+    config = load_config(tmp_path / "c.gin", plugins=[path, PLUGIN])
+
+    entry = config.catalogue.entries["toy_flat"]
+    assert entry.override
+    assert entry.origin == str(path)
+    assert entry.overridden is not None
+    assert entry.overridden.origin == str(PLUGIN)
+    assert config.build().schedule() == "theirs"
+    assert read("", tmp_path).build().schedule() == "toy_flat"
+    assert config.build().schedule() == "theirs"
+
+
+def test_overrides_that_make_no_sense_are_refused(plugin: Callable[..., Path]):
+    nothing = plugin("nothing.py", OVER.format(name="cosin", value=1))
+    kind = plugin("kind.py", OVER.format(name="cutout", value=1))
+    one = plugin("one.py", OVER.format(name="cosine", value=1))
+    two = plugin("two.py", OVER.format(name="cosine", value=2))
+
+    assert refused(nothing) == (
+        f"{nothing}:3: nothing named 'cosin' to override; did you mean cosine?"
+    )
+    assert refused(kind).startswith(
+        f"{kind}:3: 'cutout' is of kind schedule and overrides a component of kind augmentation ("
+    )
+    assert refused(one, two) == f"{two}:3: 'cosine' is overridden at {one}:3 too; use one of them"
+
+
+# Installed plugins -------------------------------------------------------------------------------
+
+
+def test_an_installed_package_is_found_whole_and_not_run(install: Callable[..., Path]):
+    files = {
+        "pkg_flat/__init__.py": "",
+        "pkg_flat/nets.py": FLAT.format(name="packaged_flat", value=5),
+        "pkg_flat/unrelated.py": "print(\n",
+    }
+    folder = install("cifarzoo-flat", "pkg_flat", files)
+
+    found = catalogue()
+
+    entry = found.entries["packaged_flat"]
+    assert (entry.origin, entry.module) == ("cifarzoo-flat 1.2", "pkg_flat.nets")
+    assert entry.path == folder / "pkg_flat/nets.py"
+    assert "pkg_flat" not in sys.modules
+    assert found.broken == []
+    assert made(entry) == 5
+
+
+@pytest.mark.parametrize("point", ["pkg_point.nets", "pkg_point.nets:something"])
+def test_an_entry_point_may_name_one_module(point: str, install: Callable[..., Path]):
+    files = {
+        "pkg_point/__init__.py": "",
+        "pkg_point/nets.py": FLAT.format(name="pointed_flat", value=5),
+        "pkg_point/others.py": FLAT.format(name="other_flat", value=5),
+    }
+    install("cifarzoo-point", point, files)
+
+    entries = catalogue().entries
+
+    assert "pkg_point" not in sys.modules
+    assert "pointed_flat" in entries
+    assert "other_flat" not in entries
+
+
+def test_a_single_module_may_be_installed(install: Callable[..., Path]):
+    install("cifarzoo-one", "one_module", {"one_module.py": FLAT.format(name="lone_flat", value=5)})
+
+    assert made(catalogue().entries["lone_flat"]) == 5
+
+
+@pytest.mark.parametrize(
+    ("files", "problem"),
+    [
+        ({}, "the module 'brittle' of entry point 'zoo' isn't there"),
+        ({"brittle.py": "from cifarzoo import register\nx = (\n"},
+         "{folder}/brittle.py:2: '(' was never closed"),
+        ({"brittle.py": "x = 1\n"}, "brittle: it registers no component; expected @register.<kind> "
+         "on a top-level def or class, the kind one of architecture, regularizer, augmentation, "
+         "schedule, optimizer, dataset"),
+        ({"brittle.py": OVER.format(name="cosin", value=1)},
+         "{folder}/brittle.py:3: nothing named 'cosin' to override; did you mean cosine?"),
+    ],
+    ids=["missing", "syntax", "nothing", "override"],
+)  # fmt: skip
+def test_a_broken_installed_plugin_harms_only_configs_that_use_it(
+    files: dict[str, str], problem: str, install: Callable[..., Path], tmp_path: Path
+):
+    folder = install("cifarzoo-brittle", "brittle", files)
+    problem = problem.format(folder=folder)
+
+    assert catalogue().broken == [("cifarzoo-brittle 1.2", problem)]
+    assert read("", tmp_path)
+    with pytest.raises(ConfigProblemsError) as caught:
+        read("run.regularizers = [@of_brittle]", tmp_path)
+    assert str(caught.value).endswith(
+        f"no component 'of_brittle'; cifarzoo ls lists them; "
+        f"the plugin cifarzoo-brittle 1.2 is broken: {problem}"
+    )
+
+
+def test_installed_plugins_that_clash_are_refused_with_both_places(install: Callable[..., Path]):
+    for value, name in enumerate("ab"):
+        source = FLAT.format(name="same_flat", value=value)
+        folder = install(f"cifarzoo-{name}", f"clash_{name}", {f"clash_{name}.py": source})
+
+    assert refused() == (
+        f"{folder}/clash_b.py:3: 'same_flat' is already the schedule of {folder}/clash_a.py:3; "
+        "pick another name or register it with override=True"
+    )
+
+
+def test_an_installed_plugin_that_fails_to_import_is_one_line(install: Callable[..., Path]):
+    source = FLAT.format(name="missing_flat", value=1) + "import nothing_of_that_name\n"
+    folder = install("cifarzoo-missing", "missing_zoo", {"missing_zoo.py": source})
+
+    with pytest.raises(PluginError) as caught:
+        load([catalogue().entries["missing_flat"]])
+
+    assert str(caught.value) == (
+        f"{folder}/missing_zoo.py:4: it cannot be imported: "
+        "ModuleNotFoundError: No module named 'nothing_of_that_name'"
+    )
+
+
+# What a run records ----------------------------------------------------------------------------
+
+
+def test_a_run_records_the_plugins_that_it_used_and_no_others(
+    install: Callable[..., Path], plugin: Callable[..., Path]
+):
+    source = FLAT.format(name="used_flat", value=1)
+    install("cifarzoo-used", "used_zoo", {"used_zoo.py": source})
+    path = plugin("mine.py", FLAT.format(name="mine_flat", value=7))
+    found: Catalogue = catalogue([path])
+    names = ("used_flat", "mine_flat", "cosine")
+
+    assert provenance(found.entries[name] for name in names) == [
+        {
+            "origin": str(path),
+            "path": str(path),
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        },
+        {"origin": "cifarzoo-used 1.2"},
+    ]
+    assert provenance([found.entries["cosine"]]) == []

@@ -1,0 +1,172 @@
+"""Every recipe passes check, and builds the network that its paper counted."""
+
+import math
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from cifarzoo import config
+from cifarzoo.engine.assembly.describe import Description, describe
+from cifarzoo.protocols import Timestamp
+
+FOLDER = Path(__file__).parents[2] / "gin"
+INCLUDES = {
+    "autoaugment_code",
+    "cutout_paper",
+    "flax2020",
+    "flax_cifar_code",
+    "pyramidnet_paper",
+    "shake_shake_paper",
+    "wrn_paper",
+}
+# Flax's from the original's own initialisation, those of other papers' networks from their authors'
+# codes, ResNet-20's from table 6 of He's paper (0.27 M), ResNet-18's counted in its layers.
+PARAMETERS = {
+    "airbench94": 1_972_792 - 288 - 1_152,  # the paper's 1.97 M, but whitening kernels and scales
+    "airbench95": 4_604_440,  # counted in its layers
+    "airbench94_muon": 1_972_792 - 288 - 1_152,
+    "autoaugment_pyramid272_aa": 26_210_842,
+    "autoaugment_shake26_2x32d_aa": 2_923_162,
+    "autoaugment_shake26_2x96d_aa": 26_192_922,
+    "autoaugment_shake26_2x112d_aa": 35_640_442,
+    "autoaugment_wrn28_10_aa": 36_220_634,
+    "flax_cifar_pyramid272_aa": 26_210_842,
+    "flax_cifar_shake26_2x96d_aa": 26_192_922,
+    "flax_cifar_wrn28_10_aa": 36_220_634,
+    "hysts_wrn28_10": 36_479_194,
+    "pyramid": 26_109_432,
+    "pyramid110_a84": 3_904_446,
+    "pyramid110_a270": 28_485_477,
+    "pyramid164_a270": 27_216_021,
+    "pyramid200_a240": 26_752_702,
+    "pyramid272_a200": 26_046_428,
+    "pyramid272_a200_shakedrop": 26_046_428,
+    "pyramid_cosine1800": 26_109_432,
+    "resnet18": 11_173_962,
+    "resnet20": 269_722,
+    "shake26_2x32d": 2_923_162,
+    "shake26_2x64d": 11_653_978,
+    "shake26_2x96d": 26_192_922,
+    "shake26_2x96d_cutout": 26_192_922,
+    "wrn26_10": 38_557_770,
+    "wrn26_10_8gpu": 38_557_770,
+    "wrn26_2": 1_555_658,
+    "wrn26_6_ss": 26_953_898,
+    "wrn26_6_ss_8gpu": 26_953_898,
+    "wrn26_6_ss_cosine1800": 26_953_898,
+    "wrn26_6_ss_cosine1800_8gpu": 26_953_898,
+    "wrn28_10": 36_479_194,
+    "wrn28_10_dropout": 36_479_194,
+    "wrn40_10_dropout": 55_841_754,
+}
+# Kernels, and BatchNorm's scales and shifts, which are as many as its running statistics; both
+# counted in the original.
+DECAYED = {
+    "pyramid": 25_836_394 + 210_024,
+    "wrn26_10": 38_529_712 + 17_952,
+    "wrn26_2": 1_550_000 + 3_616,
+    "wrn26_6_ss": 26_919_600 + 22_848,
+}
+EPOCHS = {"wrn26_10": 200, "wrn26_6_ss": 200, "wrn26_6_ss_cosine1800": 1800, "pyramid": 300}
+RECIPES = sorted(path.stem for path in FOLDER.glob("*.gin") if path.stem not in INCLUDES)
+
+
+@cache
+def loaded(name: str) -> config.Config:
+    return config.load(f"{name}.gin")
+
+
+@cache
+def described(name: str) -> Description:
+    return describe(loaded(name).build(), data=None)
+
+
+@cache
+def network(name: str) -> str:
+    """What of a recipe makes its network."""
+    recipe = loaded(name)
+    kinds = {entry.name: entry.kind for entry in recipe.components()}
+    return "".join(
+        f"{key} = {bound.source}\n"
+        for key, bound in recipe.bindings.items()
+        if key in ("run.architecture", "run.regularizers")
+        or kinds.get(bound.component) in ("architecture", "regularizer")
+    )
+
+
+@cache
+def built(name: str) -> Description:
+    """A recipe, or the first one with the same network: a network takes up to a second."""
+    return described(next(other for other in RECIPES if network(other) == network(name)))
+
+
+def test_the_recipes_that_are_found_are_those_of_the_folder():
+    assert {path.name for path in config.recipes().values()} == {
+        path.name for path in FOLDER.glob("*.gin")
+    }
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_says_what_it_claims_and_how_it_is_run(name):
+    claim, command, *_ = (FOLDER / f"{name}.gin").read_text().splitlines()
+    assert claim.startswith("# ")
+    assert command == f"#   cifarzoo run {name}.gin"
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_passes_check(name):
+    assert loaded(name).name == name
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_builds_without_a_warning(name):
+    assert built(name).warnings == []
+    run = loaded(name).build()
+    of_schedule = getattr(run.schedule(), "warnings", lambda _: [])
+    assert of_schedule(run.epochs) == []
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_a_recipe_builds_the_published_number_of_parameters(name):
+    assert built(name).num_parameters == PARAMETERS[name]
+
+
+@pytest.mark.parametrize("name", DECAYED)
+def test_the_flax_recipes_decay_kernels_and_batch_norms_as_the_published_runs_did(name):
+    assert described(name).weight_decay["covered"]["values"] == DECAYED[name]
+
+
+@pytest.mark.parametrize("name", EPOCHS)
+def test_the_flax_recipes_take_195_steps_an_epoch(name):
+    plan = described(name).plan
+    assert (plan.steps_per_epoch, plan.total_steps) == (195, 195 * EPOCHS[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "epochs", "rate"), [("airbench94", 9.9, 11.5), ("airbench95", 15, 10.0)]
+)
+def test_airbench_trains_at_the_published_rates_of_summed_losses(name, epochs, rate):
+    assert described(name).plan.total_steps == math.ceil(epochs * (50_000 // 1024))
+    kilostep = 1024 * (1 + 1 / (1 - 0.85))
+    lr, decay = (loaded(name).build().optimizer.keywords[key] for key in ("lr", "weight_decay"))
+    assert lr == pytest.approx(rate / kilostep * 1024)  # of the mean of 1024 losses
+    assert lr * decay == pytest.approx(0.0153 * 1024 / kilostep)
+
+
+def test_airbench94_muon_takes_8_epochs_at_the_published_rates_of_summed_losses():
+    assert described("airbench94_muon").plan.total_steps == 8 * 25
+    settings = config.load("airbench94_muon.gin").build().optimizer.keywords
+    assert (settings["head_lr"], settings["vector_lr"]) == (0.67 * 2000, 0.053 * 2000)
+    assert settings["sgd_decay"] == 2000 * 2e-6
+
+
+def test_resnet20_takes_64k_steps():
+    assert described("resnet20").plan.total_steps == pytest.approx(64_000, rel=1e-3)
+
+
+def test_resnet20_cut_short_anneals_too():
+    run = config.load("resnet20.gin", sets=["run.epochs=4"]).build()
+    schedule = run.schedule()
+    factors = [schedule(Timestamp(step, 100, 400)) for step in (0, 199, 200, 299, 300, 399)]
+    assert factors == [1.0, 1.0, 0.1, 0.1, 0.01, 0.01]

@@ -1,0 +1,59 @@
+"""Networks are compiled by their blocks, and compute what they did."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from cifarzoo import create_model
+from cifarzoo.engine.device.compiling import blocks, compile_network
+from cifarzoo.zoo.architectures.network import ResidualBlock
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [("wrn26_2", 12), ("resnet20", 9), ("wrn26_6_ss", 12), ("pyramid", 90)]
+)
+def test_the_blocks_of_a_residual_network_are_found(name, number):
+    regularizers = ["shake_shake"] if name == "wrn26_6_ss" else []
+    with torch.device("meta"):
+        model = create_model(name, regularizers=regularizers)
+
+    found = list(blocks(model))
+
+    assert len(found) == number
+    assert {type(block) for block in found} == {ResidualBlock}
+
+
+def test_a_network_without_repeated_blocks_is_compiled_whole():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+
+    assert compile_network(network, backend="eager") == [network]
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch's own, while it compiles
+def test_compiled_blocks_compute_what_the_network_did_and_share_their_code():
+    torch.manual_seed(0)
+    plain = create_model("resnet20")
+    compiled = copy.deepcopy(plain)
+    images = torch.randn(2, 3, 32, 32)
+    graphs = []
+
+    def count(graph, _):
+        graphs.append(graph)
+        return graph.forward
+
+    for part in compile_network(compiled, backend="eager"):
+        part.compile(backend=count)
+    outputs = []
+    for network in (plain, compiled):
+        network(images).square().sum().backward()
+        outputs.append(network(images))
+
+    torch.testing.assert_close(outputs[1], outputs[0], rtol=0, atol=0)
+    for one, other in zip(plain.parameters(), compiled.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, rtol=0, atol=0)
+    assert 0 < len(graphs) < 9  # first and later blocks of three groups; the state dict's names
+    assert plain.state_dict().keys() == compiled.state_dict().keys()

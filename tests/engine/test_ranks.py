@@ -1,0 +1,408 @@
+"""Several processes give what one gives, and end together."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from cifarzoo.engine.distributed.environment import (
+    RankEnvironment,
+    rank_environment,
+    resolve_world_size,
+    restarts,
+)
+from cifarzoo.engine.distributed.launcher import launch
+from cifarzoo.engine.distributed.rendezvous import open_store, rendezvous
+from cifarzoo.engine.distributed.store import FileRankStore
+from cifarzoo.engine.distributed.world import group_options
+from cifarzoo.engine.runner import evaluate_run, execute
+from cifarzoo.errors import CifarzooError, NotFiniteError, UsageError
+from cifarzoo.protocols import Dataset
+from cifarzoo.zoo.datasets.glyphs import glyphs
+from cifarzoo.zoo.optimizers.sgd import sgd
+from cifarzoo.zoo.regularizers.ema import ema
+from cifarzoo.zoo.regularizers.mixup import mixup
+from cifarzoo.zoo.regularizers.shake_drop import shake_drop
+from cifarzoo.zoo.regularizers.shake_shake import shake_shake
+from tests.tiny import tiny_task, train_as_rank
+
+
+def on_ranks(root: Path, name: str, changes: dict[str, Any], *, nproc: int = 2) -> Any:
+    assert launch(train_as_rank, (root, name, changes), nproc=nproc) == 0
+    return tiny_task(root, name, **changes).open_folder()
+
+
+def weights(folder: Any) -> dict[str, torch.Tensor]:
+    newest = max(folder.checkpoints.iterdir())
+    return torch.load(newest / "state.pt", weights_only=True)["model"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"regularizers": [shake_shake, shake_drop, mixup, ema]},
+        {"bn_group_size": 4},
+        {"bn_group_size": 4, "micro_batch_size": 4},
+    ],
+    ids=["synchronised statistics, every kind of draw", "ghost groups", "micro-batches"],
+)
+def test_two_processes_equal_one(task, tmp_path, changes):
+    # In float64 a mistake has nowhere to hide: only the order of sums differs.
+    changes = {**changes, "max_steps": 5, "epochs": 1, "precision": "float64"}
+    alone = task("alone", **changes)
+    execute(alone)
+
+    together = on_ranks(tmp_path, "together", changes)
+
+    torch.testing.assert_close(
+        weights(together), weights(alone.open_folder()), rtol=1e-10, atol=1e-13
+    )
+    one, two = (folder.metrics()[-1] for folder in (alone.open_folder(), together))
+    assert one["test_error"] == two["test_error"]
+    assert one["train_loss"] == pytest.approx(two["train_loss"], rel=1e-13)
+
+
+def test_groups_of_some_of_the_ranks_equal_groups_on_one_process(task, tmp_path):
+    changes = {"bn_group_size": 8, "max_steps": 3, "epochs": 1, "precision": "float64"}
+    alone = task("alone", **changes)
+    execute(alone)
+
+    together = on_ranks(tmp_path, "together", changes, nproc=4)  # of four images: two share
+
+    torch.testing.assert_close(
+        weights(together), weights(alone.open_folder()), rtol=1e-10, atol=1e-13
+    )
+
+
+def test_statistics_that_ranks_do_not_share_are_averaged(task, tmp_path):
+    changes = {"architecture": pixel_net, "max_steps": 3}
+    alone = task("alone", **changes)
+    execute(alone)
+
+    together = on_ranks(tmp_path, "together", changes)
+
+    # The mean of the ranks' means is the mean of the batch.
+    torch.testing.assert_close(
+        weights(together)["2.running_mean"], weights(alone.open_folder())["2.running_mean"]
+    )
+
+
+def pixel_net(num_classes: int) -> nn.Module:
+    """A linear model with a norm that does not know of ranks."""
+    norm = nn.BatchNorm1d(48)
+    return nn.Sequential(nn.AvgPool2d(8), nn.Flatten(), norm, nn.Linear(48, num_classes))
+
+
+def test_a_run_whose_groups_need_its_ranks_is_tested_on_one_process(task, tmp_path):
+    changes = {"micro_batch_size": 8, "max_steps": 2}  # 16 images share statistics, on two ranks
+    together = on_ranks(tmp_path, "together", changes)
+
+    tested = evaluate_run(task("together", **changes), print)
+
+    assert tested["test_error"] == together.record["test_error"]
+
+
+def test_ranks_that_stop_for_a_signal_go_on_as_one_or_two(task, tmp_path):
+    changes = {"epochs": 3, "checkpoint_steps": 4}
+    whole = on_ranks(tmp_path, "whole", changes)
+    stopping = {**changes, "schedule": stopping_schedule}
+    assert launch(train_as_rank, (tmp_path, "stopped", stopping), nproc=2) == 75
+    stopped = tiny_task(tmp_path, "stopped", **stopping).open_folder()
+    assert stopped.record["status"] == "stopped"
+
+    resumed = on_ranks(tmp_path, "stopped", stopping)
+
+    assert resumed.record["weights_sha256"] == whole.record["weights_sha256"]
+
+
+def stopping_schedule() -> Any:
+    """The usual schedule; sends rank 1 alone SIGUSR1 in step 10 of its first attempt."""
+    from cifarzoo.zoo.schedules.cosine import cosine
+
+    factor = cosine()
+    asked: list[int] = []
+
+    def at(moment: Any) -> float:
+        asked.append(moment.step)  # the first time to be checked, the second to train
+        if asked.count(10) == 2 and moment.step == 10 and os.environ["RANK"] == "1":
+            os.kill(os.getpid(), signal.SIGUSR1)
+        return factor(moment)
+
+    return at
+
+
+def test_what_one_rank_refuses_is_raised_once_with_its_exit_code(tmp_path):
+    with pytest.raises(CifarzooError, match="batch_size is 999; expected at most") as info:
+        launch(train_as_rank, (tmp_path, "run", {"batch_size": 999}), nproc=2)
+
+    assert info.value.exit_code == 2
+
+
+def test_a_loss_that_is_not_finite_ends_all_ranks_with_exit_code_4(tmp_path):
+    changes = {"optimizer": partial(sgd, lr=1e30)}
+
+    with pytest.raises(CifarzooError, match="is not finite in step") as info:
+        launch(train_as_rank, (tmp_path, "run", changes), nproc=2)
+
+    assert info.value.exit_code == NotFiniteError.exit_code == 4
+
+
+def test_a_rank_that_is_killed_ends_the_others(tmp_path):
+    with pytest.raises(CifarzooError, match=r"rank 1 ended with SIGKILL; cifarzoo resume goes on"):
+        launch(train_as_rank, (tmp_path, "run", {"schedule": killing_schedule}), nproc=2)
+
+
+def killing_schedule() -> Any:
+    """Kills rank 1 in step 3."""
+    asked: list[int] = []
+
+    def at(moment: Any) -> float:
+        asked.append(moment.step)  # the first time to be checked, the second to train
+        if asked.count(3) == 2 and os.environ["RANK"] == "1":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return 1.0
+
+    return at
+
+
+def test_a_bug_on_one_rank_keeps_its_traceback(tmp_path, capsys):
+    with pytest.raises(CifarzooError, match=r"^rank 1 raised ValueError: a bug$") as info:
+        launch(train_as_rank, (tmp_path, "run", {"schedule": schedule_with_a_bug}), nproc=2)
+
+    assert info.value.exit_code == 1
+    assert "in at\n" in capsys.readouterr().err
+
+
+def schedule_with_a_bug() -> Any:
+    """Fails on rank 1."""
+    asked: list[int] = []
+
+    def at(moment: Any) -> float:
+        asked.append(moment.step)  # the first time to be checked, the second to train
+        if asked.count(3) == 2 and os.environ["RANK"] == "1":
+            raise ValueError("a bug")
+        return 1.0
+
+    return at
+
+
+def test_a_rank_that_leaves_without_a_word_is_named_with_its_exit_code(tmp_path):
+    with pytest.raises(CifarzooError, match="rank 1 ended with exit code 7; cifarzoo resume"):
+        launch(train_as_rank, (tmp_path, "run", {"schedule": leaving_schedule}), nproc=2)
+
+
+def leaving_schedule() -> Any:
+    """Ends rank 1."""
+
+    def at(_moment: Any) -> float:
+        if os.environ["RANK"] == "1":
+            raise SystemExit(7)
+        return 1.0
+
+    return at
+
+
+def test_torchrun_starts_ranks_that_agree(tmp_path):
+    script = tmp_path / "work.py"
+    script.write_text(
+        "import pathlib, torch\n"
+        "from tests.tiny import train_as_rank\n"
+        "torch.set_num_threads(1)\n"
+        f"train_as_rank((pathlib.Path({str(tmp_path)!r}), 'run', {{'max_steps': 3}}))\n"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    command += ["--standalone", str(script)]
+    environment = os.environ | {"PYTHONPATH": str(Path.cwd()), "GLOO_SOCKET_IFNAME": "lo"}
+
+    subprocess.run(command, check=True, env=environment, timeout=200, capture_output=True)
+
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (record["status"], record["world_size"]) == ("done", 2)
+
+
+def test_a_run_goes_on_from_its_checkpoint_after_a_rank_was_killed(tmp_path):
+    changes = {"checkpoint_steps": 4, "epochs": 1}
+    whole = on_ranks(tmp_path, "whole", changes)
+    heard: list[str] = []
+    killed = {**changes, "schedule": killing_once}
+
+    job = (tmp_path, "killed", killed)
+    assert launch(train_as_rank, job, nproc=2, max_restarts=1, warn=heard.append) == 0
+
+    record = tiny_task(tmp_path, "killed", **killed).open_folder().record
+    assert heard == ["rank 1 ended with SIGKILL; restarting all ranks (1 of 1)"]
+    assert record["weights_sha256"] == whole.record["weights_sha256"]
+
+
+def killing_once() -> Any:
+    """The usual schedule; kills rank 1 in step 6 of the first attempt."""
+    from cifarzoo.zoo.schedules.cosine import cosine
+
+    factor = cosine()
+    asked: list[int] = []
+
+    def at(moment: Any) -> float:
+        asked.append(moment.step)  # the first time to be checked, the second to train
+        is_first_attempt = os.environ["RANK"] == "1" and restarts()[0] == 0
+        if is_first_attempt and asked.count(6) == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return factor(moment)
+
+    return at
+
+
+def test_restarts_are_counted_and_what_the_user_must_mend_is_not_tried_again(tmp_path):
+    heard: list[str] = []
+    job = (tmp_path, "killed", {"schedule": killing_schedule})
+    with pytest.raises(
+        CifarzooError, match="rank 1 ended with SIGKILL, after 1 of 1 restarts; cif"
+    ):
+        launch(train_as_rank, job, nproc=2, max_restarts=1, warn=heard.append)
+    assert len(heard) == 1
+
+    job = (tmp_path, "refused", {"batch_size": 999})
+    with pytest.raises(CifarzooError, match="batch_size is 999"):
+        launch(train_as_rank, job, nproc=2, max_restarts=1, warn=heard.append)
+    assert len(heard) == 1
+
+
+def test_a_rank_that_hangs_is_named_with_its_step(tmp_path, monkeypatch):
+    monkeypatch.setenv("CIFARZOO_PATIENCE", "5")
+    job = (tmp_path, "hung", {"schedule": stopping_for_good})
+
+    with pytest.raises(
+        CifarzooError, match=r"rank 1 has not answered for 5 s \(it was in step 4\)"
+    ):
+        launch(train_as_rank, job, nproc=2)
+
+    record = json.loads((tmp_path / "hung" / "run.json").read_text())
+    assert record["error"].startswith("rank 1 has not answered for 5 s")
+
+
+def stopping_for_good() -> Any:
+    """Stops rank 1, as a frozen machine does, after step 3, once it has said where it is."""
+
+    asked: list[int] = []
+
+    def at(moment: Any) -> float:
+        asked.append(moment.step)  # the first time to be checked, the second to train
+        if asked.count(3) == 2 and os.environ["RANK"] == "1":
+            time.sleep(2.5)
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return 1.0
+
+    return at
+
+
+def test_a_gpu_is_bound_to_its_backend_and_a_cpu_needs_gloo():
+    gpu = torch.device("cuda", 1)
+
+    assert group_options(gpu) == {"backend": "nccl", "device_id": gpu}
+    assert group_options(torch.device("cpu")) == {"backend": "gloo"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"MASTER_ADDR": ""}, "no MASTER_ADDR; expected the host of rank 0"),
+        ({"MASTER_PORT": "70000"}, "MASTER_PORT is 70000; expected a port from 1 to 65535"),
+        ({"GLOO_SOCKET_IFNAME": "eth99"}, "GLOO_SOCKET_IFNAME is 'eth99'; this host has .*lo"),
+        ({"CIFARZOO_PATIENCE": "soon"}, "CIFARZOO_PATIENCE is 'soon'; expected a number of sec"),
+        (
+            {"TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_MAX_RESTARTS": "3"},
+            "--max-restarts needs TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1",
+        ),
+    ],
+)
+def test_a_meeting_point_that_there_cannot_be_is_refused(monkeypatch, changes, message):
+    right = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29999"}
+    for name, value in {**right, **changes}.items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(UsageError, match=message):
+        rank_environment()
+
+
+def test_a_port_that_is_held_is_said_at_once():
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        held.listen()
+        port = held.getsockname()[1]
+
+        with pytest.raises(UsageError, match=f"port {port} of this host is in use"):
+            open_store(RankEnvironment(rank=0, size=2, address="127.0.0.1", port=port))
+
+
+def test_ranks_that_would_train_something_else_are_named(tmp_path):
+    rank_store = FileRankStore(tmp_path)
+    there = {"host": "b", "pid": 1, "parent": 1, "identity": {"config": "f" * 64}}
+    rank_store.set("here-1", json.dumps(there))
+
+    with pytest.raises(
+        UsageError, match=r"^rank 1 \(on b\) and rank 0 .* have another config: fff"
+    ):
+        rendezvous(rank_store, RankEnvironment(rank=0, size=2), {"config": "0" * 64})
+
+
+def test_ranks_that_read_other_data_are_named(tmp_path):
+    said = r"rank 1 and rank 0 read other data: SHA-256 \w+\.\.\. and \w+"
+    with pytest.raises(CifarzooError, match=said) as caught:
+        launch(train_as_rank, (tmp_path, "run", {"dataset": glyphs_of_this_rank}), nproc=2)
+
+    assert caught.value.exit_code == 2
+
+
+def glyphs_of_this_rank(folder: Path | None) -> Dataset:
+    """As of hosts with other copies of the images."""
+    return glyphs(folder, train_images=128, test_images=60, seed=int(os.environ.get("RANK", "0")))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"RANK": "two", "WORLD_SIZE": "2"}, "environment's RANK is 'two'; expected a number"),
+        ({"RANK": "0", "WORLD_SIZE": "-1"}, "environment's WORLD_SIZE is '-1'; expected a number"),
+        ({"RANK": "5", "WORLD_SIZE": "2"}, "RANK is 5; expected less than WORLD_SIZE, which is 2"),
+    ],
+)
+def test_an_environment_that_makes_no_sense_is_refused_before_any_socket(
+    monkeypatch, changes, message
+):
+    for name, value in changes.items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(UsageError, match=message):
+        resolve_world_size(None)
+
+
+def test_nproc_below_one_is_refused():
+    with pytest.raises(UsageError, match="--nproc is 0; expected at least 1"):
+        resolve_world_size(0)
+
+
+def test_nproc_far_beyond_the_cores_is_refused_where_there_is_no_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+
+    assert resolve_world_size(8) == 8
+    with pytest.raises(UsageError, match="--nproc is 9, and this machine has 2 cores and no GPU"):
+        resolve_world_size(9)
+
+
+def test_nproc_beyond_the_gpus_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+    with pytest.raises(UsageError, match="--nproc is 3, and this machine has 2 GPUs"):
+        resolve_world_size(3)

@@ -1,0 +1,128 @@
+"""A run's folder: what is written is whole, and what cannot be written is said."""
+
+from __future__ import annotations
+
+import pytest
+
+from cifarzoo.engine.runner import execute
+from cifarzoo.errors import CifarzooError, UsageError
+from cifarzoo.runs.folder import RunFolder, adopt, create, find
+from tests.full_disk import no_file_larger_than
+
+
+def test_a_record_is_changed_entry_by_entry(tmp_path):
+    folder = create(tmp_path, "name", "x = 1\n")
+
+    folder.update(status="running", steps=3)
+    folder.update(status="done")
+
+    assert folder.record == {"schema": 1, "status": "done", "steps": 3}
+
+
+WRITES = {
+    "record": lambda folder: folder.update(error="x" * 100),
+    "metrics": lambda folder: folder.append_metrics({"epoch": "x" * 100}),
+}
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_a_full_disk_is_said_and_costs_no_line_that_was_there(tmp_path, write):
+    folder = create(tmp_path, "name", "x = 1\n")
+    folder.update(status="running")
+    folder.append_metrics({"epoch": 1})
+
+    with no_file_larger_than(50), pytest.raises(CifarzooError, match="cannot be written: File too"):
+        write(folder)
+
+    assert folder.record == {"schema": 1, "status": "running"}
+    assert folder.metrics()[0] == {"epoch": 1}
+    names = sorted(path.name for path in folder.path.iterdir())
+    assert names == ["config.gin", "metrics.jsonl", "run.json"]
+
+
+def test_a_torn_last_line_of_metrics_is_left_out(tmp_path):
+    folder = create(tmp_path, "name", "x = 1\n")
+    folder.append_metrics({"epoch": 1})
+    with (folder.path / "metrics.jsonl").open("a") as file:
+        file.write('{"epoch": 2, "te')
+
+    assert folder.metrics() == [{"epoch": 1}]
+
+
+@pytest.mark.parametrize("garbage", [b"nonsense\n", b"\xff\xfe\n", b"[1]\n"])
+def test_a_line_of_metrics_that_is_garbage_is_named(tmp_path, garbage):
+    folder = create(tmp_path, "name", "x = 1\n")
+    folder.append_metrics({"epoch": 1})
+    with (folder.path / "metrics.jsonl").open("ab") as file:
+        file.write(garbage)
+
+    with pytest.raises(UsageError, match=r"line 2 of .*metrics\.jsonl is no JSON object"):
+        folder.metrics()
+
+
+def test_a_run_with_a_damaged_line_of_metrics_is_refused_before_it_trains(task):
+    run = task("run", max_steps=9, checkpoint_steps=3)
+    execute(run)
+    folder = run.open_folder()
+    folder.update(status="running")
+    path = folder.path / "metrics.jsonl"
+    path.write_bytes(b"nonsense\n" + path.read_bytes())
+    before = path.read_bytes()
+
+    with pytest.raises(UsageError, match="line 1 of"):
+        execute(run)
+
+    assert path.read_bytes() == before
+
+
+def test_what_a_killed_write_left_keeps_nobody_out_and_is_swept(tmp_path):
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / ".config.gin.123").write_text("half")
+
+    folder, was_there = adopt(tmp_path / "r", "x = 1\n")
+    (folder.path / ".run.json.123").write_text("half")
+    folder.update(status="running")
+
+    assert not was_there
+    names = sorted(path.name for path in folder.path.iterdir())
+    assert names == ["config.gin", "run.json"]
+
+
+def test_a_run_that_lost_its_record_keeps_its_config_and_checkpoints(task):
+    run = task("run", max_steps=2)
+    execute(run)
+    folder = run.open_folder()
+    (folder.path / "run.json").unlink()
+
+    folder.discard()
+
+    assert folder.config_text
+    assert folder.checkpoints.exists()
+
+
+def test_runs_are_found_by_path_id_prefix_and_as_the_latest(tmp_path):
+    for name in ("20260101-000000-ab12", "20260102-000000-cd34", "20260102-000000-ce56"):
+        (tmp_path / "net" / name).mkdir(parents=True)
+        (tmp_path / "net" / name / "config.gin").write_text("")
+
+    def found(name: str) -> str:
+        return find(name, tmp_path).path.name
+
+    assert found("latest") == "20260102-000000-ce56"
+    assert found("ab") == "20260101-000000-ab12"
+    assert found(str(tmp_path / "net" / "20260102-000000-cd34")) == "20260102-000000-cd34"
+    with pytest.raises(UsageError, match=r"2 runs in .* are called 'c'"):
+        found("c")
+    with pytest.raises(UsageError, match=r"no run 'zz' in .*; the latest is"):
+        found("zz")
+
+
+def test_the_same_folder_takes_the_same_config_again_and_no_other(tmp_path):
+    folder, was_there = adopt(tmp_path / "r", "run.epochs = 1\n")
+    again, is_there = adopt(tmp_path / "r", "run.epochs = 1\n")
+
+    assert (was_there, is_there) == (False, True)
+    assert isinstance(again, RunFolder)
+    assert again.path == folder.path
+    with pytest.raises(UsageError, match=r"run\.epochs is 1 there and 2 here"):
+        adopt(tmp_path / "r", "run.epochs = 2\n")
