@@ -22,7 +22,7 @@ from cifarzoo.components.registry import clash
 from cifarzoo.errors import PluginError
 
 __all__ = ["Catalogue", "catalogue", "load", "provenance"]
-GROUP = "cifarzoo.components.plugins"
+GROUP = "cifarzoo.plugins"
 VARIABLE = "CIFARZOO_PLUGINS"
 ZOO = Path(__file__).parents[1] / "zoo"
 INSTALLED = 1  # level of what an installed plugin registers

@@ -154,7 +154,7 @@ def test_ls_lives_with_a_broken_installed_plugin_and_says_so(tmp_path, monkeypat
     info = tmp_path / "broken_zoo-1.2.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-zoo\nVersion: 1.2\n")
-    (info / "entry_points.txt").write_text("[cifarzoo.components.plugins]\nbroken = broken_zoo\n")
+    (info / "entry_points.txt").write_text("[cifarzoo.plugins]\nbroken = broken_zoo\n")
     monkeypatch.syspath_prepend(tmp_path)
 
     result = invoke("ls")

@@ -49,7 +49,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
         info = tmp_path / f"{name.replace('-', '_')}-1.2.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n")
-        (info / "entry_points.txt").write_text(f"[cifarzoo.components.plugins]\nzoo = {point}\n")
+        (info / "entry_points.txt").write_text(f"[cifarzoo.plugins]\nzoo = {point}\n")
         for file, source in files.items():
             path = tmp_path / file
             path.parent.mkdir(exist_ok=True)

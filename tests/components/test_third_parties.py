@@ -31,13 +31,13 @@ FILE = PLUGINS / "lion_jitter.py"
 def _installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The package as pip would have installed it, and the file; both loaded."""
     project = tomllib.loads((PACKAGE / "pyproject.toml").read_text())["project"]
-    [(name, module)] = project["entry-points"]["cifarzoo.components.plugins"].items()
+    [(name, module)] = project["entry-points"]["cifarzoo.plugins"].items()
     info = tmp_path / f"cifarzoo_convmixer-{project['version']}.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(
         f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
     )
-    (info / "entry_points.txt").write_text(f"[cifarzoo.components.plugins]\n{name} = {module}\n")
+    (info / "entry_points.txt").write_text(f"[cifarzoo.plugins]\n{name} = {module}\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.syspath_prepend(PACKAGE / "src")
     entries = catalogue([FILE]).entries
