@@ -5,10 +5,6 @@ Everything is read from its source; nothing of it is imported.
 
 from __future__ import annotations
 
-import ast
-import re
-from dataclasses import dataclass
-from inspect import cleandoc
 from typing import Any
 
 from rich.console import Console
@@ -16,53 +12,7 @@ from rich.text import Text
 
 from cifarzoo.cli.terminal import console
 from cifarzoo.components.index import Entry, Parameter
-from cifarzoo.components.kinds import KINDS
-from cifarzoo.components.registry import ROOT
-
-_SECTION = re.compile(r"^(Args|Attributes|Returns|Raises|Yields|Example|Examples):$")
-_ARGUMENT = re.compile(r"^ {4}(\w+): (.*)$")
-
-
-@dataclass(frozen=True)
-class Docstring:
-    """A Google-style docstring, taken apart.
-
-    Attributes:
-        text: Everything outside sections: the summary, the paper, how it differs.
-        arguments: What is said of each argument.
-    """
-
-    text: str
-    arguments: dict[str, str]
-
-
-def parse_docstring(doc: str) -> Docstring:
-    """Take ``doc`` apart; a section ends where a line stands at its left edge again."""
-    kept: list[str] = []
-    arguments: dict[str, str] = {}
-    section = argument = ""
-    for line in cleandoc(doc).splitlines():
-        if heading := _SECTION.match(line):
-            section = heading[1]
-        elif line and not line.startswith(" "):
-            section = ""
-        if not section:
-            kept.append(line)
-        elif section in ("Args", "Attributes"):
-            if found := _ARGUMENT.match(line):
-                argument = found[1]
-                arguments[argument] = found[2]
-            elif argument and line.strip():
-                arguments[argument] += f" {line.strip()}"
-    paragraphs = re.split(r"\n{2,}", "\n".join(kept).strip())
-    return Docstring("\n\n".join(map(_flowing, paragraphs)), arguments)
-
-
-def _flowing(paragraph: str) -> str:
-    """A paragraph as one line; a list or an indented block is left alone."""
-    lines = paragraph.splitlines()
-    is_prose = all(line[:1].isalnum() or line[:1] in "`(\"'" for line in lines)
-    return " ".join(lines) if is_prose else paragraph
+from cifarzoo.components.reference import parse_docstring, snippet
 
 
 def to_json(entry: Entry) -> dict[str, Any]:
@@ -122,34 +72,3 @@ def declaration(parameter: Parameter) -> Text:
     if parameter.default is None:
         return text.append("  required", style="yellow")
     return text.append(f" = {parameter.default}", style="default")
-
-
-def snippet(entry: Entry) -> str:
-    """Lines that put the component into a config, with its defaults.
-
-    A parameter that must be set, and a default that gin can't write, are comments.
-    """
-    return "\n".join([*_use(entry), *(_binding(entry.name, p) for p in entry.parameters)])
-
-
-def _use(entry: Entry) -> list[str]:
-    kind = KINDS.get(entry.kind)
-    if kind is None or kind.run_field is None:
-        return []
-    used = f"[@{entry.name}]" if kind.is_list else f"@{entry.name}"
-    return [f"{ROOT}.{kind.run_field} = {used}"]
-
-
-def _binding(name: str, parameter: Parameter) -> str:
-    if parameter.default is None:
-        return f"# {name}.{parameter.name} =     ({parameter.annotation or 'any'}; required)"
-    comment = "" if _is_literal(parameter.default) else "# "
-    return f"{comment}{name}.{parameter.name} = {parameter.default}"
-
-
-def _is_literal(source: str) -> bool:
-    try:
-        ast.literal_eval(source)
-    except (ValueError, SyntaxError):
-        return False
-    return True
