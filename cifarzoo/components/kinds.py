@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from cifarzoo.components.protocols import Dataset, Regularizer
+from cifarzoo.components.protocols import Dataset
+from cifarzoo.components.regularizers import Regularizer
 
 
 @dataclass(frozen=True, kw_only=True)

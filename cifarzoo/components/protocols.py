@@ -1,22 +1,24 @@
-"""What an architecture, regularizer, augmentation, schedule, optimizer and dataset is.
+"""What schedules, augmentations, losses and datasets are, and the factories of every kind.
 
-The contracts between the engine and components, ours and third parties'. torch is
+The contracts between the engine and components, ours and third parties'. Regularizers are in
+``regularizers``, what a component may offer beside its contract in ``hooks``. torch is
 imported for type checking only, so that a plugin's metadata can be used without it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from torch import Tensor, nn
 
+    from cifarzoo.components.regularizers import Regularizer
+
 Per: TypeAlias = Literal["sample", "batch"]
-PadMode: TypeAlias = Literal["reflect", "zero"]
 Loss: TypeAlias = "Callable[[Tensor, Tensor], Tensor]"  # (logits (N, K), targets (N, K)) -> ()
 
 
@@ -86,204 +88,15 @@ class Draws(Protocol):
         """Draws that belong to the images of the dataset: the same in every epoch."""
 
 
-class BranchDraw(Protocol):
-    """A random number a sample that a branch module asked for at build time."""
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """The current step's values as (n, 1, 1, 1), in x's dtype, on x's device."""
-
-
-class BranchDraws(Protocol):
-    """How a branch module declares, at build time, the random numbers it needs each step.
-
-    What is returned is an ``nn.Module`` without parameters or buffers: assign it to an
-    attribute of the branch module.
-    """
-
-    def uniform(self, low: float, high: float, *, per: Per = "sample") -> BranchDraw:
-        """Numbers from [low, high)."""
-
-    def bernoulli(self, p: float, *, per: Per = "sample") -> BranchDraw:
-        """1 with probability ``p``, else 0."""
-
-
-@dataclass(frozen=True)
-class Site:
-    """Where in a network a residual branch sits.
-
-    Attributes:
-        index: Number of the block, from 1.
-        total: Number of residual blocks in the network.
-        final_norm: Whether a path ends in a normalisation.
-        draws: Set by the residual port; what ``Regularizer.branch`` asks for random numbers.
-    """
-
-    index: int
-    total: int
-    final_norm: bool = field(default=False, kw_only=True)
-    draws: BranchDraws = field(default=None, kw_only=True, compare=False)  # type: ignore[assignment]  # the port sets it
-
-
-class Regularizer:
-    """Acts on any of five stages; each does nothing unless a subclass says otherwise.
-
-    Attributes:
-        num_paths: Parallel residual paths that the ``branch`` stage merges; 1: it merges none.
-        needs_final_norm: Whether the ``branch`` stage needs paths that end in a normalisation.
-    """
-
-    num_paths: int = 1
-    needs_final_norm: bool = False
-
-    def branch(self, site: Site) -> nn.Module | None:
-        """A module on a block's residual, before the shortcut is added; None: nothing here.
-
-        Its ``forward`` takes the residual, or the list of paths where ``num_paths`` > 1.
-        """
-        return None
-
-    def batch(self, images: Tensor, targets: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
-        """Change a whole batch: images (N, 3, H, W) float, targets (N, K) probabilities."""
-        return images, targets
-
-    def loss(self, loss: Loss) -> Loss:
-        """Wrap the loss of logits (N, K) and class probabilities (N, K)."""
-        return loss
-
-    def optimizer(self, optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
-        """Wrap the optimizer; what is returned has ``state_dict`` and ``load_state_dict``."""
-        return optimizer
-
-    def average(self, model: nn.Module) -> Average | None:
-        """The averaged weights to evaluate instead of the model's."""
-        return None
-
-
-STAGES = ("branch", "batch", "loss", "optimizer", "average")
-
-
-def acting_stages(regularizer: Regularizer) -> list[str]:
-    """Those of the five stages in which ``regularizer`` does something."""
-    kind = type(regularizer)
-    return [name for name in STAGES if getattr(kind, name) is not getattr(Regularizer, name)]
-
-
-@runtime_checkable
-class Average(Protocol):
-    """Averaged weights, such as ``torch.optim.swa_utils.AveragedModel``."""
-
-    module: nn.Module
-
-    def update_parameters(self, model: nn.Module) -> None:
-        """Take in the model's weights after an optimizer step."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that a resumed run needs."""
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> Any:
-        """Go on from ``state_dict``."""
-
-
-@runtime_checkable
-class DataInitialised(Protocol):
-    """A module of a network that takes its first weights from training images."""
-
-    def initialise_from(self, images: Tensor) -> None:
-        """Called once, on every rank with the same images: normalised (n, 3, H, W), n <= 5000.
-
-        A run that is resumed calls it too, before it loads its weights.
-        """
-
-
-@runtime_checkable
-class Timed(Protocol):
-    """What changes with the progress of training: a module, an optimizer or an average.
-
-    A module may train some of its parameters for a part of the run only, by their
-    ``requires_grad``; the optimizer has those that are trained at first.
-    """
-
-    def begin_step(self, moment: Timestamp) -> None:
-        """Called before each optimizer step, in training only."""
-
-
-class Residual(Protocol):
-    """The residual port that an architecture is given.
-
-    A block writes ``shortcut(x) + self.residual(x)`` with
-    ``self.residual = residual(make_path, Site(index, total))``.
-    """
-
-    @property
-    def num_paths(self) -> int:
-        """Parallel paths that the run's regularizers merge; 1 without a merging one."""
-
-    def __call__(self, make_path: Callable[[], nn.Module], site: Site) -> nn.Module:
-        """Build the residual of a block from as many paths as the regularizers need."""
-
-
 class Augmentation(Protocol):
-    """Changes a batch of images (N, 3, H, W): uint8 before ``normalize``, float after it.
+    """Changes a batch of images (N, C, H, W): uint8 before ``normalize``, float after it.
 
-    Attributes:
-        at_evaluation: Whether it is applied to test images too, as ``normalize`` is. May be
-            left out (False), so that a plain function will do.
-        views: From prepared test images to weights, which sum to 1, and views of them; at the
-            end of a run the logits of all views are averaged for a second test. May be left out.
+    A plain function will do. What it may offer besides, ``at_evaluation``, ``views`` and
+    windows, is in ``SupportsEvaluation``, ``SupportsViews`` and ``Windowed``.
     """
 
     def __call__(self, images: Tensor, draws: Draws, /) -> Tensor:
         """The changed batch, on the same device."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Frame:
-    """What lies around stored images, so that every window of an augmentation is in them.
-
-    Attributes:
-        padding: Pixels added to each side.
-        mode: What they are: ``reflect`` (the edge isn't repeated) or ``zero``.
-        is_mirrored: Whether images are needed mirrored left to right too.
-    """
-
-    padding: int = 0
-    mode: PadMode = "reflect"
-    is_mirrored: bool = False
-
-
-@dataclass(frozen=True)
-class Window:
-    """What a batch takes of its padded images: a cutting of the images' own size, then mirrored.
-
-    Attributes:
-        top: First row of each cutting in the padded image, int64 (n,), 0 to 2 * padding.
-        left: First column of each, likewise.
-        is_mirrored: Which cuttings are mirrored left to right, bool (n,).
-    """
-
-    top: Tensor
-    left: Tensor
-    is_mirrored: Tensor
-
-
-@runtime_checkable
-class Windowed(Protocol):
-    """An augmentation that only shifts and mirrors, and says which window of the image it takes.
-
-    Where such augmentations begin a run's list, the engine asks for their windows instead of
-    calling them, and gathers the composed window from images padded beforehand. A call with
-    the same draws must give the same pixels.
-    """
-
-    @property
-    def frame(self) -> Frame:
-        """What its windows need around the images."""
-
-    def window(self, draws: Draws) -> Window:
-        """The window of each sample, one for all that a call would do."""
-
-    def __call__(self, images: Tensor, draws: Draws, /) -> Tensor:
-        """As in ``Augmentation``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -323,7 +136,7 @@ class Dataset:
 
 
 ArchitectureFactory: TypeAlias = "Callable[..., nn.Module]"
-RegularizerFactory: TypeAlias = Callable[..., Regularizer]
+RegularizerFactory: TypeAlias = "Callable[..., Regularizer]"
 AugmentationFactory: TypeAlias = Callable[..., Augmentation]
 ScheduleFactory: TypeAlias = Callable[..., Schedule]
 OptimizerFactory: TypeAlias = "Callable[..., torch.optim.Optimizer]"

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cifarzoo.components.protocols import Frame, Split, Window
+from cifarzoo.components.hooks import Frame, Window
+from cifarzoo.components.protocols import Split
 from cifarzoo.data.order import Indices
 from cifarzoo.errors import DataError
 from cifarzoo.randomness.keys import on_device

@@ -11,7 +11,8 @@ from functools import reduce
 
 import torch
 
-from cifarzoo.components.protocols import Augmentation, Draws, Frame, Window, Windowed
+from cifarzoo.components.hooks import Frame, Window, Windowed
+from cifarzoo.components.protocols import Augmentation, Draws
 from cifarzoo.data.store import IMAGE_SHAPE
 
 MAX_GROWTH = 4  # bytes of framed images over bytes of plain ones: padding 6 with mirrored copies

@@ -12,7 +12,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from cifarzoo.components.protocols import Augmentation, acting_stages
+from cifarzoo.components.hooks import SupportsViews, acts_at_evaluation
+from cifarzoo.components.protocols import Augmentation
+from cifarzoo.components.regularizers import acting_stages
 from cifarzoo.data.order import Indices, batch_indices
 from cifarzoo.data.store import ImageStore
 from cifarzoo.data.windows import window_of, windowed
@@ -108,9 +110,8 @@ def views_of(
     """Weights and views of prepared test images: of every augmentation that offers any."""
     seen = [(1.0, images)]
     for augment in augmentations.values():
-        of_augmentation = getattr(augment, "views", None)
-        if of_augmentation is not None:
-            seen = [(w * v, view) for w, old in seen for v, view in of_augmentation(old)]
+        if isinstance(augment, SupportsViews):
+            seen = [(w * v, view) for w, old in seen for v, view in augment.views(old)]
     return seen
 
 
@@ -118,6 +119,6 @@ def prepare_for_evaluation(augmentations: Mapping[str, Augmentation], images: Te
     """Test images as the network takes them: only what acts at evaluation is applied."""
     draws = BatchDraws(generator(0, "evaluation"), len(images), device=images.device)
     for augment in augmentations.values():
-        if getattr(augment, "at_evaluation", False):
+        if acts_at_evaluation(augment):
             images = augment(images, draws)
     return images.contiguous(memory_format=torch.channels_last)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from functools import partial, reduce
 
+from cifarzoo.components.hooks import SupportsViews
 from cifarzoo.data.store import ImageStore
 from cifarzoo.engine.batches import prepare_for_evaluation, views_of
 from cifarzoo.engine.distributed.step_exchange import StepReport
@@ -145,7 +146,7 @@ def end_epoch(training: Training) -> None:
 def score_in_views(training: Training) -> Event:
     """Test it on the test images in several views too, where an augmentation offers them."""
     augmentations = training.components.augmentations
-    if not any(hasattr(augment, "views") for augment in augmentations.values()):
+    if not any(isinstance(augment, SupportsViews) for augment in augmentations.values()):
         return {}
     tested = score(training, training.test, views=partial(views_of, augmentations))
     return {"tta_test_loss": tested.loss, "tta_test_error": tested.error}

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cifarzoo.components.protocols import Average, Timed
+from cifarzoo.components.hooks import Timed
+from cifarzoo.components.regularizers import Average
 from cifarzoo.engine.device.precision import Scaler
 from cifarzoo.errors import CheckpointError, NotFiniteError
 from cifarzoo.layers.dropout import Dropout, dropouts

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from cifarzoo.components.protocols import Augmentation, DataInitialised
+from cifarzoo.components.hooks import DataInitialised
+from cifarzoo.components.protocols import Augmentation
 from cifarzoo.components.run import Run
 from cifarzoo.data.order import subset
 from cifarzoo.data.store import ImageStore, digest

@@ -14,16 +14,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from cifarzoo.components.hooks import acts_at_evaluation, warnings_of
 from cifarzoo.components.plugins import catalogue, load
-from cifarzoo.components.protocols import (
-    Augmentation,
-    Average,
-    Dataset,
-    Loss,
-    Regularizer,
-    Schedule,
-)
+from cifarzoo.components.protocols import Augmentation, Dataset, Loss, Schedule
 from cifarzoo.components.registry import register
+from cifarzoo.components.regularizers import Average, Regularizer
 from cifarzoo.components.run import Run
 from cifarzoo.engine.assembly.residual import ResidualPort, component_name
 from cifarzoo.engine.assembly.validation import check_average, check_kind
@@ -60,8 +55,7 @@ class Components:
 
     def warnings(self, total_epochs: float, base_rates: Sequence[float] = ()) -> list[str]:
         """What may not be meant in a run of ``total_epochs`` at ``base_rates``, a line each."""
-        of_schedule = getattr(self.schedule, "warnings", None)
-        found = list(of_schedule(total_epochs)) if of_schedule else []
+        found = list(warnings_of(self.schedule, total_epochs))
         if base_rates and base_rates[0] > HIGHEST_RATE:  # other groups may be scaled on purpose
             found.append(
                 f"the base learning rate is {base_rates[0]:g}; few networks learn anything "
@@ -87,7 +81,7 @@ def build(run: Run, *, folder: Path | None, device: torch.device | str = "cpu") 
     dataset = make(run.dataset, "dataset", folder=folder)
     regularizers = _make_each(run.regularizers, "regularizer")
     augmentations = _make_each(run.augmentations, "augmentation", dataset=dataset)
-    if not any(getattr(a, "at_evaluation", False) for a in augmentations.values()):
+    if not any(map(acts_at_evaluation, augmentations.values())):
         augmentations[NORMALIZATION] = create(NORMALIZATION, dataset=dataset)
     schedule = make(run.schedule, "schedule")
     model = build_model(

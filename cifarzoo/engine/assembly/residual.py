@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from cifarzoo.components.protocols import Regularizer, Site, acting_stages
+from cifarzoo.components.regularizers import Regularizer, Site, acting_stages
 from cifarzoo.errors import ConfigError
 from cifarzoo.randomness.gates import SiteDraws
 

@@ -15,16 +15,8 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 from cifarzoo.components.kinds import KINDS
-from cifarzoo.components.protocols import (
-    STAGES,
-    Augmentation,
-    Average,
-    Dataset,
-    Loss,
-    Regularizer,
-    Schedule,
-    acting_stages,
-)
+from cifarzoo.components.protocols import Augmentation, Dataset, Loss, Schedule
+from cifarzoo.components.regularizers import STAGES, Average, Regularizer, acting_stages
 from cifarzoo.data.store import IMAGE_SHAPE
 from cifarzoo.engine.assembly.plan import Plan
 from cifarzoo.errors import ConfigError

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Timestamp
+from cifarzoo.protocols import Timestamp, warnings_of
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,7 @@ class WarmedUp:
 
     def warnings(self, total_epochs: float) -> list[str]:
         """What a run of ``total_epochs`` is too short for, a line each."""
-        of_schedule = getattr(self.schedule, "warnings", None)
-        found: list[str] = of_schedule(total_epochs) if of_schedule else []
+        found = list(warnings_of(self.schedule, total_epochs))
         if self.warmup_epochs > total_epochs:
             found.append(
                 f"warm-up of {epochs(self.warmup_epochs)} is longer than the run "

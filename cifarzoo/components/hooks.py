@@ -1,0 +1,131 @@
+"""What a component may offer beside the contract of its kind, and the engine then uses.
+
+Each hook is a protocol that ``isinstance`` can check: a component has it by defining the
+method or the attribute, and derives from nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
+
+from cifarzoo.components.protocols import Draws, Timestamp
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PadMode: TypeAlias = Literal["reflect", "zero"]
+
+
+@runtime_checkable
+class DataInitialised(Protocol):
+    """A module of a network that takes its first weights from training images."""
+
+    def initialise_from(self, images: Tensor) -> None:
+        """Called once, on every rank with the same images: normalised (n, 3, H, W), n <= 5000.
+
+        A run that is resumed calls it too, before it loads its weights.
+        """
+
+
+@runtime_checkable
+class Timed(Protocol):
+    """What changes with the progress of training: a module, an optimizer or an average.
+
+    A module may train some of its parameters for a part of the run only, by their
+    ``requires_grad``; the optimizer has those that are trained at first.
+    """
+
+    def begin_step(self, moment: Timestamp) -> None:
+        """Called before each optimizer step, in training only."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """What lies around stored images, so that every window of an augmentation is in them.
+
+    Attributes:
+        padding: Pixels added to each side.
+        mode: What they are: ``reflect`` (the edge isn't repeated) or ``zero``.
+        is_mirrored: Whether images are needed mirrored left to right too.
+    """
+
+    padding: int = 0
+    mode: PadMode = "reflect"
+    is_mirrored: bool = False
+
+
+@dataclass(frozen=True)
+class Window:
+    """What a batch takes of its padded images: a cutting of the images' own size, then mirrored.
+
+    Attributes:
+        top: First row of each cutting in the padded image, int64 (n,), 0 to 2 * padding.
+        left: First column of each, likewise.
+        is_mirrored: Which cuttings are mirrored left to right, bool (n,).
+    """
+
+    top: Tensor
+    left: Tensor
+    is_mirrored: Tensor
+
+
+@runtime_checkable
+class Windowed(Protocol):
+    """An augmentation that only shifts and mirrors, and says which window of the image it takes.
+
+    Where such augmentations begin a run's list, the engine asks for their windows instead of
+    calling them, and gathers the composed window from images padded beforehand. A call with
+    the same draws must give the same pixels.
+    """
+
+    @property
+    def frame(self) -> Frame:
+        """What its windows need around the images."""
+
+    def window(self, draws: Draws) -> Window:
+        """The window of each sample, one for all that a call would do."""
+
+    def __call__(self, images: Tensor, draws: Draws, /) -> Tensor:
+        """As in ``Augmentation``."""
+
+
+@runtime_checkable
+class SupportsWarnings(Protocol):
+    """A schedule that says what a run is too short for."""
+
+    def warnings(self, total_epochs: float) -> list[str]:
+        """What may not be meant in a run of ``total_epochs``, a line each."""
+
+
+def warnings_of(schedule: Any, total_epochs: float) -> list[str]:
+    """The warnings of ``schedule`` for a run of ``total_epochs``; none where it has no say."""
+    return schedule.warnings(total_epochs) if isinstance(schedule, SupportsWarnings) else []
+
+
+@runtime_checkable
+class SupportsEvaluation(Protocol):
+    """An augmentation that may be applied to test images too.
+
+    Attributes:
+        at_evaluation: Whether it is, as ``normalize`` is. It then draws nothing.
+    """
+
+    at_evaluation: bool
+
+
+def acts_at_evaluation(augmentation: Any) -> bool:
+    """Whether ``augmentation`` is applied to test images too; one that doesn't say is not."""
+    return isinstance(augmentation, SupportsEvaluation) and bool(augmentation.at_evaluation)
+
+
+@runtime_checkable
+class SupportsViews(Protocol):
+    """An augmentation that offers several views of test images.
+
+    At the end of a run the logits of all views are averaged for a second test.
+    """
+
+    def views(self, images: Tensor) -> Sequence[tuple[float, Tensor]]:
+        """Weights, which sum to 1, and views of prepared images (N, C, H, W), of their shape."""

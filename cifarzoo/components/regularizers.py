@@ -1,0 +1,129 @@
+"""What a regularizer is: its stages, and what each is given.
+
+torch is imported for type checking only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from cifarzoo.components.protocols import Draws, Loss, Per
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+
+class BranchDraw(Protocol):
+    """A random number a sample that a branch module asked for at build time."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The current step's values as (n, 1, 1, 1), in x's dtype, on x's device."""
+
+
+class BranchDraws(Protocol):
+    """How a branch module declares, at build time, the random numbers it needs each step.
+
+    What is returned is an ``nn.Module`` without parameters or buffers: assign it to an
+    attribute of the branch module.
+    """
+
+    def uniform(self, low: float, high: float, *, per: Per = "sample") -> BranchDraw:
+        """Numbers from [low, high)."""
+
+    def bernoulli(self, p: float, *, per: Per = "sample") -> BranchDraw:
+        """1 with probability ``p``, else 0."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where in a network a residual branch sits.
+
+    Attributes:
+        index: Number of the block, from 1.
+        total: Number of residual blocks in the network.
+        final_norm: Whether a path ends in a normalisation.
+        draws: Set by the residual port; what ``Regularizer.branch`` asks for random numbers.
+    """
+
+    index: int
+    total: int
+    final_norm: bool = field(default=False, kw_only=True)
+    draws: BranchDraws = field(default=None, kw_only=True, compare=False)  # type: ignore[assignment]  # the port sets it
+
+
+class Residual(Protocol):
+    """The residual port that an architecture is given.
+
+    A block writes ``shortcut(x) + self.residual(x)`` with
+    ``self.residual = residual(make_path, Site(index, total))``.
+    """
+
+    @property
+    def num_paths(self) -> int:
+        """Parallel paths that the run's regularizers merge; 1 without a merging one."""
+
+    def __call__(self, make_path: Callable[[], nn.Module], site: Site) -> nn.Module:
+        """Build the residual of a block from as many paths as the regularizers need."""
+
+
+class Regularizer:
+    """Acts on any of five stages; each does nothing unless a subclass says otherwise.
+
+    Attributes:
+        num_paths: Parallel residual paths that the ``branch`` stage merges; 1: it merges none.
+        needs_final_norm: Whether the ``branch`` stage needs paths that end in a normalisation.
+    """
+
+    num_paths: int = 1
+    needs_final_norm: bool = False
+
+    def branch(self, site: Site) -> nn.Module | None:
+        """A module on a block's residual, before the shortcut is added; None: nothing here.
+
+        Its ``forward`` takes the residual, or the list of paths where ``num_paths`` > 1.
+        """
+        return None
+
+    def batch(self, images: Tensor, targets: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+        """Change a whole batch: images (N, 3, H, W) float, targets (N, K) probabilities."""
+        return images, targets
+
+    def loss(self, loss: Loss) -> Loss:
+        """Wrap the loss of logits (N, K) and class probabilities (N, K)."""
+        return loss
+
+    def optimizer(self, optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+        """Wrap the optimizer; what is returned has ``state_dict`` and ``load_state_dict``."""
+        return optimizer
+
+    def average(self, model: nn.Module) -> Average | None:
+        """The averaged weights to evaluate instead of the model's."""
+        return None
+
+
+STAGES = ("branch", "batch", "loss", "optimizer", "average")
+
+
+def acting_stages(regularizer: Regularizer) -> list[str]:
+    """Those of the five stages in which ``regularizer`` does something."""
+    kind = type(regularizer)
+    return [name for name in STAGES if getattr(kind, name) is not getattr(Regularizer, name)]
+
+
+@runtime_checkable
+class Average(Protocol):
+    """Averaged weights, such as ``torch.optim.swa_utils.AveragedModel``."""
+
+    module: nn.Module
+
+    def update_parameters(self, model: nn.Module) -> None:
+        """Take in the model's weights after an optimizer step."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that a resumed run needs."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any:
+        """Go on from ``state_dict``."""
