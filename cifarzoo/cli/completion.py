@@ -44,12 +44,13 @@ def components_and_configs(incomplete: str) -> list[Offer]:
     return components(incomplete) + configs(incomplete)
 
 
-def kinds(incomplete: str) -> list[Offer]:
+def kinds_and_components(incomplete: str) -> list[Offer]:
     """What ``ls`` takes first."""
     from cifarzoo.components.kinds import KINDS
 
     offers = [(kind.plural, f"every {kind.name}") for kind in KINDS.values()]
-    return _starting([*offers, ("configs", "every recipe")], incomplete)
+    kinds = _starting([*offers, ("configs", "every recipe")], incomplete)
+    return kinds + components(incomplete)
 
 
 def rows(incomplete: str) -> list[Offer]:

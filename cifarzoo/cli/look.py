@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cifarzoo.cli import completion
+from cifarzoo.cli import completion, selection
 from cifarzoo.cli.options import ConfigNames, DataFolder, Json, Plugins, Sets
 from cifarzoo.cli.terminal import console
 from cifarzoo.errors import CifarzooError, UsageError
@@ -23,13 +23,12 @@ if TYPE_CHECKING:
 
 
 def ls(
-    kind: Annotated[
+    what: Annotated[
         str | None,
         typer.Argument(
-            help="architectures, regularizers, augmentations, schedules, optimizers, datasets "
-            "or configs.",
+            help=f"{', '.join(selection.PLURALS.values())}; or a component's name, or part of one.",
             metavar="KIND",
-            autocompletion=completion.kinds,
+            autocompletion=completion.kinds_and_components,
             show_default=False,
         ),
     ] = None,
@@ -43,6 +42,9 @@ def ls(
         ),
     ] = None,
     *,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Parameters too, and summaries whole.")
+    ] = False,
     as_json: Json = False,
     plugins: Plugins = None,
 ) -> None:
@@ -51,22 +53,24 @@ def ls(
     from cifarzoo.components.plugins import catalogue
     from cifarzoo.config import recipes
 
-    if kind and not pattern and any(sign in kind for sign in "*?["):
-        kind, pattern = None, kind
-    chosen = listing.kind_named(kind) if kind else None
-    if chosen == listing.CONFIG:
-        everything = [listing.of_recipe(*recipe) for recipe in recipes().items()]
+    found = catalogue(files=plugins or ())
+    query = selection.understand(what, pattern, components=[*found.entries], recipes=[*recipes()])
+    if query.correction:
+        console.warn(f"there is no {what!r}; taken for {query.correction}")
+    if query.kind == selection.CONFIG:
+        everything = [selection.of_recipe(*recipe) for recipe in recipes().items()]
     else:
-        found = catalogue(files=plugins or ())
-        everything = [listing.of_component(entry) for entry in found.entries.values()]
+        everything = [selection.of_component(entry) for entry in found.entries.values()]
         _warn_of_broken(found)
-    rows = listing.matching(everything, kind=chosen, pattern=pattern)
+    items = query.select(everything)
     if as_json:
-        typer.echo(json.dumps([row.to_json() for row in rows], indent=2))
-        return
-    listing.print_rows(console.results(), rows)
-    if not rows:
-        console.warn(f"nothing matches {pattern!r}" if pattern else "there is nothing")
+        typer.echo(json.dumps([item.to_json() for item in items], indent=2))
+    elif what or verbose:
+        listing.print_items(console.results(), items, is_verbose=verbose)
+    else:
+        listing.print_overview(console.results(), items)
+    if not items and not as_json:
+        console.warn(f"nothing matches {query.pattern!r}" if query.pattern else "there is nothing")
 
 
 def show(

@@ -1,8 +1,10 @@
 """``ls``, ``show``, ``check``, completion and errors, as a user meets them."""
 
+import contextlib
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -80,18 +82,62 @@ def plugin(tmp_path: Path) -> Path:
 # ls
 
 
-def test_ls_has_a_line_for_every_component_with_its_summary_and_parameters():
-    lines = succeed("ls").splitlines()
+@pytest.mark.parametrize("options", [(), ("-v",)])
+def test_ls_has_a_line_for_every_component_with_its_summary_and_with_v_its_parameters(options):
+    lines = succeed("ls", *options).splitlines()
     for entry in catalogue().entries.values():
         (line,) = [line for line in lines if line.split()[:1] == [entry.name]]
-        assert entry.summary.replace("``", "") in line
-        assert all(parameter.name in line for parameter in entry.parameters)
+        rest = line.strip().removeprefix(entry.name).strip()
+        summary = entry.summary.replace("``", "")
+        assert rest.startswith(summary)
+        takes = rest.removeprefix(summary)
+        assert bool(takes) == bool(options and entry.parameters)
+        assert all(parameter.name in takes for parameter in entry.parameters if options)
 
 
-def test_ls_on_80_columns_breaks_no_line():
-    lines = succeed("ls", COLUMNS="80").splitlines()
-    assert max(map(len, lines)) <= 80
-    assert all(line == line.rstrip() for line in lines)
+@pytest.mark.parametrize("width", [80, 200])
+def test_ls_cuts_what_a_line_does_not_take_and_with_v_shows_it_all(width):
+    def listed(*options: str) -> list[str]:
+        lines = succeed("ls", "regularizers", *options, COLUMNS=str(width)).splitlines()
+        assert max(map(len, lines)) <= width
+        assert all(line == line.rstrip() for line in lines)
+        return lines
+
+    entries = [e for e in catalogue().entries.values() if e.kind == "regularizer"]
+    assert len(listed()) == 1 + len(entries)
+    words = " ".join(listed("-v")).split()
+    for entry in entries:
+        assert all(word in words for word in entry.summary.replace("``", "").split())
+        assert all(any(p.name in word for word in words) for p in entry.parameters)
+
+
+def test_ls_names_origins_only_where_a_component_is_not_ours(plugin):
+    (ours,) = [line for line in succeed("ls").splitlines() if line.startswith("  cosine ")]
+    assert not ours.endswith(" cifarzoo")
+    ours, theirs = succeed("ls", "schedules", "-p", plugin).splitlines()[2::2]
+    assert ours.split()[-1] == "cifarzoo"
+    assert theirs.split()[-1] == "teeth.py"
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 40), (100, 50)])
+def test_ls_fits_a_screen_and_names_everything(width, height):
+    lines = shown_by_ls(width, height)
+    assert len(lines) <= height - 2
+    assert max(map(len, lines)) <= width
+    words = {word for line in lines for word in line.split()}
+    assert {entry.name for entry in catalogue().entries.values()} <= words
+    assert "Stochastic gradient descent" in "\n".join(lines)  # a kind of few has its summaries
+
+
+def test_ls_on_a_tall_screen_has_a_line_each():
+    assert len(shown_by_ls(100, 1000)) > len(catalogue().entries)
+
+
+def shown_by_ls(width: int, height: int) -> list[str]:
+    """The lines of ``ls`` on a terminal of this size."""
+    env = {"TERM": "xterm-256color", "COLUMNS": str(width), "LINES": str(height), "NO_COLOR": "1"}
+    text = on_a_terminal("ls", env=os.environ | env, stream="stdout")
+    return re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
 
 
 def test_ls_json_has_the_promised_keys_and_source_text_for_defaults(plugin):
@@ -109,10 +155,44 @@ def test_ls_json_has_the_promised_keys_and_source_text_for_defaults(plugin):
     assert {item["name"] for item in listed} == {"sawtooth", *catalogue().entries}
 
 
-@pytest.mark.parametrize("kind", ["schedule", "schedules", "sched"])
-def test_a_kind_may_be_singular_plural_or_begun(kind):
-    kinds = {item["kind"] for item in json.loads(succeed("ls", kind, "--json"))}
-    assert kinds == {"schedule"}
+@pytest.mark.parametrize(
+    ("word", "kind"),
+    [
+        *(("schedule", "schedule"), ("schedules", "schedule"), ("Sched", "schedule")),
+        *(("regularisers", "regularizer"), ("optimiser", "optimizer"), ("config", "config")),
+    ],
+)
+def test_a_kind_may_be_singular_plural_begun_or_british(word, kind):
+    result = invoke("ls", word, "--json")
+    assert ({item["kind"] for item in json.loads(result.stdout)}, result.stderr) == ({kind}, "")
+
+
+@pytest.mark.parametrize(
+    ("word", "listed"),
+    [
+        ("mixup", ["mixup"]),
+        ("flip", ["alternating_flip", "flip", "flip_tta"]),
+        ("LABEL_s", ["label_smoothing"]),
+        ("quickst", ["quickstart.gin"]),
+        ("quickstart.gin", ["quickstart.gin"]),
+    ],
+)
+def test_a_name_or_the_beginning_of_a_word_in_it_selects(word, listed):
+    assert [item["name"] for item in json.loads(succeed("ls", word, "--json"))] == listed
+
+
+@pytest.mark.parametrize(
+    ("command", "meant", "listed"),
+    [
+        (("optimzers",), "optimizers", "sgd"),
+        (("optimzers", "s*"), "optimizers", "sgd"),
+        (("mixpu",), "mixup", "mixup"),
+    ],
+)
+def test_what_is_nearly_a_kind_or_a_name_is_taken_for_it_and_that_is_said(command, meant, listed):
+    result = invoke("ls", *command)
+    assert (result.exit_code, listed in result.stdout.split()) == (0, True)
+    assert result.stderr == f"warning: there is no {command[0]!r}; taken for {meant}\n"
 
 
 @pytest.mark.parametrize("command", [("ls", "arch", "wrn*"), ("ls", "wrn*")])
@@ -122,9 +202,10 @@ def test_a_pattern_selects_names(command):
     assert "wrn26_10" in names
 
 
-def test_an_unknown_kind_is_refused_with_what_was_meant():
-    assert "no kind 'optimzers'; did you mean optimizers?" in refuse("ls", "optimzers")
-    assert "the kinds are architecture, " in refuse("ls", "xyz")
+def test_what_is_like_no_kind_and_no_name_is_refused_with_the_kinds():
+    message = refuse("ls", "xyzzy")
+    assert "no kind, component or recipe 'xyzzy'; the kinds are architectures, " in message
+    assert "no kind 'xyzzy'; the kinds are architectures, " in refuse("ls", "xyzzy", "s*")
 
 
 def test_ls_says_when_nothing_matches():
@@ -374,14 +455,18 @@ def test_an_error_is_marked_in_red_on_a_terminal_unless_colour_is_not_wanted(no_
     env = os.environ | {"TERM": "xterm-256color"} | ({"NO_COLOR": "1"} if no_color else {})
     shown = on_a_terminal("ls", "xyzzy", env=env)
     assert "error: " in shown
-    assert "no kind 'xyzzy'" in shown
+    assert "'xyzzy'; the kinds are" in shown
     assert ("\x1b[1;31m" in shown) is not no_color
 
 
-def on_a_terminal(*command: str, env: dict[str, str]) -> str:
-    """What a command writes to a terminal as its stderr."""
+def on_a_terminal(*command: str, env: dict[str, str], stream: str = "stderr") -> str:
+    """What a command writes to a terminal as its stderr, or its stdout."""
     ours, theirs = pty.openpty()
     line = [sys.executable, "-m", "cifarzoo", *command]
-    subprocess.run(line, stderr=theirs, env=env, check=False)
-    os.close(theirs)
-    return os.read(ours, 10_000).decode()
+    text = b""
+    with subprocess.Popen(line, **{stream: theirs}, env=env):
+        os.close(theirs)
+        with contextlib.suppress(OSError):  # as reading ends once nobody can write
+            while block := os.read(ours, 10_000):
+                text += block
+    return text.decode()

@@ -1,148 +1,142 @@
-"""Components and recipes as rows: what ``cifarzoo ls`` selects, writes and prints."""
+"""Components and recipes on a terminal: a line each, or names alone where a kind has too many."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.columns import Columns
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from cifarzoo.cli.selection import CONFIG, PLURALS, Item
 from cifarzoo.cli.terminal import console
-from cifarzoo.cli.terminal.header import title
-from cifarzoo.components.index import Entry, near
-from cifarzoo.components.kinds import KINDS
-from cifarzoo.errors import UsageError
 
-CONFIG = "config"  # what recipes are listed as; no kind of component
-WIDE = 120  # columns from which a row takes one line
+INDENT, GAP = 2, 2  # characters before a row, and between its cells
+WIDE = 120  # characters of a line from which parameters stand beside the summary, not under it
+PROMPT_LINES = 2  # of a screen: the command above, and the prompt below
+HINT = "cifarzoo ls KIND: a line for each of a kind; cifarzoo show NAME: all about one"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
-    """One line of the list, and one object of its JSON form.
+class Widths:
+    """Characters of each cell of a row, the same for all kinds.
 
     Attributes:
-        kind: A kind of component, or ``config``.
-        name: Its gin name, or the recipe's file name.
-        doc: One line.
-        origin: Who provides it.
-        source: Where it stands.
-        parameters: Name to default as source text; None where a value is required.
-        replaces: Whose component of the same name it takes the place of; empty: nobody's.
+        name: Width of the longest name.
+        summary: Width of the longest summary, or what the line leaves for it.
+        origin: Width of the longest origin; 0: all are cifarzoo's own, and none is shown.
+        parameters: Width of the parameters; 0: they stand under the summary, or nowhere.
     """
 
-    kind: str
-    name: str
-    doc: str
-    origin: str
-    source: str
-    parameters: dict[str, str | None]
-    replaces: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """The promised object; scripts lean on its keys."""
-        return {
-            "kind": self.kind,
-            "name": self.name,
-            "doc": self.doc,
-            "origin": self.origin,
-            "source": self.source,
-            "parameters": self.parameters,
-        }
+    name: int
+    summary: int
+    origin: int
+    parameters: int
 
 
-def of_component(entry: Entry) -> Row:
-    """A component as a row."""
-    return Row(
-        kind=entry.kind,
-        name=entry.name,
-        doc=entry.summary,
-        origin=entry.origin,
-        source=entry.source,
-        parameters={parameter.name: parameter.default for parameter in entry.parameters},
-        replaces=entry.overridden.origin if entry.overridden else "",
-    )
+def print_overview(out: Console, items: Sequence[Item]) -> None:
+    """Print ``items`` on one screen: as many of the largest kinds as need be by names alone."""
+    sizes = {kind: len(list(group)) for kind, group in groupby(items, key=lambda item: item.kind)}
+    largest_first = sorted(sizes, key=lambda kind: -sizes[kind])
+    for number in range(len(sizes) + 1):
+        shown = _by_kind(out, items, by_name=largest_first[:number], is_verbose=False)
+        lines = out.render_lines(shown, pad=False)
+        if not out.is_terminal or len(lines) <= out.height - PROMPT_LINES:
+            break
+    console.print_table(out, shown)
 
 
-def of_recipe(name: str, path: Path) -> Row:
-    """A recipe as a row; its doc is the first line of its comment."""
-    return Row(
-        kind=CONFIG,
-        name=name,
-        doc=title(path),
-        origin="cifarzoo",
-        source=str(path),
-        parameters={},
-    )
+def print_items(out: Console, items: Sequence[Item], *, is_verbose: bool) -> None:
+    """Print ``items``, in the order of their kinds, a line each.
 
-
-def kind_named(text: str) -> str:
-    """The kind that a user means by ``text``: singular, plural, or a beginning of one.
-
-    Raises:
-        UsageError: There is no such kind.
+    Args:
+        out: Console to print on.
+        items: Items to print.
+        is_verbose: Whether summaries are whole, and parameters shown.
     """
-    kinds = [*KINDS, CONFIG]
-    kind = text.lower().removesuffix("s")
-    begun = [known for known in kinds if kind and known.startswith(kind)]
-    if len(begun) == 1:
-        return begun[0]
-    hint = near(text, [f"{known}s" for known in kinds]) or f"; the kinds are {', '.join(kinds)}"
-    raise UsageError(f"no kind {text!r}{hint}")
+    console.print_table(out, _by_kind(out, items, by_name=(), is_verbose=is_verbose))
 
 
-def matching(rows: Iterable[Row], *, kind: str | None, pattern: str | None) -> list[Row]:
-    """Those of ``kind`` whose names match ``pattern``, in the kinds' order, then by name."""
-    order = [*KINDS, CONFIG]
-    chosen = [
-        row
-        for row in rows
-        if (kind is None or row.kind == kind) and fnmatchcase(row.name, pattern or "*")
-    ]
-    return sorted(chosen, key=lambda row: (order.index(row.kind), row.name))
+def _by_kind(
+    out: Console, items: Sequence[Item], *, by_name: Collection[str], is_verbose: bool
+) -> Group:
+    """A heading and a paragraph a kind; only names of those kinds that are in ``by_name``."""
+    in_rows = [item for item in items if item.kind not in by_name]
+    widths = _widths(out, in_rows, is_verbose=is_verbose)
+    parts: list[RenderableType] = []
+    for kind, each in groupby(items, key=lambda item: item.kind):
+        group = list(each)
+        rows = _names(group) if kind in by_name else _rows(group, widths, is_verbose=is_verbose)
+        heading = Text(PLURALS[kind], style="bold")
+        parts += [*([""] if parts else []), heading, Padding(rows, (0, 0, 0, INDENT))]
+    if by_name:
+        parts += ["", Text(HINT, style="dim")]
+    return Group(*parts)
 
 
-def print_rows(out: Console, rows: Sequence[Row]) -> None:
-    """Print ``rows``, grouped by kind: a line each, or more where the terminal is narrow."""
-    wide = out.width >= WIDE
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True, style="cyan")
-    table.add_column(ratio=1)
-    table.add_column(no_wrap=True, style="dim")
-    if wide:
-        table.add_column(ratio=1, style="dim")
-    for number, (kind, group) in enumerate(groupby(rows, key=lambda row: row.kind)):
-        if number:
-            table.add_row()
-        table.add_row(Text(f"{kind}s", style="bold default"))
-        for row in group:
-            table.add_row(f"  {row.name}", *_cells(row, wide=wide))
-    console.print_table(out, table)
+def _widths(out: Console, items: Sequence[Item], *, is_verbose: bool) -> Widths:
+    name = _longest(item.name for item in items)
+    is_ours = all(item.origin == "cifarzoo" for item in items)
+    origin = 0 if is_ours else _longest(map(_origin, items))
+    left = out.width - INDENT - name - GAP - (origin + GAP if origin else 0)
+    summary = _longest(map(_summary, items))
+    parameters = _longest(map(signature, items)) if is_verbose else 0
+    if out.width < WIDE:
+        summary, parameters = min(left, max(summary, parameters)), 0
+    elif parameters:
+        summary = min(summary, left // 2)
+        parameters = left - summary - GAP
+    return Widths(name=name, summary=max(summary, 1), origin=origin, parameters=parameters)
 
 
-def _cells(row: Row, *, wide: bool) -> list[RenderableType]:
-    doc, takes = Text(row.doc.replace("``", "")), Text(signature(row.parameters), style="dim")
-    if wide:
-        return [doc, _provider(row), takes]
-    return [Text("\n").join(text for text in (doc, takes) if text), _provider(row)]
+def _longest(texts: Iterable[str]) -> int:
+    return max(map(len, texts), default=0)
 
 
-def _provider(row: Row) -> str:
+def _rows(items: Iterable[Item], widths: Widths, *, is_verbose: bool) -> Table:
+    """A row an item, cut to one line unless it is to be verbose."""
+    table = Table.grid(padding=(0, GAP, 0, 0))
+    table.add_column(width=widths.name, style="cyan", no_wrap=True)
+    table.add_column(width=widths.summary, no_wrap=not is_verbose, overflow="ellipsis")
+    if widths.origin:
+        table.add_column(width=widths.origin, style="dim", no_wrap=True)
+    if widths.parameters:
+        table.add_column(width=widths.parameters, style="dim")
+    for item in items:
+        about, takes = Text(_summary(item)), Text(signature(item), style="dim")
+        if is_verbose and not widths.parameters and takes:
+            about = Text("\n").join([about, takes])
+        origin = [_origin(item)] if widths.origin else []
+        table.add_row(item.name, about, *origin, *([takes] if widths.parameters else []))
+    return table
+
+
+def _names(items: Iterable[Item]) -> Columns:
+    """Names in columns, to be read down."""
+    names = [Text(item.name, style="cyan") for item in items]
+    return Columns(names, padding=(0, GAP, 0, 0), column_first=True)
+
+
+def _summary(item: Item) -> str:
+    return item.doc.replace("``", "")
+
+
+def _origin(item: Item) -> str:
     """Who provides it, a file by its name alone, and whose component it takes the place of."""
-    if row.kind == CONFIG:
+    if item.kind == CONFIG:
         return ""
-    origin = Path(row.origin).name
-    return f"{origin}, for {row.replaces}'s" if row.replaces else origin
+    origin = Path(item.origin).name
+    return f"{origin}, for {item.replaces}'s" if item.replaces else origin
 
 
-def signature(parameters: dict[str, str | None]) -> str:
+def signature(item: Item) -> str:
     """Such as ``dropout_rate=0.0, depth``: a parameter without a default is required."""
     return ", ".join(
-        name if default is None else f"{name}={default}" for name, default in parameters.items()
+        name if default is None else f"{name}={default}"
+        for name, default in item.parameters.items()
     )
