@@ -6,7 +6,7 @@ one; the store cuts them out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import reduce
 
 import torch
@@ -49,13 +49,17 @@ def growth(frame: Frame) -> float:
     return area / (height * width) * (1 + frame.is_mirrored)
 
 
-def window_of(leading: Mapping[str, Windowed], draws: Mapping[str, Draws]) -> Window | None:
-    """The window that all of ``leading`` cut one after another, each with its draws.
+def window_of(leading: Mapping[str, Windowed], draws_for: Callable[[str], Draws]) -> Window | None:
+    """The window that all of ``leading`` cut one after another.
+
+    Args:
+        leading: Augmentations by name.
+        draws_for: The draws of one of them, asked for just before it draws.
 
     Returns:
         None where there are none.
     """
-    steps = [(a.window(draws[name]), a.frame.padding) for name, a in leading.items()]
+    steps = [(a.window(draws_for(name)), a.frame.padding) for name, a in leading.items()]
     return reduce(_compose, steps)[0] if steps else None
 
 

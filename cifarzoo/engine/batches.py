@@ -22,7 +22,7 @@ from cifarzoo.engine.assembly.build import Components
 from cifarzoo.engine.assembly.plan import Plan
 from cifarzoo.engine.distributed.world import World
 from cifarzoo.randomness.batch_draws import BatchDraws
-from cifarzoo.randomness.keys import generator
+from cifarzoo.randomness.keys import generator, seed_torch
 
 EVERY_ROW = slice(None)
 
@@ -45,6 +45,7 @@ class Batches:
         self._plan = plan
         self._seed = seed
         self._device = world.device
+        self._rank = world.rank
         self._mine = plan.part(world.rank)
         self._leading, _ = windowed(components.augmentations)
         self._rest = {
@@ -66,13 +67,12 @@ class Batches:
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
         """Images float32 (n, 3, H, W) and targets (n, K) of optimizer step ``step``."""
         rows = EVERY_ROW if self._mixing else self._mine
-        leading_draws = {name: self._draws(name, step, rows) for name in self._leading}
-        window = window_of(self._leading, leading_draws)
+        window = window_of(self._leading, lambda name: self._draws_for(name, step, rows))
         images, targets = self._store.batch(self._indices(step)[rows], window)
         for name, augment in self._rest.items():
-            images = augment(images, self._draws(name, step, rows))
+            images = augment(images, self._draws_for(name, step, rows))
         for name, regularizer in self._mixing.items():
-            draws = self._draws(name, step, EVERY_ROW)
+            draws = self._draws_for(name, step, EVERY_ROW)
             images, targets = regularizer.batch(images, targets, draws)
         if self._mixing:
             images, targets = images[self._mine], targets[self._mine]
@@ -83,7 +83,10 @@ class Batches:
             self._seed, step, num_images=len(self._store), batch_size=self._plan.batch_size
         )
 
-    def _draws(self, name: str, step: int, rows: slice) -> BatchDraws:
+    def _draws_for(self, name: str, step: int, rows: slice) -> BatchDraws:
+        """The draws of a component that acts now, for which torch's generators are reseeded."""
+        # Plugins may draw from these. Where every rank makes the whole batch, all make the same.
+        seed_torch(self._seed, name, "torch", step, 0 if self._mixing else self._rank)
         epoch = step // self._plan.steps_per_epoch
 
         def of_images() -> BatchDraws:

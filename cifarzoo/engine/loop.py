@@ -17,7 +17,6 @@ from cifarzoo.engine.distributed.step_exchange import StepReport
 from cifarzoo.engine.evaluation import Score, Views, evaluate
 from cifarzoo.engine.events import Event
 from cifarzoo.engine.step import train_step
-from cifarzoo.engine.step_draws import seed_torch
 from cifarzoo.engine.training import Training, trainable, wrap
 from cifarzoo.errors import CifarzooError, StoppedError
 
@@ -55,7 +54,6 @@ def advance(training: Training) -> StepReport:
     """One optimizer step, from its learning rate to the averaged weights."""
     state = training.state
     begin_step(training)
-    seed_torch(training.run.seed, "batch", state.step, training.world.rank)
     images, targets = training.batches(state.step)
     reports = train_step(training, images, targets)
     if state.average is not None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import torch
-
 from cifarzoo.engine.training import Training
 from cifarzoo.layers import dropout
 from cifarzoo.randomness import gates
-from cifarzoo.randomness.keys import generator, key, on_device
+from cifarzoo.randomness.keys import on_device, seed_torch
 
 
 class StepDraws:
@@ -21,8 +19,9 @@ class StepDraws:
         self._seed, self._step, self._rank = training.run.seed, state.step, training.world.rank
         self._rows = plan.part(self._rank)
         self._sites, self._dropouts = state.sites, state.dropouts
-        rng = generator(self._seed, "branch", state.step // plan.steps_per_epoch, state.step)
-        numbers = gates.draw_sites(self._sites, rng, plan.batch_size)[:, self._rows]
+        numbers = gates.draw_gates(self._sites, plan.batch_size, seed=self._seed, step=self._step)[
+            :, self._rows
+        ]
         self._gates = on_device(numbers, training.world.device)
 
     def begin_pass(self) -> None:
@@ -34,14 +33,3 @@ class StepDraws:
         gates.feed(self._sites, self._gates[:, rows])
         first = self._rows.start + rows.start
         dropout.feed(self._dropouts, seed=self._seed, step=self._step, first=first)
-
-
-def seed_torch(seed: int, *purpose: str | int) -> None:
-    """Reseed torch's own generators, which plugins may draw from.
-
-    That is exact on resume, and not independent of the number of ranks.
-    """
-    number = key(seed, *purpose) % 2**63
-    torch.default_generator.manual_seed(number)  # torch.manual_seed costs a hundred times this
-    if torch.cuda.is_available():
-        torch.cuda.manual_seed(number)

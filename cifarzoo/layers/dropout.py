@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from cifarzoo.randomness.gates import Owner
 from cifarzoo.randomness.keys import key
 
 LEVELS = 2**16  # of a drop probability
@@ -44,9 +46,11 @@ class Dropout(nn.Dropout):
 
     Attributes:
         rows: Set by the engine before each forward pass; None: a key from torch's generator.
+        owner: What the layer belongs to inside a residual branch; None: to the architecture.
     """
 
     rows: Rows | None = None
+    owner: Owner | None = None
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (torch's name)
         """Drop some of the activations (N, ...)."""
@@ -125,9 +129,15 @@ def feed(layers: list[Dropout], *, seed: int, step: int, first: int) -> None:
 
     Args:
         layers: ``dropouts(model)``.
-        seed: The run's.
-        step: Optimizer step, from 0.
+        seed: Seed of the run.
+        step: Number of the optimizer step, from 0.
         first: Where the rows that go through begin in the global batch.
     """
-    for number, layer in enumerate(layers):
-        layer.rows = Rows(key(seed, "dropout", number, step), first)
+    numbers = count()
+    for layer in layers:
+        if layer.owner is None:
+            purpose: tuple[str | int, ...] = ("dropout", next(numbers), step)
+        else:
+            owner = layer.owner
+            purpose = (owner.component, "dropout", owner.site, owner.number, step)
+        layer.rows = Rows(key(seed, *purpose), first)

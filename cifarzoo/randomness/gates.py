@@ -1,8 +1,18 @@
-"""The random numbers of residual branches: declared when a network is built, fed once a step."""
+"""The gates of residual branches: random numbers that modules declare, fed to them once a step.
+
+All that belongs to them is here: which key a gate has, its numbers, and the seeds under which
+branch modules and extra paths are built. A gate's key names its component, the site's index and
+its own number there. So adding a component changes no gate of another, and two runs of one seed
+that differ in a component have the same numbers in what both have.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -10,7 +20,35 @@ import torch
 from torch import Tensor, nn
 
 from cifarzoo.components.protocols import Per
-from cifarzoo.randomness.keys import Floats, uniform
+from cifarzoo.randomness.keys import Floats, generator, key, uniform
+
+Counts = Counter[tuple[str, int]]  # of things by component and site
+
+
+@dataclass(frozen=True)
+class Owner:
+    """What a module inside a residual branch belongs to, besides the architecture itself.
+
+    Attributes:
+        component: Name of the regularizer in the run; or ``path 2`` and so on for what only a
+            merging regularizer makes the architecture build.
+        site: Index of the residual block, from 1.
+        number: How many things of this component at this site come before it.
+    """
+
+    component: str
+    site: int
+    number: int = 0
+
+
+def next_owner(component: str, site: int, counts: Counts) -> Owner:
+    """The owner of one more thing of ``component`` at ``site``, which is counted.
+
+    In a network that numbers two sites alike the counts go on, so that keys differ all the same.
+    """
+    number = counts[component, site]
+    counts[component, site] += 1
+    return Owner(component, site, number)
 
 
 class SiteDraw(nn.Module):
@@ -26,20 +64,30 @@ class SiteDraw(nn.Module):
         a: First parameter of the distribution.
         b: Second parameter of the distribution.
         per: Whether every sample gets a number of its own.
+        owner: What keys the numbers, besides seed and step.
     """
 
     def __init__(
-        self, distribution: Literal["uniform", "bernoulli"], a: float, b: float, per: Per
+        self,
+        distribution: Literal["uniform", "bernoulli"],
+        a: float,
+        b: float,
+        *,
+        per: Per = "sample",
+        owner: Owner,
     ) -> None:
         super().__init__()
+        self.owner = owner
         self.distribution = distribution
         self.a = a
         self.b = b
         self.per = per
         self.value: Tensor | None = None
 
-    def draw(self, rng: np.random.Generator, batch_size: int) -> Floats:
-        """The numbers of a global batch (batch_size,)."""
+    def draw(self, batch_size: int, *, seed: int, step: int) -> Floats:
+        """The numbers of the global batch (batch_size,) of an optimizer step."""
+        owner = self.owner
+        rng = generator(seed, owner.component, "gate", owner.site, owner.number, step)
         count = batch_size if self.per == "sample" else 1
         if self.distribution == "uniform":
             numbers = uniform(rng, count, self.a, self.b)
@@ -66,19 +114,33 @@ class SiteDraw(nn.Module):
 
 
 class SiteDraws:
-    """What the residual port puts on a site (``cifarzoo.protocols.BranchDraws``)."""
+    """What the residual port puts on a site (``cifarzoo.protocols.BranchDraws``).
+
+    Args:
+        component: Name of the regularizer in the run.
+        site: Index of the residual block, from 1.
+        counts: How many gates each (component, site) has by now; shared by a network's sites.
+    """
+
+    def __init__(self, component: str = "", site: int = 1, counts: Counts | None = None) -> None:
+        self._component = component
+        self._site = site
+        self._counts = Counter() if counts is None else counts
 
     def uniform(self, low: float, high: float, *, per: Per = "sample") -> SiteDraw:
         """Numbers from [low, high)."""
-        return SiteDraw("uniform", low, high, per)
+        return SiteDraw("uniform", low, high, per=per, owner=self._owner())
 
     def bernoulli(self, p: float, *, per: Per = "sample") -> SiteDraw:
         """1 with probability ``p``, else 0."""
-        return SiteDraw("bernoulli", p, 0.0, per)
+        return SiteDraw("bernoulli", p, 0.0, per=per, owner=self._owner())
+
+    def _owner(self) -> Owner:
+        return next_owner(self._component, self._site, self._counts)
 
 
 def site_draws(model: nn.Module) -> list[SiteDraw]:
-    """Every ``SiteDraw`` of ``model``, in the order in which they were registered."""
+    """Every gate of ``model``, in the order in which they were registered."""
     return [module for module in model.modules() if isinstance(module, SiteDraw)]
 
 
@@ -88,7 +150,44 @@ def feed(draws: Sequence[SiteDraw], values: Tensor) -> None:
         draw.value = value
 
 
-def draw_sites(draws: Sequence[SiteDraw], rng: np.random.Generator, batch_size: int) -> Floats:
-    """The numbers of all sites for a global batch: (len(draws), batch_size)."""
-    rows = [draw.draw(rng, batch_size) for draw in draws]
+def draw_gates(draws: Sequence[SiteDraw], batch_size: int, *, seed: int, step: int) -> Floats:
+    """The numbers of all gates for a global batch: (len(draws), batch_size).
+
+    Args:
+        draws: ``site_draws(model)``; their order decides the rows and no number.
+        batch_size: Images in the global batch.
+        seed: Seed of the run.
+        step: Number of the optimizer step, from 0.
+    """
+    rows = [draw.draw(batch_size, seed=seed, step=step) for draw in draws]
     return np.stack(rows) if rows else np.empty((0, batch_size), np.float32)
+
+
+def own_dropouts(module: nn.Module, component: str, site: int, counts: Counts) -> None:
+    """Key the masks of every ``nn.Dropout`` in ``module`` by component, site and number.
+
+    The architecture's own are numbered in its order, which these must not shift.
+
+    Args:
+        module: What a component put into a residual block.
+        component: Name of the component.
+        site: Index of the residual block, from 1.
+        counts: How many dropouts each (component, site) has by now; counted on.
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.Dropout):
+            layer.owner = next_owner(component, site, counts)  # type: ignore[assignment]  # not a module
+
+
+@contextmanager
+def built_apart(owner: Owner) -> Iterator[None]:
+    """While a module is built that only ``owner`` asks for: its first weights are its own.
+
+    torch's generator is seeded by the owner and by where the generator stood, which is put back.
+    So what is built inside draws other numbers in every network, and shifts none of the rest.
+    """
+    with torch.random.fork_rng(devices=[]):
+        state = hashlib.blake2b(torch.get_rng_state().numpy().tobytes(), digest_size=8).digest()
+        base = int.from_bytes(state, "little")
+        torch.manual_seed(key(base, "weights", owner.component, owner.site, owner.number) % 2**63)
+        yield

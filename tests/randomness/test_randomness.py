@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from cifarzoo.randomness.batch_draws import BatchDraws
-from cifarzoo.randomness.gates import SiteDraw, SiteDraws, draw_sites, feed, site_draws
+from cifarzoo.randomness.gates import SiteDraws, draw_gates, feed, site_draws
 from cifarzoo.randomness.injection import inject
 from cifarzoo.randomness.keys import generator, key, uniform
 
@@ -200,16 +200,17 @@ def test_a_site_that_nobody_fed_draws_from_torchs_generator():
 def test_a_site_per_batch_has_one_number_for_all(make):
     site = make(SiteDraws())
     assert len(site(torch.zeros(64, 1, 1, 1)).unique()) == 1
-    assert len(set(site.draw(generator(0), 64))) == 1
+    assert len(set(site.draw(64, seed=0, step=0))) == 1
 
 
-def test_all_sites_are_drawn_at_once_and_differ():
-    numbers = draw_sites([SiteDraws().uniform(0, 1), SiteDraws().bernoulli(0.5)], generator(0), 64)
+def test_all_gates_are_drawn_at_once_and_differ():
+    draws = SiteDraws()
+    numbers = draw_gates([draws.uniform(0, 1), draws.bernoulli(0.5)], 64, seed=0, step=0)
     assert numbers.shape == (2, 64)
     assert numbers.dtype == np.float32
     assert set(numbers[1]) == {0, 1}
     assert len(set(numbers[0])) == 64
-    assert draw_sites([], generator(0), 64).shape == (0, 64)
+    assert draw_gates([], 64, seed=0, step=0).shape == (0, 64)
 
 
 def test_a_site_is_neither_a_parameter_nor_a_buffer():
@@ -227,7 +228,7 @@ def test_feeding_another_number_of_sites_is_an_error():
 class Gated(nn.Module):
     def __init__(self):
         super().__init__()
-        self.gate = SiteDraw("uniform", 0.0, 1.0, "sample")
+        self.gate = SiteDraws().uniform(0.0, 1.0)
         self.dropout = nn.Dropout(0.25)
 
     def forward(self, x):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import torch
@@ -20,7 +21,7 @@ from cifarzoo.components.protocols import Augmentation, Dataset, Loss, Schedule
 from cifarzoo.components.registry import register
 from cifarzoo.components.regularizers import Average, Regularizer
 from cifarzoo.components.run import Run
-from cifarzoo.engine.assembly.residual import ResidualPort, component_name
+from cifarzoo.engine.assembly.residual import ResidualPort, named, numbered
 from cifarzoo.engine.assembly.validation import check_average, check_kind
 from cifarzoo.engine.assembly.weight_decay import Coverage, apply_lr_scales, split
 from cifarzoo.errors import ConfigError
@@ -77,17 +78,18 @@ def build(run: Run, *, folder: Path | None, device: torch.device | str = "cpu") 
         ConfigError: A factory refused its parameters, or components don't fit together.
         DataError: The dataset isn't there.
     """
-    torch.manual_seed(key(run.seed, "components") % 2**63)
+    _seed_for(name_of(run.dataset), run.seed)
     dataset = make(run.dataset, "dataset", folder=folder)
-    regularizers = _make_each(run.regularizers, "regularizer")
-    augmentations = _make_each(run.augmentations, "augmentation", dataset=dataset)
+    regularizers = _make_each(run.regularizers, "regularizer", run.seed)
+    augmentations = _make_each(run.augmentations, "augmentation", run.seed, dataset=dataset)
     if not any(map(acts_at_evaluation, augmentations.values())):
         augmentations[NORMALIZATION] = create(NORMALIZATION, dataset=dataset)
+    _seed_for(name_of(run.schedule), run.seed)
     schedule = make(run.schedule, "schedule")
     model = build_model(
         run.architecture,
         num_classes=len(dataset.classes),
-        regularizers=tuple(regularizers.values()),
+        regularizers=regularizers,
         seed=run.seed,
         device=device,
     )
@@ -109,7 +111,7 @@ def build_model(
     architecture: Callable[..., nn.Module],
     *,
     num_classes: int,
-    regularizers: tuple[Regularizer, ...] = (),
+    regularizers: Mapping[str, Regularizer] = MappingProxyType({}),
     seed: int | None = None,
     device: torch.device | str = "cpu",
 ) -> nn.Module:
@@ -118,7 +120,7 @@ def build_model(
     Args:
         architecture: Its factory.
         num_classes: K.
-        regularizers: Those with a ``branch`` stage act inside its residual blocks.
+        regularizers: Those with a ``branch`` stage act inside its residual blocks; by name.
         seed: Of its first weights; None: as torch's generator stands.
         device: See ``build``.
     """
@@ -130,7 +132,7 @@ def build_model(
             model = make(architecture, "architecture", num_classes=num_classes, residual=port)
         elif port.acting:
             raise ConfigError(
-                f"has {component_name(port.acting[0])}, which acts inside residual blocks, and "
+                f"has {next(iter(port.acting))}, which acts inside residual blocks, and "
                 f"{name_of(architecture)} has none",
                 parameter="regularizers",
             )
@@ -152,11 +154,13 @@ def build_optimizer(
         ConfigError: More than one regularizer averages weights.
     """
     coverage = split(model, run.weight_decay_policy)
+    _seed_for(name_of(run.optimizer), run.seed)
     optimizer: Any = make(
         run.optimizer, "optimizer", params=coverage.groups(run.norm_bias_lr_scale)
     )
     apply_lr_scales(optimizer)
     for name, regularizer in components.regularizers.items():
+        _seed_for(name, run.seed)
         optimizer = regularizer.optimizer(optimizer)
         with naming(name):
             check_kind("optimizer", optimizer)
@@ -214,16 +218,23 @@ def make(factory: Callable[..., T], kind: str = "", **offered: Any) -> T:
     return made
 
 
-def _make_each(factories: Sequence[Callable[..., T]], kind: str, **offered: Any) -> dict[str, T]:
+def _seed_for(component: str, seed: int) -> None:
+    """Seed torch's generator for a component that is made, which may take numbers from it."""
+    torch.manual_seed(key(seed, "components", component) % 2**63)
+
+
+def _make_each(
+    factories: Sequence[Callable[..., T]], kind: str, seed: int, **offered: Any
+) -> dict[str, T]:
     """Make a list of components; a name that is repeated is numbered.
 
     The names key the components' random numbers, so that adding one changes no other's.
     """
     made: dict[str, T] = {}
     for factory in factories:
-        name = name_of(factory)
-        repeated = sum(1 for other in made if other.partition("#")[0] == name)
-        made[f"{name}#{repeated + 1}" if repeated else name] = make(factory, kind, **offered)
+        name = numbered(name_of(factory), made)
+        _seed_for(name, seed)
+        made[name] = make(factory, kind, **offered)
     return made
 
 
@@ -266,7 +277,7 @@ def create_model(
     """
     made = tuple(create(r) if isinstance(r, str) else r for r in regularizers)
     architecture = partial(_factory(name, "architecture"), **parameters)
-    return build_model(architecture, num_classes=num_classes, regularizers=made)
+    return build_model(architecture, num_classes=num_classes, regularizers=named(made))
 
 
 def name_of(factory: Callable[..., Any]) -> str:

@@ -7,15 +7,18 @@ An architecture writes ``shortcut(x) + self.residual(x)`` with
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
 from cifarzoo.components.regularizers import Regularizer, Site, acting_stages
 from cifarzoo.errors import ConfigError
-from cifarzoo.randomness.gates import SiteDraws
+from cifarzoo.randomness.gates import Counts, SiteDraws, built_apart, next_owner, own_dropouts
+
+T = TypeVar("T")
 
 
 class Branches(nn.Module):
@@ -40,23 +43,27 @@ class ResidualPort:
     """Builds the residual of each block for one run (``cifarzoo.protocols.Residual``).
 
     Args:
-        regularizers: The run's; those with a ``branch`` stage act here, in their order.
+        regularizers: Those of the run, by the names that key their random numbers, or in a list,
+            then named as a config would; those with a ``branch`` stage act here, in their order.
 
     Raises:
         ConfigError: More than one merges parallel paths, or the one that does isn't first.
     """
 
-    def __init__(self, regularizers: Sequence[Regularizer] = ()) -> None:
-        self.acting = [r for r in regularizers if "branch" in acting_stages(r)]
-        mergers = [r for r in self.acting if r.num_paths > 1]
-        if len(mergers) > 1 or (mergers and self.acting[0] is not mergers[0]):
-            names = ", ".join(map(component_name, self.acting))
+    def __init__(
+        self, regularizers: Mapping[str, Regularizer] | Sequence[Regularizer] = ()
+    ) -> None:
+        by_name = regularizers if isinstance(regularizers, Mapping) else named(regularizers)
+        self.acting = {n: r for n, r in by_name.items() if "branch" in acting_stages(r)}
+        mergers = [name for name, r in self.acting.items() if r.num_paths > 1]
+        if len(mergers) > 1 or (mergers and next(iter(self.acting)) != mergers[0]):
             raise ConfigError(
-                f"lists {names} inside residual blocks; expected at most one that merges parallel "
-                "paths, before the others",
+                f"lists {', '.join(self.acting)} inside residual blocks; expected at most one that "
+                "merges parallel paths, before the others",
                 parameter="regularizers",
             )
-        self.num_paths = mergers[0].num_paths if mergers else 1
+        self.num_paths = self.acting[mergers[0]].num_paths if mergers else 1
+        self._built, self._gates, self._dropouts = Counts(), Counts(), Counts()
 
     def __call__(self, make_path: Callable[[], nn.Module], site: Site) -> nn.Module:
         """See ``cifarzoo.protocols.Residual``.
@@ -64,31 +71,56 @@ class ResidualPort:
         Raises:
             ConfigError: A regularizer needs a final norm and the site has none.
         """
-        needy = [r for r in self.acting if r.needs_final_norm]
+        needy = [name for name, r in self.acting.items() if r.needs_final_norm]
         if needy and not site.final_norm:
             raise ConfigError(
-                f"has {component_name(needy[0])}, which needs residual paths that end in a "
-                "normalisation, and this architecture's don't; see whether it has a final_norm",
+                f"has {needy[0]}, which needs residual paths that end in a normalisation, and this "
+                "architecture's don't; see whether it has a final_norm",
                 parameter="regularizers",
             )
-        site = replace(site, draws=SiteDraws())
-        stages = [stage for r in self.acting if (stage := _stage(r, site)) is not None]
+        stages = [stage for name in self.acting if (stage := self._stage(name, site)) is not None]
         if self.num_paths == 1 and not stages:
             return make_path()
-        return Branches([make_path() for _ in range(self.num_paths)], stages)
+        others = [
+            self._apart(f"path {number}", site, make_path)
+            for number in range(2, self.num_paths + 1)
+        ]
+        return Branches([make_path(), *others], stages)
+
+    def _stage(self, name: str, site: Site) -> nn.Module | None:
+        draws = SiteDraws(name, site.index, self._gates)
+        make = partial(self.acting[name].branch, replace(site, draws=draws))
+        stage: Any = self._apart(name, site, make)
+        if stage is None or isinstance(stage, nn.Module):
+            return stage
+        raise ConfigError(
+            f"has {name}, whose branch gives {type(stage).__name__}; expected a torch.nn.Module or "
+            "None",
+            parameter="regularizers",
+        )
+
+    def _apart(self, name: str, site: Site, make: Callable[[], T]) -> T:
+        """What ``make`` gives, its first weights and dropout masks keyed by name and site."""
+        with built_apart(next_owner(name, site.index, self._built)):
+            made = make()
+        if isinstance(made, nn.Module):
+            own_dropouts(made, name, site.index, self._dropouts)
+        return made
 
 
-def _stage(regularizer: Regularizer, site: Site) -> nn.Module | None:
-    stage: Any = regularizer.branch(site)
-    if stage is None or isinstance(stage, nn.Module):
-        return stage
-    raise ConfigError(
-        f"has {component_name(regularizer)}, whose branch gives {type(stage).__name__}; expected a "
-        "torch.nn.Module or None",
-        parameter="regularizers",
-    )
+def named(regularizers: Iterable[Regularizer]) -> dict[str, Regularizer]:
+    """Regularizers that were made in Python, by the names that a config would give them.
+
+    A class is called as its factory is: ``ShakeDrop``, ``shake_drop``.
+    """
+    found: dict[str, Regularizer] = {}
+    for regularizer in regularizers:
+        name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(regularizer).__name__).lower()
+        found[numbered(name, found)] = regularizer
+    return found
 
 
-def component_name(regularizer: Regularizer) -> str:
-    """The gin name of ``regularizer``, if it is called as its factory: ShakeDrop, shake_drop."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", type(regularizer).__name__).lower()
+def numbered(name: str, taken: Collection[str]) -> str:
+    """``name``, or ``name#2`` and so on where a list has it more than once."""
+    repeated = sum(1 for other in taken if other.partition("#")[0] == name)
+    return f"{name}#{repeated + 1}" if repeated else name
