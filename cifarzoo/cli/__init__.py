@@ -7,7 +7,7 @@ def main() -> None:
     """Run the command that ``sys.argv`` names."""
     from cifarzoo.cli.terminal import streams
 
-    streams.prepare()
+    streams.make_writable()
     # Read by OpenMP when torch is imported. Threads that spin while they wait lose a slice of
     # time at each barrier once anything else runs: small networks were ten times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -70,9 +70,9 @@ class Commands(PlainFlags, TyperGroup):
             package = _not_imported(error)
             if not package:
                 raise
-            told = UsageError(f"{package} cannot be imported: {error}; see cifarzoo doctor")
-            console.show_error(told)
-            raise typer.Exit(told.exit_code) from error
+            shown = UsageError(f"{package} cannot be imported: {error}; see cifarzoo doctor")
+            console.show_error(shown)
+            raise typer.Exit(shown.exit_code) from error
 
 
 def _not_imported(error: ImportError | OSError) -> str | None:
@@ -91,11 +91,11 @@ def _after_output_failed(error: OSError) -> int:
     if error.filename is not None or streams.failure("\n") is None:
         raise error
     streams.drop(sys.stdout)
-    if streams.is_left(error):
+    if streams.is_reader_gone(error):
         return 0
-    told = CifarzooError(f"stdout cannot be written: {error.strerror}")
-    console.show_error(told)
-    return told.exit_code
+    shown = CifarzooError(f"stdout cannot be written: {error.strerror}")
+    console.show_error(shown)
+    return shown.exit_code
 
 
 def _in_a_line(error: Any, given: list[str]) -> str:

@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from cifarzoo.cli.options import Json, Plugins, config_argument
 from cifarzoo.cli.terminal import console
-from cifarzoo.cli.terminal.units import plural
-
-if TYPE_CHECKING:
-    from cifarzoo.config.differences import Difference, Setting
-
-ABSENT = "-"
-KIND = re.compile(r"@((?:\w+/)*)\w+\.")  # of a component, which its name tells
 
 
 def compare(
@@ -32,6 +21,7 @@ def compare(
 ) -> None:
     """Show the settings in which two configs differ, defaults counted."""
     from cifarzoo import config
+    from cifarzoo.cli.terminal import differences_table
     from cifarzoo.config.differences import differences
 
     one, other = (config.load(name, plugins=plugins or ()) for name in (first, second))
@@ -41,31 +31,4 @@ def compare(
     elif not found:
         typer.echo(f"{first} and {second} are the same run")
     else:
-        _print(console.results(), first, second, found)
-
-
-def _print(out: Console, first: str, second: str, found: list[Difference]) -> None:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="cyan", overflow="fold")
-    table.add_column(overflow="fold")
-    table.add_column(overflow="fold")
-    table.add_row("", *(Text(name, style="bold") for name in (first, second)))
-    for each in found:
-        table.add_row(_short(each.name), _text(each.first), _text(each.second))
-    console.print_table(out, table)
-    verb = "differs" if len(found) == 1 else "differ"
-    out.print(Text(f"{plural(len(found), 'setting')} {verb}", style="dim"), soft_wrap=True)
-
-
-def _text(setting: Setting | None) -> Text:
-    """A value; in dim letters if it is the default, and a dash where there is no such component."""
-    if setting is None:
-        return Text(ABSENT, style="dim")
-    text = KIND.sub(r"@\1", setting.source)
-    return Text(text, style="dim" if setting.is_default else "")
-
-
-def _short(name: str) -> str:
-    """``scope/kind.component.parameter`` as people write it in a file: without the kind."""
-    scope, slash, rest = name.rpartition("/")
-    return scope + slash + ".".join(rest.split(".")[-2:])
+        differences_table.print_differences(console.results(), first, second, found)

@@ -20,7 +20,7 @@ Offer = tuple[str, str]  # what is typed, and what it means
 
 def configs(incomplete: str) -> list[Offer]:
     """Recipes with their first comment line, and the .gin files and folders at hand."""
-    from cifarzoo.cli.terminal.header import title
+    from cifarzoo.cli.headers import title
     from cifarzoo.config import recipes
 
     offers = {name: title(path) for name, path in recipes().items()}

@@ -10,19 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from cifarzoo.cli import options
 from cifarzoo.cli.commands import Command
-from cifarzoo.cli.terminal import console
+from cifarzoo.cli.terminal import console, dataset_table
 from cifarzoo.cli.terminal.download_progress import listener_for
 from cifarzoo.data.catalogue import CATALOGUE
 from cifarzoo.data.published import Published
 from cifarzoo.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from cifarzoo.data.verify import Report
+    from cifarzoo.data.verify import Verification
 
 app = typer.Typer(
     help="Fetch published datasets and check what lies on the disk.", no_args_is_help=True
@@ -93,11 +91,11 @@ def verify(
     as_json: options.Json = False,
 ) -> None:
     """Read datasets whole; check digests, shapes, labels and the images of each class."""
-    reports, problems = _verify([_published(name)] if name else list(CATALOGUE.values()), data)
+    verified, problems = _verify([_published(name)] if name else list(CATALOGUE.values()), data)
     if as_json:
-        _print_json([_as_json(report) for report in reports])
+        _print_json([_to_json(found) for found in verified])
     else:
-        _show(reports)
+        dataset_table.print_verifications(verified)
     if problems:
         raise DataError("\n".join(problems))
 
@@ -110,25 +108,25 @@ def _published(name: str) -> Published:
     return CATALOGUE[name]
 
 
-def _verify(wanted: Sequence[Published], folder: Path) -> tuple[list[Report], list[str]]:
+def _verify(wanted: Sequence[Published], folder: Path) -> tuple[list[Verification], list[str]]:
     """What was read, and what is wrong; of several wanted ones, only some need be there."""
     from cifarzoo.data.damage import MissingError
     from cifarzoo.data.verify import verify
 
-    reports: list[Report] = []
+    verified: list[Verification] = []
     problems: list[str] = []
     missing: list[str] = []
     for published in wanted:
         try:
-            reports.append(verify(published, folder))
+            verified.append(verify(published, folder))
         except MissingError as error:
             missing.append(str(error))
         except DataError as error:
             problems.append(str(error))
-    problems += [f"{report.path}: {report.problem}" for report in reports if report.problem]
-    if not (reports or problems):
+    problems += [f"{found.path}: {found.problem}" for found in verified if found.problem]
+    if not (verified or problems):
         problems = missing if len(missing) == 1 else [_nothing(wanted, folder)]
-    return reports, problems
+    return verified, problems
 
 
 def _nothing(wanted: Sequence[Published], folder: Path) -> str:
@@ -136,32 +134,8 @@ def _nothing(wanted: Sequence[Published], folder: Path) -> str:
     return f"{folder} holds neither {names}; {wanted[0].remedy(folder)}"
 
 
-def _show(reports: Sequence[Report]) -> None:
-    if reports:
-        console.print_table(console.results(), _table(reports))
-    for report in reports:
-        if report.repeated:
-            console.warn(f"{report.title}: {report.repeated:,} test images are in the training set")
-
-
-def _table(reports: Sequence[Report]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for column in ("dataset", "source", "images", "classes", "sha256", ""):
-        table.add_column(column, justify="right" if column == "classes" else "left")
-    for report in reports:
-        table.add_row(
-            report.title,
-            report.form,
-            f"{sum(report.train_images):,} + {sum(report.test_images):,}",
-            str(report.classes),
-            "\n".join(f"{digest[:12]}…" for digest in report.sha256.values()),
-            Text("wrong", "red") if report.problem else Text("ok", "green"),
-        )
-    return table
-
-
-def _as_json(report: Report) -> dict[str, Any]:
-    return {**asdict(report), "path": str(report.path), "ok": report.problem is None}
+def _to_json(found: Verification) -> dict[str, Any]:
+    return {**asdict(found), "path": str(found.path), "ok": found.problem is None}
 
 
 def _print_json(value: Any) -> None:

@@ -3,42 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
-import shutil
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import typer
-from rich.text import Text
 
+from cifarzoo.cli.diagnosis import Finding, examine
 from cifarzoo.cli.options import DataFolder, Json, RunsFolder
-from cifarzoo.cli.terminal import console
-from cifarzoo.cli.terminal.units import plural
-from cifarzoo.cli.versions import installed_version, version_line
-from cifarzoo.errors import EXIT_FAILED, CifarzooError
-
-PACKAGES = ("torchvision", "gin-config", "numpy", "tensorboardX", "typer", "rich", "pydantic")
-GIB = 2**30
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A line of the report.
-
-    Attributes:
-        subject: What was looked at.
-        text: What was found.
-        is_problem: Whether something will not work.
-    """
-
-    subject: str
-    text: str
-    is_problem: bool = False
+from cifarzoo.cli.terminal.findings import print_findings
+from cifarzoo.errors import EXIT_FAILED
 
 
 def doctor(
@@ -61,91 +34,3 @@ def to_json(findings: list[Finding]) -> dict[str, Any]:
         "findings": [{"subject": f.subject, "text": f.text} for f in findings if not f.is_problem],
         "problems": [{"subject": f.subject, "text": f.text} for f in findings if f.is_problem],
     }
-
-
-def print_findings(findings: list[Finding]) -> None:
-    """Print the report; its problems come last, once more."""
-    out = console.results()
-    console.print_table(out, console.labelled([(f.subject, f.text) for f in findings], indent=0))
-    problems = [finding for finding in findings if finding.is_problem]
-    out.print()
-    if not problems:
-        out.print(Text("nothing is wrong", style="green"))
-    for problem in problems:
-        line = Text.assemble(("problem: ", "bold red"), f"{problem.subject}: {problem.text}")
-        out.print(line, soft_wrap=True)
-
-
-def examine(data: Path | None, runs: Path) -> Iterator[Finding]:
-    """Look at everything that a training needs."""
-    yield Finding("cifarzoo", f"{version_line()}, in {Path(__file__).parents[1]}")
-    yield Finding("python", f"{platform.python_version()}, {sys.executable}")
-    yield Finding("system", platform.platform())
-    yield Finding("packages", ", ".join(f"{name} {installed_version(name)}" for name in PACKAGES))
-    yield _gin()
-    yield from _devices()
-    yield from _plugins()
-    yield _data(data)
-    yield _runs(runs)
-
-
-def _gin() -> Finding:
-    """The folder gin/ of a checkout passes for a package where gin-config is missing."""
-    spec = find_spec("gin")
-    if spec is None or spec.origin is None:
-        return Finding("gin", "gin-config is not installed; pip install gin-config", True)
-    if not (Path(spec.origin).parent / "config_parser.py").is_file():
-        return Finding("gin", f"{spec.origin} is not gin-config and hides it", True)
-    return Finding("gin", f"gin-config, in {Path(spec.origin).parent}")
-
-
-def _devices() -> Iterator[Finding]:
-    try:
-        import torch
-    except (ImportError, OSError) as error:
-        yield Finding("torch", f"it cannot be imported: {error}", True)
-        return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    threads = plural(torch.get_num_threads(), "thread")
-    yield Finding("cpu", f"{platform.machine()}, {cores} cores, {threads} used by torch")
-    for index in range(torch.cuda.device_count()):
-        gpu = torch.cuda.get_device_properties(index)
-        memory = f"{gpu.total_memory / GIB:.0f} GiB"
-        yield Finding(f"gpu {index}", f"{gpu.name}, {memory}, compute {gpu.major}.{gpu.minor}")
-    if not torch.cuda.is_available():
-        built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without it"
-        yield Finding("gpu", f"none: torch finds no CUDA device ({built})")
-
-
-def _plugins() -> Iterator[Finding]:
-    try:
-        from cifarzoo.components.plugins import catalogue
-
-        found = catalogue()
-    except (CifarzooError, ImportError) as error:
-        yield Finding("plugins", str(error), True)
-        return
-    origins = sorted({entry.origin for entry in found.entries.values()} - {"cifarzoo"})
-    yield Finding("components", plural(len(found.entries), "component"))
-    yield Finding("plugins", ", ".join(origins) or "none")
-    for origin, problem in found.broken:
-        yield Finding(f"plugin {origin}", problem, True)
-
-
-def _data(folder: Path | None) -> Finding:
-    if folder is None:
-        return Finding("data", "no folder named; --data DIR or CIFARZOO_DATA says where data lie")
-    if not folder.is_dir():
-        return Finding("data", f"{folder} is no folder; cifarzoo data fetch makes it", True)
-    held = sorted(path.name for path in folder.iterdir())
-    return Finding("data", f"{folder}: {', '.join(held) or 'empty'}")
-
-
-def _runs(folder: Path) -> Finding:
-    place = folder.absolute()
-    while not place.exists():
-        place = place.parent
-    if not place.is_dir() or not os.access(place, os.W_OK):
-        return Finding("runs", f"{folder.absolute()} cannot be written", True)
-    free = shutil.disk_usage(place).free / GIB
-    return Finding("runs", f"{folder.absolute()}, {free:.0f} GiB free")

@@ -144,21 +144,21 @@ def _verdict(
 
 def show_config(config: Config, *, data: Path | None, as_json: bool, world_size: int = 1) -> None:
     """Print the resolved config and what it would build, or write both as JSON."""
-    from cifarzoo.cli.terminal import config_summary as blueprint
+    from cifarzoo.cli.terminal import config_summary
     from cifarzoo.engine.assembly.describe import describe
 
     with config.locating():
         description = describe(config.build(), data=data, world_size=world_size)
     if as_json:
-        typer.echo(json.dumps(blueprint.to_json(config, description), indent=2))
+        typer.echo(json.dumps(config_summary.to_json(config, description), indent=2))
     else:
-        blueprint.print_blueprint(console.results(), config, description)
+        config_summary.print_summary(console.results(), config, description)
     for message in description.warnings:
         console.warn(message)
 
 
 def _show_component(name: str, plugins: list[Path], *, as_json: bool) -> None:
-    from cifarzoo.cli.terminal import component_card as card
+    from cifarzoo.cli.terminal import component_card
     from cifarzoo.components.index import near, root
     from cifarzoo.components.plugins import catalogue
     from cifarzoo.components.registry import ROOT
@@ -172,9 +172,9 @@ def _show_component(name: str, plugins: list[Path], *, as_json: bool) -> None:
         hint = f"; did you mean {name}.gin?" if f"{name}.gin" in names else near(name, names)
         raise UsageError(f"no component {name!r}{hint or '; cifarzoo ls lists them'}")
     if as_json:
-        typer.echo(json.dumps(card.to_json(known[name]), indent=2))
+        typer.echo(json.dumps(component_card.to_json(known[name]), indent=2))
     else:
-        card.print_card(console.results(), known[name])
+        component_card.print_card(console.results(), known[name])
 
 
 def _warn_of_broken(found: Catalogue) -> None:

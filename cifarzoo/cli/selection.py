@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from cifarzoo.cli.terminal.header import title
+from cifarzoo.cli.headers import title
 from cifarzoo.components.index import Entry
 from cifarzoo.components.kinds import KINDS
 from cifarzoo.errors import UsageError

@@ -17,7 +17,7 @@ from cifarzoo.data.published import Published
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class Verification:
     """What is in a dataset.
 
     Attributes:
@@ -47,7 +47,7 @@ class Report:
     problem: str | None
 
 
-def verify(published: Published, folder: Path) -> Report:
+def verify(published: Published, folder: Path) -> Verification:
     """Read a dataset and count what is in it.
 
     Raises:
@@ -63,7 +63,7 @@ def verify(published: Published, folder: Path) -> Report:
         _imbalance("training", train, published.num_train),
         _imbalance("test", test, published.num_test),
     )
-    return Report(
+    return Verification(
         dataset=published.name,
         title=title(published, labelling, source),
         form=source.form,

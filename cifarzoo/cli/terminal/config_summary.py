@@ -39,7 +39,7 @@ def to_json(config: Config, description: Description) -> dict[str, Any]:
     }
 
 
-def print_blueprint(out: Console, config: Config, description: Description) -> None:
+def print_summary(out: Console, config: Config, description: Description) -> None:
     """Print the resolved config, then what it builds as comments: the whole is a config again."""
     for line in config.text().splitlines():
         out.print(Text(line), soft_wrap=True)

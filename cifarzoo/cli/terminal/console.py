@@ -58,6 +58,11 @@ def labelled(rows: Iterable[tuple[str, str]], *, indent: int = 2) -> Table:
     return table
 
 
+def note(message: str) -> None:
+    """Print on stderr, in dim letters, what is being done."""
+    messages().print(Text(message, style="dim"), soft_wrap=True)
+
+
 def warn(message: str) -> None:
     """Say something on stderr that the user should know and that stops nothing."""
     messages().print(Text.assemble(("warning: ", "yellow"), message), soft_wrap=True)

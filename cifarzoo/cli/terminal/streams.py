@@ -9,8 +9,8 @@ from contextlib import suppress
 from typing import Any
 
 
-def prepare() -> None:
-    """Make every stream one that can be written to, whatever the text."""
+def make_writable() -> None:
+    """Open the streams that are closed, and let them take any text."""
     for name in ("stdin", "stdout", "stderr"):  # None where the shell closed it (``>&-``)
         if getattr(sys, name) is None:  # nor may a file of a run get its number
             setattr(sys, name, open(os.devnull, "r+", encoding="utf-8"))  # noqa: PTH123, SIM115  # stays open
@@ -39,7 +39,7 @@ def settle() -> None:
             drop(stream)
 
 
-def is_left(error: OSError) -> bool:
+def is_reader_gone(error: OSError) -> bool:
     """Whether ``error`` says that the reader of a pipe has gone, as ``head`` does."""
     return error.errno == errno.EPIPE
 

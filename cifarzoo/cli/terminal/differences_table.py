@@ -1,0 +1,44 @@
+"""Settings in which two configs differ, as a table: what ``cifarzoo compare`` prints."""
+
+from __future__ import annotations
+
+import re
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cifarzoo.cli.terminal import console
+from cifarzoo.cli.terminal.units import plural
+from cifarzoo.config.differences import Difference, Setting
+
+ABSENT = "-"
+KIND = re.compile(r"@((?:\w+/)*)\w+\.")  # of a component, which its name tells
+
+
+def print_differences(out: Console, first: str, second: str, found: list[Difference]) -> None:
+    """Print a row a setting: its name, its value in ``first`` and in ``second``."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="cyan", overflow="fold")
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold")
+    table.add_row("", *(Text(name, style="bold") for name in (first, second)))
+    for each in found:
+        table.add_row(_short(each.name), _text(each.first), _text(each.second))
+    console.print_table(out, table)
+    verb = "differs" if len(found) == 1 else "differ"
+    out.print(Text(f"{plural(len(found), 'setting')} {verb}", style="dim"), soft_wrap=True)
+
+
+def _text(setting: Setting | None) -> Text:
+    """A value; in dim letters if it is the default, and a dash where there is no such component."""
+    if setting is None:
+        return Text(ABSENT, style="dim")
+    text = KIND.sub(r"@\1", setting.source)
+    return Text(text, style="dim" if setting.is_default else "")
+
+
+def _short(name: str) -> str:
+    """``scope/kind.component.parameter`` as people write it in a file: without the kind."""
+    scope, slash, rest = name.rpartition("/")
+    return scope + slash + ".".join(rest.split(".")[-2:])
