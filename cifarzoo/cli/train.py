@@ -65,9 +65,8 @@ def run(
     from cifarzoo import config
 
     loaded = config.load(name, sets=sets or (), plugins=plugins or ())
-    if seed is not None:  # after a check without it, since what a file sets must count there
-        sets = [*(sets or ()), f"run.seed={seed}"]
-        loaded = config.load(name, sets=sets, plugins=plugins or ())
+    if seed is not None:  # no --set, beside which what a file sets would not have to count
+        loaded = loaded.with_values({"run.seed": seed}, location="--seed")
     if dry_run:
         from cifarzoo.cli.look import show_config
 

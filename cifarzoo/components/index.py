@@ -10,6 +10,7 @@ import ast
 import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from cifarzoo.components.annotations import BLOCKS, Source
@@ -69,6 +70,7 @@ def near(word: str, words: Iterable[str], say: str = "did you mean {}?") -> str:
     return "; " + say.format(close[0]) if close else ""
 
 
+@cache
 def root() -> Entry:
     """The dataclass ``Run``: what a config describes, under the gin name ``run``."""
     path = Path(__file__).with_name("run.py")

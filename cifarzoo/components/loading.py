@@ -8,8 +8,9 @@ import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import redirect_stdout
+from typing import Any
 
 from cifarzoo.components.index import Entry
 from cifarzoo.components.registry import register
@@ -24,16 +25,20 @@ def is_file_plugin(entry: Entry) -> bool:
     return entry.module.startswith(FILE_MODULE)
 
 
-def load(entries: Iterable[Entry]) -> None:
+def load(entries: Iterable[Entry]) -> dict[str, Callable[..., Any]]:
     """Import the modules of ``entries``, after which their names stand for them.
 
     Args:
-        entries: Of one catalogue.
+        entries: Components of one catalogue.
+
+    Returns:
+        What makes each of them, by name.
 
     Raises:
         PluginError: A plugin can't be imported, or isn't what its source says.
     """
     entries = list(entries)
+    factories: dict[str, Callable[..., Any]] = {}
     with register.indexed():
         for entry in entries:
             _import(entry)
@@ -58,6 +63,8 @@ def load(entries: Iterable[Entry]) -> None:
             )
         if register.components.get(entry.name) is not component:
             register.activate(component)
+        factories[entry.name] = component.factory
+    return factories
 
 
 def _import(entry: Entry) -> None:

@@ -1,8 +1,8 @@
 """The config door: .gin text to a located, checked ``Config`` to a frozen ``Run``.
 
-gin gives the grammar, the scopes and the registry; it opens no file, and nothing of it is
-left once a ``Run`` is built. What a config means is its ``text()``: that is saved, hashed,
-compared, resumed from and given to other processes.
+gin gives the grammar, and components are registered with it; its bindings, which are global to a
+process, are never touched. What a config means is its ``text()``: that is saved, hashed,
+compared and resumed from.
 """
 
 from __future__ import annotations
@@ -20,61 +20,40 @@ from cifarzoo.components.plugins import load as load_modules
 from cifarzoo.components.registry import ROOT
 from cifarzoo.config.check import check
 from cifarzoo.config.files import recipes
-from cifarzoo.config.reader import Reading
-from cifarzoo.config.resolution import references
-from cifarzoo.config.values import written
+from cifarzoo.config.reader import Binding, Reader
+from cifarzoo.config.resolution import Use, references
 from cifarzoo.errors import ConfigError, ConfigProblemsError
 
 if TYPE_CHECKING:
     from cifarzoo.components.run import Run
 
-__all__ = ["Bound", "Config", "from_text", "load", "recipes"]
-
-
-@dataclass(frozen=True)
-class Bound:
-    """What a config sets.
-
-    Attributes:
-        component: Name of the component, without kind and scope; or ``run``.
-        parameter: Of that component.
-        value: As literals and references; macros are replaced.
-        location: ``file:line``, or the ``--set`` that it comes from.
-        macros: `` (%NAME: file:line)`` of each macro in the value, or nothing.
-    """
-
-    component: str
-    parameter: str
-    value: Any
-    location: str
-    macros: str = ""
-
-    @property
-    def source(self) -> str:
-        """The value as gin reads it."""
-        return written(self.value)
+__all__ = ["Binding", "Config", "from_text", "load", "recipes"]
 
 
 @dataclass(frozen=True)
 class Config:
-    """A config that was read and checked, and nothing of it imported.
+    """A config that was read and checked, and nothing of it imported; it can be pickled.
 
     Attributes:
-        name: What it is called: the stem of its file.
-        bindings: What it sets, of all that its run uses, by ``scope/kind.name.parameter``.
+        name: Name of the config: the stem of its file.
+        bindings: Everything that is set of what the run uses, by ``scope/kind.name.parameter``.
+        uses: The same bindings, by parameter, for each use of a component.
         catalogue: The components there are.
-        plugins: The plugin files that it was checked with.
     """
 
     name: str
-    bindings: Mapping[str, Bound]
+    bindings: Mapping[str, Binding]
+    uses: Mapping[Use, Mapping[str, Binding]]
     catalogue: Catalogue
-    plugins: tuple[Path, ...]
-    _components: tuple[Entry, ...]
+
+    @property
+    def plugins(self) -> tuple[Path, ...]:
+        """The plugin files that the config was checked with."""
+        return self.catalogue.files
 
     def text(self) -> str:
         """All that the run is, as sorted gin: no includes, no macros, nothing unused."""
-        return "".join(f"{key} = {bound.source}\n" for key, bound in self.bindings.items())
+        return "".join(f"{key} = {binding.source}\n" for key, binding in self.bindings.items())
 
     def digest(self) -> str:
         """The SHA-256 of ``text()``, in hexadecimal."""
@@ -82,26 +61,42 @@ class Config:
 
     def components(self) -> tuple[Entry, ...]:
         """The components that the run uses, by name."""
-        return self._components
+        names = sorted({name for name, _ in self.uses if name != ROOT})
+        return tuple(self.catalogue.entries[name] for name in names)
+
+    def with_values(self, values: Mapping[str, Any], *, location: str | None = None) -> Config:
+        """This config with other values for some settings; nothing is read again.
+
+        Args:
+            values: Python's values by name; see ``load``. What is set in a file but not used
+                by this config is gone.
+            location: Place that errors name; None: ``set['NAME']``.
+
+        Raises:
+            ConfigProblemsError: A value doesn't fit, or changes nothing.
+        """
+        reader = Reader({binding.key: binding for binding in self.bindings.values()})
+        reader.override(values=values, location=location)
+        return _checked(self.name, reader, self.catalogue)
 
     def location(self, component: str, parameter: str) -> str | None:
         """Where ``component.parameter`` is set: ``file:line``; None: nowhere.
 
         A component that is used in several scopes may have several such places.
         """
-        places = [bound.location for bound in self._set(component, parameter)]
+        places = [binding.location for binding in self._set(component, parameter)]
         return " or ".join(dict.fromkeys(places)) or None
 
-    def _set(self, component: str, parameter: str) -> list[Bound]:
+    def _set(self, component: str, parameter: str) -> list[Binding]:
         its = (component, parameter)
         return [b for b in self.bindings.values() if (b.component, b.parameter) == its]
 
     def _use(self, component: str) -> str | None:
         """Where ``component`` itself is named: ``file:line``; None: nowhere."""
         places = [
-            bound.location
-            for bound in self.bindings.values()
-            if any(reference.name == component for reference in references(bound.value))
+            binding.location
+            for binding in self.bindings.values()
+            if any(reference.name == component for reference in references(binding.value))
         ]
         return " or ".join(dict.fromkeys(places)) or None
 
@@ -116,7 +111,7 @@ class Config:
                 error.location = self._use(error.component)
                 return
             error.location = self.location(error.component, error.parameter)
-            macros = [bound.macros for bound in self._set(error.component, error.parameter)]
+            macros = [binding.macros for binding in self._set(error.component, error.parameter)]
             error.problem += "".join(dict.fromkeys(macros))
 
     @contextmanager
@@ -138,33 +133,43 @@ class Config:
         from cifarzoo.components.run import Run
         from cifarzoo.config.freeze import frozen
 
-        load_modules(self._components)
+        factories = load_modules(self.components())
         with self.locating():
-            return Run(**frozen(self.text()))
+            return Run(**frozen(self.uses, factories))
 
 
 def load(
-    name: str | Path, *, sets: Sequence[str] = (), plugins: Sequence[str | Path] = ()
+    source: str | Path,
+    *,
+    sets: Sequence[str] = (),
+    values: Mapping[str, Any] | None = None,
+    plugins: Sequence[str | Path] = (),
 ) -> Config:
     """Find, read and check a config.
 
     Args:
-        name: A path, or the name of a packaged recipe.
+        source: A path; the name of a packaged recipe, with or without ``.gin``; or, if it has
+            a line break, the text of a config.
         sets: ``NAME=VALUE`` each, in gin's words, which override what the file says.
+        values: Likewise, with Python's values by name: ``{"sgd.lr": 0.1, "run.regularizers":
+            ["@mixup"]}``. Texts that start with ``@`` refer to components. They come last.
         plugins: Plugin files, beside installed ones and those of ``CIFARZOO_PLUGINS``.
 
     Raises:
         ConfigProblemsError: Anything is wrong with it: all problems, a line each.
         PluginError: A plugin file can't be used.
     """
-    reading = Reading()
-    try:
-        path = reading.file(name)
-    except ConfigError as error:
-        raise ConfigProblemsError([str(error)]) from error
-    for text in sets:
-        reading.setting(text)
-    return _checked(path.stem, reading, catalogue(plugins))
+    reader = Reader()
+    if isinstance(source, str) and "\n" in source:
+        name = "config"
+        reader.text(source, f"<{name}>")
+    else:
+        try:
+            name = reader.file(source).stem
+        except ConfigError as error:
+            raise ConfigProblemsError([str(error)]) from error
+    reader.override(sets=sets, values=values or {})
+    return _checked(name, reader, catalogue(plugins))
 
 
 def from_text(
@@ -174,33 +179,25 @@ def from_text(
     name: str = "config",
     shown_as: str | None = None,
 ) -> Config:
-    """A config from memory, such as another's ``text()``.
+    """A config from another one's ``text()``, such as a run's folder keeps.
 
     Args:
         text: A config; what it includes is looked for as in a file of the current folder.
         plugins: All the plugin files that it may use. ``CIFARZOO_PLUGINS`` isn't asked: what
             it names may have changed since the text was written.
-        name: What it is called.
+        name: Name of the config.
         shown_as: The file that errors name; None: ``name.gin``.
 
     Raises:
         ConfigProblemsError: Anything is wrong with it.
         PluginError: A plugin file can't be used.
     """
-    reading = Reading()
-    reading.text(text, shown_as or f"{name}.gin")
-    return _checked(name, reading, catalogue(plugins, ask_environment=False))
+    reader = Reader()
+    reader.text(text, shown_as or f"{name}.gin")
+    return _checked(name, reader, catalogue(plugins, ask_environment=False))
 
 
-def _checked(name: str, reading: Reading, found: Catalogue) -> Config:
-    checked = check(reading, found)
-    bindings = {}
-    for key, binding in checked.resolution.used().items():
-        kind = "" if binding.name == ROOT else f"{found.entries[binding.name].kind}."
-        scope = f"{binding.scope}/" if binding.scope else ""
-        whole = f"{scope}{kind}{binding.name}.{binding.parameter}"
-        value, place = checked.values[key], binding.location
-        macros = checked.set_by(key)
-        bindings[whole] = Bound(binding.name, binding.parameter, value, place, macros)
-    components = tuple(checked.components())
-    return Config(name, dict(sorted(bindings.items())), found, found.files, components)
+def _checked(name: str, reader: Reader, found: Catalogue) -> Config:
+    uses = check(reader, found).uses
+    bindings = {b.full_name: b for by_parameter in uses.values() for b in by_parameter.values()}
+    return Config(name, dict(sorted(bindings.items())), uses, found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -9,9 +10,9 @@ from cifarzoo.components.index import Entry, near, root
 from cifarzoo.components.kinds import FACTORIES
 from cifarzoo.components.plugins import Catalogue
 from cifarzoo.components.registry import ROOT
-from cifarzoo.config.effects import idle, idle_macros, missing
-from cifarzoo.config.reader import Binding, Reading
-from cifarzoo.config.resolution import resolve
+from cifarzoo.config.effects import missing, unused, unused_macros
+from cifarzoo.config.reader import Binding, Reader
+from cifarzoo.config.resolution import Resolution, resolve
 from cifarzoo.config.types import component_of, misfit, to_type
 from cifarzoo.config.values import Macro, Reference
 from cifarzoo.errors import ConfigProblemsError
@@ -21,34 +22,34 @@ class Check:
     """One pass over what was read; ``problems`` fills up on the way.
 
     Attributes:
-        entries: Every component, and ``run``.
-        values: The value of each component's binding by key: macros replaced, and selectors
-            as ``kind.name``. A value that can't be used is missing.
-        macros_in: The macros that each of them was made with.
+        catalogue: Every component there is.
+        entries: Entries of all components, and of ``run``, by name.
+        macros: Bindings of macros by name.
+        macros_in: Names of the macros in each binding's value, by the binding's key.
         misnamed: Components of which a parameter was set that they don't have.
         resolution: What ``run`` leads to.
-        problems: In words, each with its place among all that was read.
+        problems: What is wrong, in words, each with its place among all that was read.
     """
 
-    def __init__(self, reading: Reading, catalogue: Catalogue) -> None:
+    def __init__(self, reader: Reader, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
         self.entries = {**catalogue.entries, ROOT: root()}
-        self.problems = list(reading.problems)
-        bindings = reading.bindings.values()
-        self.macros = {binding.key: binding for binding in bindings if not binding.parameter}
-        self.bindings = [binding for binding in bindings if binding.parameter]
+        self.problems = list(reader.problems)
+        read = reader.bindings.values()
+        self.macros = {binding.key: binding for binding in read if not binding.parameter}
         self.macros_in: dict[str, set[str]] = {}
-        self.values: dict[str, Any] = {}
         self.misnamed: set[str] = set()
         self._adapter = cache(self._make_adapter)
-        for binding in self.bindings:
-            self._check_binding(binding)
-        self.resolution = resolve(self.bindings, self.values)
-        if not reading.problems and len(self.values) == len(self.bindings):
+        checked = [self._checked(binding) for binding in read if binding.parameter]
+        bindings = [binding for binding in checked if binding is not None]
+        self.resolution = resolve(bindings)
+        if not reader.problems and len(bindings) == len(checked):
             # Else much of what is missing or without effect only follows from other problems.
             self.problems += missing(self.resolution, self.entries, self.misnamed)
-            self.problems += idle(self.resolution, self.bindings, self.entries)
-            self.problems += idle_macros(self.resolution, self.macros, self.macros_in, self.entries)
+            self.problems += unused(self.resolution, bindings, self.entries)
+            self.problems += unused_macros(
+                self.resolution, self.macros, self.macros_in, self.entries
+            )
 
     def raise_if_any(self) -> None:
         """Raise all problems at once, in the order of the lines.
@@ -60,12 +61,7 @@ class Check:
             lines = [text for _, text in sorted(self.problems, key=lambda problem: problem[0])]
             raise ConfigProblemsError(list(dict.fromkeys(lines)))
 
-    def components(self) -> list[Entry]:
-        """Those that the run uses, by name."""
-        names = sorted({name for name, _ in self.resolution.uses if name != ROOT})
-        return [self.catalogue.entries[name] for name in names]
-
-    def set_by(self, key: str) -> str:
+    def _places(self, key: str) -> str:
         """`` (%LR: c.gin:3)``: the places of the macros in a binding's value, or nothing."""
         macros = sorted(self.macros_in[key])
         places = ", ".join(f"%{name}: {self.macros[name].location}" for name in macros)
@@ -74,15 +70,20 @@ class Check:
     def _say(self, binding: Binding, problem: str) -> None:
         self.problems.append((binding.order, f"{binding.location}: {problem}"))
 
-    def _check_binding(self, binding: Binding) -> None:
-        """Names and type."""
+    def _checked(self, binding: Binding) -> Binding | None:
+        """``binding`` with macros replaced and selectors whole; None: its value can't be used."""
         used = self.macros_in[binding.key] = set()
         value, fine = self._expand(binding.value, binding, used, ())
-        if fine:
-            self.values[binding.key] = value
         entry = self._entry(binding.selector, binding)
-        if entry is None:
-            return
+        selector = binding.selector
+        if entry is not None:
+            self._check_parameter(entry, binding, value, fine=fine)
+            selector = ROOT if entry.name == ROOT else f"{entry.kind}.{entry.name}"
+        macros = binding.macros or (self._places(binding.key) if fine else "")
+        return replace(binding, selector=selector, value=value, macros=macros) if fine else None
+
+    def _check_parameter(self, entry: Entry, binding: Binding, value: Any, *, fine: bool) -> None:
+        """That ``entry`` has the parameter, and that ``value`` is of its type."""
         parameters = {parameter.name: parameter for parameter in entry.parameters}
         if binding.parameter in entry.injected:
             self._say(binding, f"{binding.key} is given by the engine; configs can't set it")
@@ -95,7 +96,7 @@ class Check:
             annotation = parameters[binding.parameter].annotation
             why = misfit(value, annotation, self._adapter) if annotation else None
             if why:
-                self._say(binding, binding.key + why + self.set_by(binding.key))
+                self._say(binding, binding.key + why + self._places(binding.key))
 
     def _expand(
         self, value: Any, holder: Binding, used: set[str], inside: tuple[str, ...]
@@ -166,16 +167,16 @@ class Check:
             return None  # only the component's own module knows the type
 
 
-def check(reading: Reading, catalogue: Catalogue) -> Check:
-    """What ``reading`` amounts to, and that nothing is wrong with it.
+def check(reader: Reader, catalogue: Catalogue) -> Resolution:
+    """What a config that was read amounts to, and that nothing is wrong with it.
 
     Args:
-        reading: Of a config.
+        reader: Reader of the config.
         catalogue: Every component there is.
 
     Raises:
         ConfigProblemsError: Anything is wrong with it.
     """
-    checked = Check(reading, catalogue)
+    checked = Check(reader, catalogue)
     checked.raise_if_any()
-    return checked
+    return checked.resolution

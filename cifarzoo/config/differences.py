@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cifarzoo.components.index import root
 from cifarzoo.components.registry import ROOT
-from cifarzoo.config import Bound, Config
+from cifarzoo.config import Binding, Config
 from cifarzoo.config.values import written
 
 
@@ -52,7 +52,7 @@ def differences(first: Config, second: Config) -> Iterator[Difference]:
             yield Difference(name, here, there)
 
 
-def _setting(config: Config, name: str, bound: Bound) -> Setting | None:
+def _setting(config: Config, name: str, bound: Binding) -> Setting | None:
     """What ``config`` has for the parameter that ``bound`` sets in it or in the other one."""
     if name in config.bindings:
         return Setting(config.bindings[name].source, is_default=False)

@@ -36,19 +36,19 @@ def missing(
                 yield _at(holder, line) if holder else (LAST, line)
 
 
-def idle(
+def unused(
     resolution: Resolution, bindings: Iterable[Binding], entries: Mapping[str, Entry]
 ) -> Iterator[Problem]:
-    """Bindings that have to have an effect and have none, or never end."""
+    """Bindings that have to have an effect and have none, or lead in a circle."""
     for binding in resolution.cycles:
-        yield _at(binding, f"{binding.key} leads back to {binding.name} itself")
+        yield _at(binding, f"{binding.key} leads back to {binding.component} itself")
     used = resolution.used()
     for binding in bindings:
-        if binding.counts and binding.key not in used and binding.name in entries:
+        if binding.counts and binding.key not in used and binding.component in entries:
             yield _at(binding, f"{binding.key} changes nothing: {_why(binding, resolution)}")
 
 
-def idle_macros(
+def unused_macros(
     resolution: Resolution,
     macros: Mapping[str, Binding],
     macros_in: Mapping[str, Collection[str]],
@@ -65,15 +65,15 @@ def idle_macros(
 
 
 def _why(binding: Binding, resolution: Resolution) -> str:
-    scopes = resolution.scopes(binding.name)
+    scopes = resolution.scopes(binding.component)
     if not scopes:
-        return f"this run has no @{binding.name}"
+        return f"this run has no @{binding.component}"
     holds = [scope for scope in scopes if f"{scope}/".startswith(f"{binding.scope}/")]
     if holds or not binding.scope:
-        return f"each @{binding.name} here has a value of its own scope"
+        return f"each @{binding.component} here has a value of its own scope"
     named = sorted(filter(None, scopes))
-    close = near(binding.scope, named, f"did you mean {{}}/{binding.name}?")
-    return f"this run has no @{binding.scope}/{binding.name}{close}"
+    close = near(binding.scope, named, f"did you mean {{}}/{binding.component}?")
+    return f"this run has no @{binding.scope}/{binding.component}{close}"
 
 
 def _meant(macro: str, entries: Mapping[str, Entry]) -> str:

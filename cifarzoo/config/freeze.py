@@ -1,43 +1,40 @@
-"""A checked config's text to the arguments of ``Run``: plain factories, no trace of gin."""
+"""The resolved uses of components to the arguments of ``Run``: partials of plain factories."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-import gin
-
 from cifarzoo.components.registry import ROOT
+from cifarzoo.config.reader import Binding
+from cifarzoo.config.resolution import Use, use_of
+from cifarzoo.config.values import Reference
 
 
-def frozen(text: str) -> dict[str, Any]:
+def frozen(
+    uses: Mapping[Use, Mapping[str, Binding]], factories: Mapping[str, Callable[..., Any]]
+) -> dict[str, Any]:
     """The root's parameters, each ``@name`` as a partial of the factory of that name.
 
-    gin's bindings are global to the process: whatever else was bound there is cleared.
-
     Args:
-        text: Of a checked config, without macros; its components are registered.
+        uses: Bindings by parameter of each use of a component; none refers to itself.
+        factories: What makes each component that is used, by its name.
     """
-    gin.clear_config()
-    try:
-        gin.parse_config(text)
-        with gin.config_scope(None):
-            bindings = gin.get_bindings(f"cifarzoo.{ROOT}", resolve_references=False)
-            return {name: _freeze(value) for name, value in bindings.items()}
-    finally:
-        gin.clear_config()
 
+    def arguments(use: Use) -> dict[str, Any]:
+        _, scope = use
+        return {name: freeze(binding.value, scope) for name, binding in uses[use].items()}
 
-def _freeze(value: Any) -> Any:
-    match value:
-        case gin.config.ConfigurableReference():
-            with gin.config_scope(value.scopes or gin.current_scope()):
-                selector = value.configurable.selector
-                bindings = gin.get_bindings(selector, resolve_references=False)
-                given = {name: _freeze(bound) for name, bound in bindings.items()}
-            return partial(value.configurable.wrapped, **given)
-        case list() | tuple():
-            return type(value)(_freeze(item) for item in value)
-        case dict():
-            return {key: _freeze(item) for key, item in value.items()}
-    return value
+    def freeze(value: Any, scope: tuple[str, ...]) -> Any:
+        match value:
+            case Reference():
+                use = use_of(value, scope)
+                return partial(factories[value.name], **arguments(use))
+            case list() | tuple():
+                return type(value)(freeze(item, scope) for item in value)
+            case dict():
+                return {key: freeze(item, scope) for key, item in value.items()}
+        return value
+
+    return arguments((ROOT, ()))

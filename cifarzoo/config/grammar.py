@@ -18,8 +18,16 @@ from cifarzoo.config.values import Macro, Reference
 
 
 @dataclass(frozen=True)
-class Setting:
-    """``scope/selector.parameter = value``; without a parameter it sets a macro."""
+class Assignment:
+    """``scope/selector.parameter = value``; without a parameter it sets a macro.
+
+    Attributes:
+        line: Line that it begins on, from 1.
+        scope: Uses of the component that it holds for; nothing: all of them.
+        selector: Name of the component, as ``name`` or ``kind.name``; or of the macro.
+        parameter: Parameter that is set; nothing: a macro is.
+        value: Literals, references and macros.
+    """
 
     line: int
     scope: str
@@ -30,33 +38,43 @@ class Setting:
 
 @dataclass(frozen=True)
 class Include:
-    """``include 'name'``."""
+    """``include 'name'``.
+
+    Attributes:
+        line: Line that it begins on, from 1.
+        name: Name of the file, as written.
+    """
 
     line: int
     name: str
 
 
 @dataclass(frozen=True)
-class Mistake:
-    """What cannot be read, in words."""
+class SyntaxMistake:
+    """What cannot be read.
+
+    Attributes:
+        line: Line that is to blame, from 1.
+        problem: What is wrong there, in words.
+    """
 
     line: int
     problem: str
 
 
-Statement = Setting | Include | Mistake
+Statement = Assignment | Include | SyntaxMistake
 
 
 def statements(text: str) -> Iterator[Statement]:
     """Every statement of ``text``, whose lines may end as on any system, in order."""
     if "\0" in text:  # which Python's tokenizer takes badly
         line = text[: text.index("\0")].count("\n") + 1
-        yield Mistake(line, "it holds a NUL byte; expected text")
+        yield SyntaxMistake(line, "it holds a NUL byte; expected text")
         return
     try:
         parser = _Parser(StringIO(text, newline=None).read(), _Delegate())
     except (SyntaxError, TokenError, ValueError) as error:
-        yield Mistake(1, OPEN if isinstance(error, TokenError) else str(error))
+        yield SyntaxMistake(1, OPEN if isinstance(error, TokenError) else str(error))
         return
     while True:
         try:
@@ -72,11 +90,11 @@ def statements(text: str) -> Iterator[Statement]:
         match statement:
             case config_parser.BindingStatement():
                 scope, selector, parameter, value, _ = statement
-                yield Setting(line, scope, selector, parameter, value)
+                yield Assignment(line, scope, selector, parameter, value)
             case config_parser.IncludeStatement():
                 yield Include(line, statement.filename)
             case config_parser.ImportStatement():
-                yield Mistake(line, f"{statement.format()!r}: {NO_IMPORTS}")
+                yield SyntaxMistake(line, f"{statement.format()!r}: {NO_IMPORTS}")
 
 
 class _Delegate:
@@ -124,22 +142,22 @@ class _Parser(config_parser.ConfigParser):  # type: ignore[misc]  # gin has no t
             return False
         return True
 
-    def mistake(self, error: Exception) -> Mistake:
+    def mistake(self, error: Exception) -> SyntaxMistake:
         """What ``error``, raised at the current token, is in words."""
         token = self.current_token
         began = (self.began or token.start)[0]
         match error:
             case TokenError() if "nested" not in str(error):
-                return Mistake(began, OPEN)
+                return SyntaxMistake(began, OPEN)
             case RecursionError() | TokenError():
-                return Mistake(began, "the value is nested too deeply")
+                return SyntaxMistake(began, "the value is nested too deeply")
             case TypeError():
-                return Mistake(began, f"a key of a dict is a text or a number ({error})")
+                return SyntaxMistake(began, f"a key of a dict is a text or a number ({error})")
         line = getattr(error, "lineno", None) or began
         if token.start[1] == 0 and token.start[0] > began and token.type == NAME:
-            return Mistake(began, OPEN)  # the next statement was read as part of this one
+            return SyntaxMistake(began, OPEN)  # the next statement was read as part of this one
         message = str(getattr(error, "msg", error))
-        return Mistake(line, _in_words(message, token.string, token.line))
+        return SyntaxMistake(line, _in_words(message, token.string, token.line))
 
 
 def _in_words(message: str, token: str, line: str) -> str:

@@ -7,28 +7,35 @@ before it. A file that is included twice is read once, where it is included firs
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from cifarzoo.config.files import find, read, shown
-from cifarzoo.config.grammar import Include, Mistake, Setting, statements
+from cifarzoo.config.grammar import Assignment, Include, SyntaxMistake, statements
+from cifarzoo.config.python_values import from_python
+from cifarzoo.config.values import written
 from cifarzoo.errors import ConfigError
 
 
 @dataclass(frozen=True)
 class Binding:
-    """One line of a config.
+    """A value for a parameter, or for a macro, and where it was set.
+
+    As it was read, its value may hold macros; in a checked config they are replaced, and
+    selectors are ``kind.name``.
 
     Attributes:
-        scope: Uses of the component that it holds for, or nothing: for all.
-        selector: The component, as ``name`` or ``kind.name``; or the name of a macro.
-        parameter: What it sets; nothing: it sets a macro.
+        scope: Uses of the component that it holds for; nothing: all of them.
+        selector: Name of the component, as ``name`` or ``kind.name``; or of the macro.
+        parameter: Name of the parameter; nothing: it sets a macro.
         value: A literal that may hold references and macros.
-        location: ``file:line``, or the ``--set`` that it comes from.
+        location: ``file:line``, or the setting beside the files that it comes from.
         order: Its place among all that was read.
-        counts: Whether it has to have an effect: it is of the file that was named, or of a
-            ``--set`` where there is one. An include may set what a run doesn't use.
+        counts: Whether it has to have an effect: it is of the file that was named, or set
+            beside the files where anything is. An include may set what a run doesn't use.
+        macros: `` (%NAME: file:line)`` of each macro that was in the value, or nothing.
     """
 
     scope: str
@@ -38,25 +45,36 @@ class Binding:
     location: str
     order: int
     counts: bool
+    macros: str = ""
 
     @property
-    def name(self) -> str:
-        """The component's name, without its kind."""
+    def component(self) -> str:
+        """Name of the component, without its kind."""
         return self.selector.rpartition(".")[2]
 
     @property
     def key(self) -> str:
-        """``scope/name.parameter``; the same for every way to write it."""
-        name = f"{self.name}.{self.parameter}" if self.parameter else self.selector
+        """``scope/component.parameter``; the same for every way to write it."""
+        name = f"{self.component}.{self.parameter}" if self.parameter else self.selector
         return f"{self.scope}/{name}" if self.scope else name
+
+    @property
+    def full_name(self) -> str:
+        """``scope/selector.parameter``, as ``Config.text()`` has it."""
+        return f"{self.scope}{'/' * bool(self.scope)}{self.selector}.{self.parameter}"
+
+    @property
+    def source(self) -> str:
+        """The value as gin reads it."""
+        return written(self.value)
 
 
 @dataclass
-class Reading:
-    """What was read so far.
+class Reader:
+    """Reads what a config is made of, one thing after another.
 
     Attributes:
-        bindings: By key.
+        bindings: What was read so far, by key.
         problems: What can't be used, in words, each with its place among all that was read.
     """
 
@@ -82,23 +100,57 @@ class Reading:
         """Read a config from memory, which errors call ``shown_as``."""
         self._statements(text, shown_as, None, (Path(shown_as),))
 
-    def setting(self, text: str) -> None:
-        """Read ``NAME=VALUE``; from then on only such settings need to have an effect."""
-        self.bindings = {
-            key: replace(binding, counts=binding.location.startswith("--set "))
-            for key, binding in self.bindings.items()
-        }
+    def override(
+        self,
+        *,
+        sets: Sequence[str] = (),
+        values: Mapping[str, Any],
+        location: str | None = None,
+    ) -> None:
+        """Read settings beside the files; if there are any, they alone need to have an effect.
+
+        Args:
+            sets: ``NAME=VALUE`` each, in gin's words.
+            values: Python's values by name; see ``cifarzoo.config.load``.
+            location: Place of the values that errors name; None: ``set['NAME']``.
+        """
+        if sets or values:
+            self.bindings = {
+                key: replace(binding, counts=False) for key, binding in self.bindings.items()
+            }
+        for text in sets:
+            self._set(text)
+        for name, value in values.items():
+            self._value(name, value, location or f"set[{name!r}]")
+
+    def _set(self, text: str) -> None:
         location = f"--set {text!r}"
         match list(statements(text)):
-            case [Setting() as setting]:
-                self._bind(setting, location, counts=True)
-            case [Mistake(problem=problem), *_] if "=" in text:
+            case [Assignment() as assignment]:
+                self._bind(assignment, location, counts=True)
+            case [SyntaxMistake(problem=problem), *_] if "=" in text:
                 name, _, word = (part.strip() for part in text.partition("="))
                 is_word = problem.endswith("an @") and text.isprintable()
                 quoted = f" (--set \"{name}='{word}'\")" if is_word else ""
                 self._problem(f"{location}: {problem}{quoted}")
             case _:
                 self._problem(f"{location}: expected NAME=VALUE, such as run.epochs=3")
+
+    def _value(self, name: str, value: Any, location: str) -> None:
+        # Names are read by the grammar that they have in files.
+        is_name = isinstance(name, str) and name.isprintable() and not set(name) & set("=#:\\")
+        match list(statements(f"{name} = None")) if is_name else []:
+            case [Assignment() as assignment]:
+                pass
+            case _:
+                self._problem(f"{location}: expected a name such as 'run.epochs' or 'sgd.lr'")
+                return
+        try:
+            plain = from_python(value)
+        except ConfigError as error:
+            self._problem(f"{location}{error}")
+        else:
+            self._bind(replace(assignment, value=plain), location, counts=True)
 
     def _file(self, path: Path, inside: tuple[Path, ...]) -> None:
         self._read.add(path.resolve())
@@ -116,11 +168,11 @@ class Reading:
         for statement in statements(text):
             location = f"{file}:{statement.line}"
             match statement:
-                case Mistake(problem=problem):
+                case SyntaxMistake(problem=problem):
                     self._problem(f"{location}: {problem}")
                 case Include(name=name):
                     self._include(name, location, folder, inside)
-                case Setting():
+                case Assignment():
                     binding = self._bind(statement, location, counts=len(inside) == 1)
                     first = own.setdefault(binding.key, binding)
                     if first is not binding:
@@ -148,13 +200,13 @@ class Reading:
                     undone = f"{old.key} changes nothing: {new.location}, which is included after"
                     self._problem(f"{old.location}: {undone} it, sets it again", old.order)
 
-    def _bind(self, setting: Setting, location: str, *, counts: bool) -> Binding:
+    def _bind(self, assignment: Assignment, location: str, *, counts: bool) -> Binding:
         self._count += 1
         binding = Binding(
-            setting.scope,
-            setting.selector,
-            setting.parameter,
-            setting.value,
+            assignment.scope,
+            assignment.selector,
+            assignment.parameter,
+            assignment.value,
             location,
             self._count,
             counts,

@@ -23,8 +23,8 @@ class Resolution:
     """What a config reaches.
 
     Attributes:
-        uses: For each use of a component: its bindings by parameter.
-        holders: For each use: the binding that refers to it; None for ``run``.
+        uses: Bindings by parameter of each use of a component.
+        holders: The binding that refers to each use; None for ``run``.
         cycles: Bindings through which a component refers to itself.
     """
 
@@ -42,16 +42,15 @@ class Resolution:
         return {binding.key: binding for binding in every}
 
 
-def resolve(bindings: Iterable[Binding], values: dict[str, Any]) -> Resolution:
+def resolve(bindings: Iterable[Binding]) -> Resolution:
     """Follow the references from ``run``.
 
     Args:
-        bindings: Those of components, none of macros.
-        values: The value of each binding by key, with macros replaced.
+        bindings: Bindings of components, their macros replaced.
     """
-    of_name: dict[str, list[Binding]] = {}
+    of_component: dict[str, list[Binding]] = {}
     for binding in bindings:
-        of_name.setdefault(binding.name, []).append(binding)
+        of_component.setdefault(binding.component, []).append(binding)
     found = Resolution()
 
     def follow(use: Use, holder: Binding | None, inside: tuple[Use, ...]) -> None:
@@ -60,17 +59,21 @@ def resolve(bindings: Iterable[Binding], values: dict[str, Any]) -> Resolution:
                 found.cycles.append(holder)
             return
         name, scope = use
-        applying = [b for b in of_name.get(name, ()) if _holds(b.scope, scope)]
+        applying = [b for b in of_component.get(name, ()) if _holds(b.scope, scope)]
         applying.sort(key=lambda b: len(b.scope.split("/")) if b.scope else 0)
         found.uses[use] = {binding.parameter: binding for binding in applying}
         found.holders[use] = holder
         for binding in found.uses[use].values():
-            for reference in references(values.get(binding.key)):
-                child = tuple(reference.scope.split("/")) if reference.scope else scope
-                follow((reference.name, child), binding, (*inside, use))
+            for reference in references(binding.value):
+                follow(use_of(reference, scope), binding, (*inside, use))
 
     follow((ROOT, ()), None, ())
     return found
+
+
+def use_of(reference: Reference, scope: tuple[str, ...]) -> Use:
+    """The use that ``reference`` makes of a component, held by one that is used in ``scope``."""
+    return reference.name, tuple(reference.scope.split("/")) if reference.scope else scope
 
 
 def references(value: Any) -> Iterator[Reference]:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cifarzoo.config import from_text
-from cifarzoo.config.grammar import Setting, statements
+from cifarzoo.config.grammar import Assignment, statements
 from cifarzoo.config.values import Macro, Reference, written
 from tests.toy import BASE, PLUGIN, read
 
@@ -38,14 +38,17 @@ literals = st.recursive(
 @settings(max_examples=200, deadline=None)
 @given(literals)
 def test_every_value_is_read_as_it_was_written(value: Any):
-    [setting] = statements(f"run.x = {written(value)}\n")
+    [assignment] = statements(f"run.x = {written(value)}\n")
 
-    assert setting == Setting(1, "", "run", "x", value)
+    assert assignment == Assignment(1, "", "run", "x", value)
 
 
 @st.composite
 def bindings(draw: st.DrawFn) -> str:
-    """Lines that use two scoped cutouts and set some of what the toy components take."""
+    """Lines that use two scoped cutouts and set some of what the toy components take.
+
+    Some values are macros, of which one may hold another, and some components hold others.
+    """
     optional = {
         "toy_net.width": st.integers(),
         "toy_net.drop": st.floats(0, 1, exclude_max=True),
@@ -63,10 +66,23 @@ def bindings(draw: st.DrawFn) -> str:
     optional["a/b/toy_both.second"] = st.sampled_from(
         [None, Reference("", "toy_cut"), Reference("a", "augmentation.toy_cut")]
     )
-    needed = {"toy_both.first"}
+    cut = st.sampled_from([Reference("", "toy_cut"), Reference("b", "toy_cut")])
+    optional["toy_parts.parts"] = st.dictionaries(
+        st.text(max_size=3), st.lists(cut | st.just(Reference("", "toy_both")), max_size=3)
+    )
+    optional["b/toy_cut.size"] = st.integers()
+    needed = {"toy_both.first", "toy_parts.parts"}
     names = [name for name in optional if name in needed or draw(st.booleans())]
-    lines = [f"{name} = {written(draw(optional[name]))}" for name in names]
-    lines.append("run.augmentations = [@a/toy_cut, @a/b/toy_both]")
+    values = {name: written(draw(optional[name])) for name in names}
+    by_macro = draw(st.lists(st.sampled_from(names), unique=True, max_size=3))
+    macros = {f"M{number}": values[name] for number, name in enumerate(by_macro)}
+    values |= {name: f"%{macro}" for name, macro in zip(by_macro, macros, strict=True)}
+    if macros and draw(st.booleans()):
+        macros |= {"OUTER": "%M0"}
+        values[by_macro[0]] = "%OUTER"
+    lines = [f"{name} = {value}" for name, value in (macros | values).items()]
+    uses = ("a/toy_cut", "a/b/toy_both", "a/toy_cut", "toy_both", "a/b/toy_parts", "b/toy_cut")
+    lines.append(f"run.augmentations = [{', '.join(f'@{use}' for use in uses)}]")
     lines.append("run.regularizers = [@a/ToyNoise, @regularizer.ToyNoise]")
     return "\n".join(draw(st.permutations(lines)))
 
@@ -109,7 +125,8 @@ def called_by_gin(text: str) -> list[Any]:
 def registered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The toy components, known to gin."""
     read("", tmp_path_factory.mktemp("toy")).build()
-    config = "run.augmentations = [@toy_both]\ntoy_both.first = @toy_cut\n"
-    read(config + "run.regularizers = [@ToyNoise]", tmp_path_factory.mktemp("toy")).build()
+    config = "run.augmentations = [@toy_both, @toy_parts]\ntoy_both.first = @toy_cut\n"
+    config += "toy_parts.parts = {}\nrun.regularizers = [@ToyNoise]"
+    read(config, tmp_path_factory.mktemp("toy")).build()
     yield
     gin.clear_config()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cifarzoo.components.plugins import catalogue
 from cifarzoo.config import from_text, load, recipes
 from cifarzoo.config.check import check
-from cifarzoo.config.reader import Reading
+from cifarzoo.config.reader import Reader
 from cifarzoo.errors import ConfigProblemsError
 from tests.toy import BASE, PLUGIN, problems, read
 
@@ -260,6 +260,18 @@ def test_a_text_may_include_a_recipe_folder_and_knows_its_lines():
     assert second.startswith("mine.gin:3: 'x' is not a value")
 
 
+def test_a_source_with_a_line_break_is_a_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CIFARZOO_PLUGINS", str(PLUGIN))
+
+    config = load(BASE + "toy_net.width = 3\n", sets=["run.seed=5"])
+
+    assert config.name == "config"
+    assert config.text() == read("toy_net.width = 3\nrun.seed = 5", tmp_path).text()
+    assert config.location("toy_net", "width") == "<config>:6"
+    with pytest.raises(ConfigProblemsError, match=r"^no config 'run\.epochs = 3' in "):
+        load("run.epochs = 3")
+
+
 CATALOGUE = catalogue([PLUGIN])
 FRAGMENTS = [
     *"=:./@%()[]{},'\"#\\-+3\n \t\0\r\f$é",
@@ -272,12 +284,12 @@ FRAGMENTS = [
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.sampled_from(FRAGMENTS) | st.characters(), max_size=30).map("".join))
 def test_any_text_is_a_config_or_refused_in_lines(text: str):
-    reading = Reading()
-    reading.text(text, "c.gin")
-    reading.setting(text)
+    reader = Reader()
+    reader.text(text, "c.gin")
+    reader.override(sets=[text], values={text: text})
     lines: list[str] = []
     try:
-        check(reading, CATALOGUE)
+        check(reader, CATALOGUE)
     except ConfigProblemsError as refusal:
         lines = refusal.problems
 
