@@ -1,4 +1,4 @@
-.PHONY: check test trust format
+.PHONY: check test docs pages trust format
 
 check:
 	ruff check
@@ -8,6 +8,20 @@ check:
 
 test:
 	pytest
+
+# The site, into docs/_build/html; a warning is an error.
+docs:
+	rm -rf docs/_build
+	sphinx-build -W --keep-going -q -d docs/_build/doctrees -b html docs docs/_build/html
+
+# Opens the site in headless Chromium; needs Node.js and Chromium.
+pages: tests/pages/node_modules
+	node --test tests/pages
+	node tests/pages/check.js docs/_build/html
+
+tests/pages/node_modules: tests/pages/package.json
+	npm install --prefix tests/pages --no-audit --no-fund --loglevel=error
+	touch $@
 
 # Injects faults into runs for half an hour, and writes docs/trust.md.
 trust:

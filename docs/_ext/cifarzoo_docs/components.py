@@ -1,0 +1,92 @@
+"""A page for each kind of component with a section for each, and one for what a run has.
+
+All of it is read from source: no component is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from cifarzoo.components.index import Entry, Parameter, root
+from cifarzoo.components.kinds import KINDS, Kind
+from cifarzoo.components.plugins import OURS, catalogue
+from cifarzoo.components.reference import parse_docstring, snippet
+from cifarzoo.components.registry import ROOT
+from cifarzoo_docs.markdown import block, code, definitions, page, prose, table
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+def entries() -> list[Entry]:
+    """Every component of cifarzoo's own, whatever plugins this machine has."""
+    found = catalogue(files=()).entries.values()
+    return [entry for entry in found if entry.origin == OURS]
+
+
+def kind_pages() -> dict[str, str]:
+    """The page of each kind that has components, by the kind's plural."""
+    found = entries()
+    by_kind = {kind: [e for e in found if e.kind == name] for name, kind in KINDS.items()}
+    return {kind.plural: _kind_page(kind, of_it) for kind, of_it in by_kind.items() if of_it}
+
+
+def page_of(entry: Entry) -> str:
+    """Name of the page that has the section of ``entry``."""
+    return KINDS[entry.kind].plural
+
+
+def _kind_page(kind: Kind, found: list[Entry]) -> str:
+    rows = [(f"[`{e.name}`](#{e.name})", prose(e.summary)) for e in found]
+    title = kind.plural.capitalize()
+    return page(title, _use(kind), table((kind.name, "what it is"), rows), *map(_section, found))
+
+
+def _use(kind: Kind) -> str:
+    said = f"What a factory of kind {code(kind.name)} gives is {prose(kind.expected)}."
+    if kind.run_field:
+        used = f"[@{kind.name}, …]" if kind.is_list else f"@{kind.name}"
+        said += f" A config has it in {code(f'{ROOT}.{kind.run_field} = {used}')}."
+    if kind.injected:
+        given = ", ".join(map(code, kind.injected))
+        said += f" The engine gives {given} to a factory that takes it; a config can't set it."
+    return said
+
+
+def _section(entry: Entry) -> str:
+    doc = parse_docstring(entry.doc)
+    parts = [f"## {entry.name}", *map(prose, doc.text.split("\n\n"))]
+    if entry.parameters:
+        parts += [definitions(_parameters(entry.parameters, doc.arguments))]
+    parts += [block("gin", snippet(entry))]
+    if doc.errors:
+        parts += [definitions((f"{code(name)}", prose(said)) for name, said in doc.errors.items())]
+    place = entry.path.relative_to(REPOSITORY).as_posix()
+    return "\n\n".join([*parts, f"Source: {code(f'{place}:{entry.line}')}"])
+
+
+def _parameters(parameters: Iterable[Parameter], said: dict[str, str]) -> Iterable[tuple[str, str]]:
+    for parameter in parameters:
+        declared = f"{parameter.name}: {parameter.annotation or 'Any'}"
+        if parameter.default is None:
+            term = f"{code(declared)} *required*"
+        else:
+            term = code(f"{declared} = {parameter.default}")
+        yield term, prose(said.get(parameter.name, ""))
+
+
+def settings_page() -> str:
+    """What the root ``run`` of a config has."""
+    entry = root()
+    doc = parse_docstring(entry.doc)
+    items = _parameters(entry.parameters, doc.arguments)
+    names = [f"{ROOT}-{parameter.name}" for parameter in entry.parameters]
+    rows = [(f"[{term}]{{#{name}}}", said) for name, (term, said) in zip(names, items, strict=True)]
+    return page(
+        "Settings of a run",
+        prose(doc.text),
+        f"A config sets them as {code(f'{ROOT}.epochs = 200')}, a command line as "
+        f"{code(f'-s {ROOT}.epochs=200')}.",
+        definitions(rows),
+        block("gin", snippet(entry)),
+    )

@@ -1,0 +1,107 @@
+"""The reference of the site says of every component, setting, command and error what the code has."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import typer
+from cifarzoo_docs import commands, components, errors, links, markdown
+
+from cifarzoo import errors as tree
+from cifarzoo.cli.app import app
+from cifarzoo.components.index import root
+from cifarzoo.components.kinds import KINDS
+from cifarzoo.components.reference import parse_docstring, snippet
+
+PAGES = components.kind_pages()
+ENTRIES = components.entries()
+
+
+def section(page: str, name: str) -> str:
+    """The only section of a page with that heading."""
+    [found] = re.findall(
+        rf"^## {re.escape(name)}\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL
+    )
+    return found
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+def test_every_component_has_a_section_with_all_that_is_said_of_it(entry):
+    text = section(PAGES[KINDS[entry.kind].plural], entry.name)
+    doc = parse_docstring(entry.doc)
+
+    assert f"```gin\n{snippet(entry)}\n```" in text
+    for paragraph in doc.text.split("\n\n"):
+        assert markdown.prose(paragraph) in text
+    for parameter in entry.parameters:
+        assert re.search(rf"^`+ ?{parameter.name}: .*\n: ", text, re.MULTILINE), parameter.name
+    source = re.search(r"^Source: `(.+):(\d+)`$", text, re.MULTILINE)
+    path = components.REPOSITORY / source[1]
+    assert entry.name in path.read_text(encoding="utf-8").splitlines()[int(source[2]) - 1]
+
+
+def test_every_kind_that_has_components_has_a_page():
+    assert set(PAGES) == {KINDS[entry.kind].plural for entry in ENTRIES}
+
+
+def test_every_setting_of_a_run_is_described():
+    page = components.settings_page()
+    for setting in root().parameters:
+        assert re.search(rf"{{#run-{setting.name}}}\n: \S", page), setting.name
+
+
+def test_every_command_and_option_is_described():
+    page = commands.commands_page()
+    group = typer.main.get_command(app)
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            continue
+        text = section(page, f"cifarzoo {name}")
+        assert markdown.prose(command.help) in text
+        for option in command.params:
+            assert all(flag in text for flag in option.opts if flag.startswith("-")), name
+
+
+def test_every_error_stands_beside_its_exit_code():
+    page = errors.errors_page()
+    for value in vars(tree).values():
+        if isinstance(value, type) and issubclass(value, tree.CifarzooError):
+            assert re.search(rf"^\| {value.exit_code} \|.*`{value.__name__}`", page, re.MULTILINE)
+            assert re.search(rf"^`{value.__name__}`\n: \S", page, re.MULTILINE)
+
+
+def test_code_that_names_a_component_leads_to_its_section():
+    assert links.targets()["@shake_shake"] == ("reference/regularizers", "shake-shake")
+    assert links.targets()["cutout.size"] == ("reference/augmentations", "cutout")
+    assert links.targets()["run.epochs"] == ("reference/settings", "run-epochs")
+
+
+def test_markup_in_a_docstring_is_text_and_an_arxiv_number_a_link():
+    said = markdown.prose("a_b * <c> [d] ``a * b_c``, arXiv:1705.07485")
+
+    assert said == (
+        r"a\_b \* \<c\> \[d\] ``a * b_c``, [arXiv:1705.07485](https://arxiv.org/abs/1705.07485)"
+    )
+
+
+def test_a_docstring_is_taken_apart_by_its_sections():
+    doc = parse_docstring(
+        """Do it.
+
+        Args:
+            a: One
+                thing.
+            b: Another.
+
+        Raises:
+            ConfigError: ``a``
+                is wrong.
+
+        Differs from the paper: in this.
+        """
+    )
+
+    assert doc.text == "Do it.\n\nDiffers from the paper: in this."
+    assert doc.arguments == {"a": "One thing.", "b": "Another."}
+    assert doc.errors == {"ConfigError": "``a`` is wrong."}
