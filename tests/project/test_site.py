@@ -1,4 +1,4 @@
-"""The reference of the site says of every component, setting, command and error what the code has."""
+"""The site says of every component, setting, command and error what the code has."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import re
 
 import pytest
 import typer
-from cifarzoo_docs import commands, components, errors, links, markdown
 
 from cifarzoo import errors as tree
 from cifarzoo.cli.app import app
 from cifarzoo.components.index import root
 from cifarzoo.components.kinds import KINDS
 from cifarzoo.components.reference import parse_docstring, snippet
+from cifarzoo_docs import commands, components, errors, links, markdown
 
 PAGES = components.kind_pages()
 ENTRIES = components.entries()
