@@ -129,3 +129,19 @@ class SupportsViews(Protocol):
 
     def views(self, images: Tensor) -> Sequence[tuple[float, Tensor]]:
         """Weights, which sum to 1, and views of prepared images (N, C, H, W), of their shape."""
+
+
+@runtime_checkable
+class SupportsWeights(Protocol):
+    """A loss whose images count differently.
+
+    The engine minimises ``sum(w * l) / sum(w)`` over the global batch, whatever the numbers of
+    ranks and of micro-batches, where l is what the loss gives an image (N,).
+    """
+
+    def weights(self, targets: Tensor) -> Tensor:
+        """The weight of each image (N,), at least 0, for class probabilities (N, K).
+
+        Asked once a step, for the targets that the ``batch`` stages gave. Some weight of a
+        batch must be above 0.
+        """

@@ -24,6 +24,8 @@ class Kind:
         needed: Those of ``injected`` that no factory of the kind can do without.
         run_field: Field of ``Run`` that holds its factories; None: other components hold them.
         is_list: Whether that field is a list.
+        default: Name of the component that a run has whose config names none; None: its config
+            must name one.
         is_one: Whether something that a factory gave is one.
         expected: What it must be, in words.
     """
@@ -34,6 +36,7 @@ class Kind:
     needed: tuple[str, ...] = ()
     run_field: str | None
     is_list: bool = False
+    default: str | None = None
     is_one: Callable[[Any], bool]
     expected: str
 
@@ -80,6 +83,14 @@ _TABLE = (
         is_list=True,
         is_one=callable,
         expected="a function of (images, draws)",
+    ),
+    Kind(
+        name="loss",
+        plural="losses",
+        run_field="loss",
+        default="cross_entropy",
+        is_one=callable,
+        expected="a function of (logits, targets)",
     ),
     Kind(
         name="schedule",

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from cifarzoo.components.regularizers import Regularizer
 
 Per: TypeAlias = Literal["sample", "batch"]
-Loss: TypeAlias = "Callable[[Tensor, Tensor], Tensor]"  # (logits (N, K), targets (N, K)) -> ()
 
 
 @dataclass(frozen=True)
@@ -99,6 +98,20 @@ class Augmentation(Protocol):
         """The changed batch, on the same device."""
 
 
+class Loss(Protocol):
+    """What training minimises; a plain function will do.
+
+    Images that count differently have their weights in ``SupportsWeights``.
+    """
+
+    def __call__(self, logits: Tensor, targets: Tensor, /) -> Tensor:
+        """The loss of logits (N, K) and class probabilities (N, K): one number an image (N,).
+
+        Or one number for them all (), their mean. The engine calls it once a forward pass, and
+        takes the mean over the images of the global batch.
+        """
+
+
 @dataclass(frozen=True, kw_only=True)
 class Split:
     """Half of a dataset.
@@ -138,6 +151,7 @@ class Dataset:
 ArchitectureFactory: TypeAlias = "Callable[..., nn.Module]"
 RegularizerFactory: TypeAlias = "Callable[..., Regularizer]"
 AugmentationFactory: TypeAlias = Callable[..., Augmentation]
+LossFactory: TypeAlias = Callable[..., Loss]
 ScheduleFactory: TypeAlias = Callable[..., Schedule]
 OptimizerFactory: TypeAlias = "Callable[..., torch.optim.Optimizer]"
 DatasetFactory: TypeAlias = Callable[..., Dataset]

@@ -92,7 +92,10 @@ class Regularizer:
         return images, targets
 
     def loss(self, loss: Loss) -> Loss:
-        """Wrap the loss of logits (N, K) and class probabilities (N, K)."""
+        """Wrap the loss of logits (N, K) and class probabilities (N, K); see ``Loss``.
+
+        What the loss gives may be one number or one an image, as the run's loss has it.
+        """
         return loss
 
     def optimizer(self, optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:

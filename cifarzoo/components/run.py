@@ -15,6 +15,7 @@ from cifarzoo.components.protocols import (
     ArchitectureFactory,
     AugmentationFactory,
     DatasetFactory,
+    LossFactory,
     OptimizerFactory,
     RegularizerFactory,
     ScheduleFactory,
@@ -38,6 +39,7 @@ class Run:
         schedule: Factor on the base learning rate.
         augmentations: Applied to each training batch in this order.
         regularizers: One flat list; each acts in the stages that it defines.
+        loss: What is minimised; None: the cross-entropy. Test losses are cross-entropies anyway.
         weight_decay_policy: Which parameters are decayed.
         norm_bias_lr_scale: Factor on the learning rate of the shifts of normalisations; what a
             step decays of them does not change.
@@ -69,6 +71,7 @@ class Run:
     schedule: ScheduleFactory
     augmentations: Sequence[AugmentationFactory] = ()
     regularizers: Sequence[RegularizerFactory] = ()
+    loss: LossFactory | None = None
     weight_decay_policy: WeightDecayPolicy = "all"
     norm_bias_lr_scale: float = 1.0
     epochs: int = 200

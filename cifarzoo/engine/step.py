@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from cifarzoo.engine.assembly.plan import Plan
 from cifarzoo.engine.distributed.step_exchange import StepInfo, StepReport
 from cifarzoo.engine.distributed.world import unsynchronised
+from cifarzoo.engine.objective import step_loss
 from cifarzoo.engine.step_draws import StepDraws
 from cifarzoo.engine.training import Training
 from cifarzoo.layers.batch_norm import batch_norms, running_statistics, tracked
@@ -34,6 +35,9 @@ def train_step(training: Training, images: Tensor, targets: Tensor) -> list[Step
     chance = StepDraws(training)
     reports: list[StepReport] = []
     step = StepInfo(number=state.step, rate=state.rate)
+    objective = step_loss(
+        training.components, targets, world=training.world, num_parts=plan.num_micro_batches
+    )
 
     def closure() -> Tensor:
         chance.begin_pass()
@@ -46,8 +50,7 @@ def train_step(training: Training, images: Tensor, targets: Tensor) -> list[Step
             is_last = rows.stop == plan.local_batch_size
             with unsynchronised(training.parallel, active=not is_last):
                 logits = state.scaler.forward(training.parallel, images[rows])
-                part = training.components.loss(logits, targets[rows])
-                part = part / plan.num_micro_batches  # equal parts: the mean of means is the mean
+                part = objective.part(logits, targets[rows], rows)
                 state.scaler.backward(part)
             loss += part.detach()
             running.end_part()

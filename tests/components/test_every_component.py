@@ -82,6 +82,8 @@ SETTINGS: dict[str, dict[str, str]] = {
     },
     "trivial_augment_wide": {"run.augmentations": "[@trivial_augment_wide, @normalize]"},
     "normalize": {},
+    # losses
+    "cross_entropy": {},
     # schedules
     "constant": {"constant.warmup_epochs": "0.2"},
     "multistep": {"multistep.milestones": "[0.1]", "multistep.factors": "[0.5]"},

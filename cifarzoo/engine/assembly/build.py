@@ -12,10 +12,10 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
-from torch.nn import functional as F
+from torch import Tensor, nn
 
-from cifarzoo.components.hooks import acts_at_evaluation, warnings_of
+from cifarzoo.components.hooks import SupportsWeights, acts_at_evaluation, warnings_of
+from cifarzoo.components.kinds import KINDS
 from cifarzoo.components.plugins import catalogue, load
 from cifarzoo.components.protocols import Augmentation, Dataset, Loss, Schedule
 from cifarzoo.components.registry import register
@@ -44,6 +44,8 @@ class Components:
         model: The network, on the device it was asked for.
         coverage: Which parameters are decayed.
         loss: The loss, as the regularizers wrapped it.
+        loss_weights: From targets (N, K) to the weight of each image in the loss; None: they
+            count alike.
     """
 
     dataset: Dataset
@@ -53,6 +55,7 @@ class Components:
     model: nn.Module
     coverage: Coverage
     loss: Loss
+    loss_weights: Callable[[Tensor], Tensor] | None
 
     def warnings(self, total_epochs: float, base_rates: Sequence[float] = ()) -> list[str]:
         """What may not be meant in a run of ``total_epochs`` at ``base_rates``, a line each."""
@@ -93,9 +96,12 @@ def build(run: Run, *, folder: Path | None, device: torch.device | str = "cpu") 
         seed=run.seed,
         device=device,
     )
-    loss: Loss = F.cross_entropy
+    unwrapped = make(run.loss or _default("loss"), "loss")
+    loss = unwrapped
     for regularizer in regularizers.values():
         loss = regularizer.loss(loss)
+    # A regularizer that wraps the loss may give weights of its own; most know of none.
+    weighted = next((of for of in (loss, unwrapped) if isinstance(of, SupportsWeights)), None)
     return Components(
         dataset=dataset,
         regularizers=regularizers,
@@ -104,6 +110,7 @@ def build(run: Run, *, folder: Path | None, device: torch.device | str = "cpu") 
         model=model,
         coverage=split(model, run.weight_decay_policy),
         loss=loss,
+        loss_weights=weighted.weights if weighted is not None else None,
     )
 
 
@@ -288,6 +295,14 @@ def name_of(factory: Callable[..., Any]) -> str:
 
 def _takes(factory: Callable[..., Any], name: str) -> bool:
     return name in inspect.signature(factory).parameters
+
+
+def _default(kind: str) -> Callable[..., Any]:
+    """The factory of the component of ``kind`` that a run has which names none."""
+    name = KINDS[kind].default
+    if name is None:
+        raise AssertionError(f"runs name their {kind}")
+    return _factory(name, kind)
 
 
 def _factory(name: str, kind: str | None = None) -> Callable[..., Any]:

@@ -47,6 +47,12 @@ def _tried(run: Run, folder: Path | None, device: torch.device, build_on: str) -
     check_memory(sum(p.numel() for p in components.model.parameters()), device)
     check_augmentations(components.augmentations)
     num_classes = len(components.dataset.classes)
-    check_regularizers(components.regularizers, components.loss, num_classes=num_classes)
+    check_regularizers(
+        components.regularizers,
+        components.loss,
+        num_classes=num_classes,
+        weights=components.loss_weights,
+        loss_name=name_of(run.loss) if run.loss else "loss",
+    )
     check_network(components.model, num_classes=num_classes, name=name_of(run.architecture))
     return components

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -131,9 +131,21 @@ def check_augmentations(augmentations: Mapping[str, Augmentation]) -> None:
 
 
 def check_regularizers(
-    regularizers: Mapping[str, Regularizer], loss: Loss, *, num_classes: int
+    regularizers: Mapping[str, Regularizer],
+    loss: Loss,
+    *,
+    num_classes: int,
+    weights: Callable[[Tensor], Tensor] | None = None,
+    loss_name: str = "loss",
 ) -> None:
     """Try the ``batch`` stages, and the loss that came of the ``loss`` stages, on two images.
+
+    Args:
+        regularizers: Those of the run, by name.
+        loss: Loss of the run, as they wrapped it.
+        num_classes: K.
+        weights: From targets to the weights of images in the loss, if it has any.
+        loss_name: Name of the loss that they wrapped.
 
     Raises:
         ConfigError: One raises something, or gives other shapes than it got.
@@ -151,16 +163,28 @@ def check_regularizers(
             expected = "expected images and targets of the shapes that it was given"
             raise _of(name, f"gives another kind of batch; {expected}")
         images, targets = given
-    names = [name for name, r in regularizers.items() if "loss" in acting_stages(r)]
-    if not names:
-        return
+    wrapping = [name for name, r in regularizers.items() if "loss" in acting_stages(r)]
+    _check_loss(loss, weights, targets, name=[loss_name, *wrapping][-1])
+
+
+def _check_loss(
+    loss: Loss, weights: Callable[[Tensor], Tensor] | None, targets: Tensor, *, name: str
+) -> None:
+    per_image = (len(targets),)
     try:
         value: Any = loss(torch.zeros_like(targets), targets)
+        each: Any = None if weights is None else weights(targets)
     except Exception as error:
-        raise _failed(names[-1], "on two images, in the loss", error) from error
-    if not isinstance(value, Tensor) or value.shape != ():
-        shape = tuple(getattr(value, "shape", ())) or type(value).__name__
-        raise _of(names[-1], f"makes the loss {shape}; expected a tensor of one number")
+        raise _failed(name, "on two images, in the loss", error) from error
+    shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+    if weights is None and shape not in ((), per_image):
+        raise _of(name, f"makes the loss {shape}; expected a tensor of one number, or one an image")
+    if weights is not None and shape != per_image:
+        expected = "expected one number an image, since the loss has weights"
+        raise _of(name, f"makes the loss {shape}; {expected}")
+    if each is not None and tuple(getattr(each, "shape", ("none",))) != per_image:
+        given = tuple(getattr(each, "shape", ())) or type(each).__name__
+        raise _of(name, f"gives the weights {given}; expected a tensor of one an image")
 
 
 def check_schedule(schedule: Schedule, plan: Plan, *, name: str) -> None:

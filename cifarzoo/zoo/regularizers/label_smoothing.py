@@ -31,7 +31,7 @@ class LabelSmoothing(Regularizer):
     smoothing: float
 
     def loss(self, loss: Loss) -> Loss:
-        """``loss`` of the logits and the smoothed targets."""
+        """``loss`` of the logits and the smoothed targets, an image or a batch as it has it."""
         return lambda logits, targets: loss(logits, smooth(targets, self.smoothing))
 
 
