@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from cifarzoo.components.index import near
 from cifarzoo.errors import ConfigError
 
 PACKAGE = Path(__file__).parents[1]
+SUFFIX = ".gin"
+BASES = "bases"  # folder of what recipes share: to be included, and no recipe by itself
 MAX_BYTES = 1 << 18
 
 
@@ -20,38 +25,78 @@ def recipe_folders() -> list[Path]:
 
 
 def recipes() -> dict[str, Path]:
-    """The file of every packaged recipe, by the name that commands take."""
-    found = {
-        path.relative_to(folder).as_posix(): path
-        for folder in recipe_folders()
-        for path in folder.rglob("*.gin")
-    }
-    return dict(sorted(found.items()))
+    """The file of every packaged recipe, by the name that commands take; files of ``bases`` aside.
+
+    The name is that of the file, or its path below the folder of recipes where several have it.
+    """
+    found = {name: path for name, path in _packaged().items() if not name.startswith(f"{BASES}/")}
+    bare = Counter(path.name for path in found.values())
+    named = {path.name if bare[path.name] == 1 else name: path for name, path in found.items()}
+    return dict(sorted(named.items()))
 
 
 def find(name: str | Path, *, beside: Path | None = None) -> Path:
     """The file that ``name`` means.
 
+    It is looked for in the folder of the file that includes it, in the current folder, and among
+    the packaged recipes: by its path there, or by its bare name in any of their folders. What a
+    packaged recipe includes is packaged too, whatever lies in the current folder.
+
     Args:
-        name: As given: a path, or the name of a recipe.
-        beside: Folder of the file that includes it, which comes first.
+        name: A path, or the name of a recipe; ``.gin`` may be left out.
+        beside: Folder of the file that includes it, or None.
 
     Raises:
-        ConfigError: There is none.
+        ConfigError: There is none, or several recipes have that name.
     """
-    folders = list(dict.fromkeys([*([beside] if beside else []), Path(), *recipe_folders()]))
-    candidates = [folder / name for folder in folders]
+    wanted = [str(Path(name))]
+    if not wanted[0].endswith(SUFFIX):
+        wanted.append(f"{wanted[0]}{SUFFIX}")
+    own = list(dict.fromkeys(_own_folders(beside)))
     try:
-        for path in candidates:
+        for path in (folder / each for folder in own for each in wanted):
             if path.is_file():
                 return path
-        if any(path.is_dir() for path in candidates):
-            raise ConfigError(f"{str(name)!r} is a folder; expected a .gin file")
-        known = {other.name for path in candidates for other in path.parent.glob("*.gin")}
     except (OSError, ValueError):  # a name that no file can have
-        known = set()
-    where = ", ".join(str(shown(folder)) for folder in folders)
-    raise ConfigError(f"no config {str(name)!r} in {where}{near(Path(name).name, known)}")
+        own = []
+    packaged = _packaged()
+    found = [path for place, path in packaged.items() if {place, path.name} & set(wanted)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        these = " or ".join(str(shown(path)) for path in found)
+        raise ConfigError(f"{str(name)!r} may be {these}; give the path of one of them")
+    if any((folder / name).is_dir() for folder in own):
+        raise ConfigError(f"{str(name)!r} is a folder; expected a .gin file")
+    raise ConfigError(_not_found(str(name), own, packaged))
+
+
+def _own_folders(beside: Path | None) -> Iterator[Path]:
+    """Where files that aren't packaged may be meant by a name."""
+    if beside is not None:
+        yield beside
+    folders = [folder.resolve() for folder in recipe_folders()]
+    if beside is None or not any(beside.resolve().is_relative_to(folder) for folder in folders):
+        yield Path()
+
+
+def _packaged() -> dict[str, Path]:
+    """Every packaged .gin file by its path below the folder of recipes."""
+    return {
+        path.relative_to(folder).as_posix(): path
+        for folder in reversed(recipe_folders())
+        for path in sorted(folder.rglob(f"*{SUFFIX}"))
+    }
+
+
+def _not_found(name: str, own: Sequence[Path], packaged: Mapping[str, Path]) -> str:
+    known = {path.name for path in packaged.values()}
+    with suppress(OSError, ValueError):  # of a folder that is none
+        known |= {path.name for each in own for path in (each / name).parent.glob(f"*{SUFFIX}")}
+    if not name.endswith(SUFFIX):
+        known = {known_name.removesuffix(SUFFIX) for known_name in known}
+    where = ", ".join(str(shown(folder)) for folder in (*own, *recipe_folders()))
+    return f"no config {name!r} in {where}{near(Path(name).name, known)}"
 
 
 def read(path: Path) -> str:

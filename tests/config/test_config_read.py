@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cifarzoo.components.plugins import catalogue
-from cifarzoo.config import from_text, load, recipes
+from cifarzoo.config import files, from_text, load, recipes
 from cifarzoo.config.check import check
 from cifarzoo.config.reader import Reader
 from cifarzoo.errors import ConfigProblemsError
@@ -157,9 +157,65 @@ def test_a_recipe_is_found_by_its_name_from_any_folder(
     assert all(path.is_file() and path.name == name for name, path in names.items())
     with pytest.raises(ConfigProblemsError, match=r"^no config 'nothing.gin' in \., .*gin$"):
         load("nothing.gin")
-    name = next(iter(names))
-    with pytest.raises(ConfigProblemsError, match=f"; did you mean {name}\\?$"):
-        load(name.removesuffix(".gin"))
+    with pytest.raises(ConfigProblemsError, match=r"; did you mean wrn28_10\.gin\?$"):
+        load("wrn28_1O.gin")
+    with pytest.raises(ConfigProblemsError, match=r"; did you mean quickstart\?$"):
+        load("quikstart")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["autoaugment_wrn28_10", "autoaugment_wrn28_10.gin", "autoaugment/autoaugment_wrn28_10.gin"],
+)
+def test_a_recipe_is_found_in_whatever_folder_it_lies(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "autoaugment_wrn28_10").mkdir()
+
+    assert load(name).name == "autoaugment_wrn28_10"
+
+
+@pytest.mark.parametrize("name", ["quickstart", "quickstart.gin"])
+def test_a_file_of_ones_own_comes_before_a_recipe(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "quickstart.gin").write_text(BASE)
+
+    assert load(name, plugins=[PLUGIN]).text() == read("", tmp_path).text()
+
+
+def test_a_recipe_includes_recipes_whatever_lies_in_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    whole = load("wrn26_10.gin").text()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "flax2020.gin").write_text("run.seed = 77\n")
+    (tmp_path / "mine.gin").write_text("include 'wrn26_10.gin'\nrun.seed = 5\n")
+
+    assert load("wrn26_10.gin").text() == whole
+    assert load("mine").text() == load("wrn26_10.gin", sets=["run.seed=5"]).text()
+
+
+def test_a_name_of_several_recipes_is_refused_with_paths_that_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for place in ("a/same.gin", "b/same.gin", "b/other.gin", "bases/base.gin"):
+        (tmp_path / "gin" / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "gin" / place).write_text(BASE)
+    monkeypatch.setattr(files, "PACKAGE", tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(ConfigProblemsError) as caught:
+        load("same")
+
+    assert str(caught.value) == (
+        "'same' may be gin/a/same.gin or gin/b/same.gin; give the path of one of them"
+    )
+    assert list(recipes()) == ["a/same.gin", "b/same.gin", "other.gin"]
+    for name in ("gin/a/same.gin", *recipes()):
+        assert load(name, plugins=[PLUGIN])
 
 
 def test_a_missing_include_names_its_line_and_what_was_meant(tmp_path: Path):

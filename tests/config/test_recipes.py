@@ -8,18 +8,10 @@ import pytest
 
 from cifarzoo import config
 from cifarzoo.engine.assembly.describe import Description, describe
+from cifarzoo.errors import ConfigProblemsError
 from cifarzoo.protocols import Timestamp
 
 FOLDER = Path(__file__).parents[2] / "gin"
-INCLUDES = {
-    "autoaugment_code",
-    "cutout_paper",
-    "flax2020",
-    "flax_cifar_code",
-    "pyramidnet_paper",
-    "shake_shake_paper",
-    "wrn_paper",
-}
 # Flax's from the original's own initialisation, those of other papers' networks from their authors'
 # codes, ResNet-20's from table 6 of He's paper (0.27 M), ResNet-18's counted in its layers.
 PARAMETERS = {
@@ -69,7 +61,15 @@ DECAYED = {
     "wrn26_6_ss": 26_919_600 + 22_848,
 }
 EPOCHS = {"wrn26_10": 200, "wrn26_6_ss": 200, "wrn26_6_ss_cosine1800": 1800, "pyramid": 300}
-RECIPES = sorted(path.stem for path in FOLDER.glob("*.gin") if path.stem not in INCLUDES)
+BASES = FOLDER / "bases"
+FILES = {path.stem: path for path in FOLDER.rglob("*.gin") if path.parent != BASES}
+RECIPES = sorted(FILES)
+TOP = {
+    *("quickstart", "resnet20", "resnet18", "airbench94", "airbench94_muon", "airbench95"),
+    *("speedrun15", "speedrun30", "speedrun60", "wrn26_2", "wrn26_10", "wrn26_10_8gpu"),
+    *("wrn26_6_ss", "wrn26_6_ss_8gpu", "wrn26_6_ss_cosine1800", "wrn26_6_ss_cosine1800_8gpu"),
+    *("pyramid", "pyramid_cosine1800"),
+}
 
 
 @cache
@@ -101,22 +101,39 @@ def built(name: str) -> Description:
     return described(next(other for other in RECIPES if network(other) == network(name)))
 
 
-def test_the_recipes_that_are_found_are_those_of_the_folder():
-    assert {path.name for path in config.recipes().values()} == {
-        path.name for path in FOLDER.glob("*.gin")
+def test_the_recipes_that_are_found_are_those_of_the_folder_by_their_bare_names():
+    assert config.recipes() == {f"{name}.gin": FILES[name] for name in RECIPES}
+
+
+def test_the_flax_recipes_and_the_first_ones_lie_at_the_top_and_others_by_source():
+    assert {path.stem for path in FOLDER.glob("*.gin")} == TOP
+    folders = {path.parent.name for name, path in FILES.items() if name not in TOP}
+    assert folders == {
+        *("autoaugment", "cutout", "flax_cifar", "hysts"),
+        *("pyramidnet", "shake_shake", "wide_resnet"),
     }
+
+
+@pytest.mark.parametrize("path", sorted(BASES.iterdir()), ids=lambda path: path.stem)
+def test_a_base_is_to_be_included_and_not_to_be_run(path):
+    claim, *_ = path.read_text().splitlines()
+    assert claim.endswith("share: to include, not to run.")
+    assert any(f"include '{path.name}'" in recipe.read_text() for recipe in FILES.values())
+    with pytest.raises(ConfigProblemsError, match=r"run\.architecture is not set"):
+        config.load(path)
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_says_what_it_claims_and_how_it_is_run(name):
-    claim, command, *_ = (FOLDER / f"{name}.gin").read_text().splitlines()
+    claim, command, *_ = FILES[name].read_text().splitlines()
     assert claim.startswith("# ")
     assert command == f"#   cifarzoo run {name}.gin"
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_recipe_passes_check(name):
+def test_a_recipe_passes_check_with_and_without_its_suffix(name):
     assert loaded(name).name == name
+    assert config.load(name).text() == loaded(name).text()
 
 
 @pytest.mark.parametrize("name", RECIPES)

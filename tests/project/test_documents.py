@@ -166,7 +166,7 @@ def rule_of(row: Row) -> str:
 def test_the_recipes_of_flaxs_table_claim_what_it_says():
     for name, row in known_rows().items():
         if name.startswith("flax_gpu/"):
-            text = (ROOT / "gin" / row.recipe).read_text(encoding="utf-8")
+            text = config.recipes()[row.recipe].read_text(encoding="utf-8")
             claims = [line for line in text.splitlines() if line.startswith("#")]
             parts = (f"{row.error} %", row.time, row.hardware)
             assert all(any(part in line for line in claims) for part in parts), name

@@ -9,7 +9,11 @@ import pytest
 from hatchling.builders.wheel import WheelBuilder
 
 CHECKOUT = Path(__file__).parents[2]
-RECIPES = {path.name for path in (CHECKOUT / "gin").iterdir()}
+RECIPES = {
+    path.relative_to(CHECKOUT).as_posix()
+    for path in (CHECKOUT / "gin").rglob("*")
+    if path.is_file()
+}
 
 
 def build(version: str, folder: Path) -> list[str]:
@@ -39,8 +43,8 @@ def test_gin_holds_recipes_and_is_no_package():
 
 
 def test_the_wheel_holds_every_recipe_inside_the_package(wheel):
-    packed = {Path(name).name for name in wheel if name.startswith("cifarzoo/gin/")}
-    assert packed == RECIPES
+    packed = {name for name in wheel if name.startswith("cifarzoo/gin/")}
+    assert packed == {f"cifarzoo/{name}" for name in RECIPES}
 
 
 def test_the_wheel_installs_nothing_but_the_package(wheel):
