@@ -295,8 +295,7 @@ def test_no_code_of_an_annotation_or_a_default_is_run(tmp_path: Path):
         ("@register.optimiser\ndef sgd(params): ...",
          "plugin.py:3: no component kind 'optimiser'; did you mean optimizer?"),
         ("@register.root\nclass Run: ...",
-         "plugin.py:3: no component kind 'root'; the kinds are architecture, regularizer, "
-         "augmentation, schedule, optimizer, dataset"),
+         f"plugin.py:3: no component kind 'root'; the kinds are {', '.join(KINDS)}"),
         ("@register.schedule('flat')\ndef f(): ...",
          "plugin.py:3: expected @register.<kind> or @register.<kind>(override=True); "
          "the component's name is that of its definition, f"),

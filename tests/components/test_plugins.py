@@ -12,6 +12,7 @@ from textwrap import dedent
 import pytest
 
 from cifarzoo.components.index import Entry
+from cifarzoo.components.kinds import KINDS
 from cifarzoo.components.plugins import Catalogue, catalogue, load, provenance
 from cifarzoo.components.registry import register
 from cifarzoo.config import load as load_config
@@ -339,8 +340,7 @@ def test_a_single_module_may_be_installed(install: Callable[..., Path]):
         ({"brittle.py": "from cifarzoo import register\nx = (\n"},
          "{folder}/brittle.py:2: '(' was never closed"),
         ({"brittle.py": "x = 1\n"}, "brittle: it registers no component; expected @register.<kind> "
-         "on a top-level def or class, the kind one of architecture, regularizer, augmentation, "
-         "schedule, optimizer, dataset"),
+         f"on a top-level def or class, the kind one of {', '.join(KINDS)}"),
         ({"brittle.py": OVER.format(name="cosin", value=1)},
          "{folder}/brittle.py:3: nothing named 'cosin' to override; did you mean cosine?"),
     ],
