@@ -148,8 +148,8 @@ def load(
     """Find, read and check a config.
 
     Args:
-        source: A path; the name of a packaged recipe, with or without ``.gin``; or, if it has
-            a line break, the text of a config.
+        source: A path; the name of a packaged recipe, with or without ``.gin``; or a config's
+            text, which has a line break and a ``=`` or an ``include``.
         sets: ``NAME=VALUE`` each, in gin's words, which override what the file says.
         values: Likewise, with Python's values by name: ``{"sgd.lr": 0.1, "run.regularizers":
             ["@mixup"]}``. Texts that start with ``@`` refer to components. They come last.
@@ -160,7 +160,7 @@ def load(
         PluginError: A plugin file can't be used.
     """
     reader = Reader()
-    if isinstance(source, str) and "\n" in source:
+    if isinstance(source, str) and _is_text(source):
         name = "config"
         reader.text(source, f"<{name}>")
     else:
@@ -195,6 +195,10 @@ def from_text(
     reader = Reader()
     reader.text(text, shown_as or f"{name}.gin")
     return _checked(name, reader, catalogue(plugins, ask_environment=False))
+
+
+def _is_text(source: str) -> bool:
+    return "\n" in source and ("=" in source or "include" in source)
 
 
 def _checked(name: str, reader: Reader, found: Catalogue) -> Config:

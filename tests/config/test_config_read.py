@@ -316,7 +316,9 @@ def test_a_text_may_include_a_recipe_folder_and_knows_its_lines():
     assert second.startswith("mine.gin:3: 'x' is not a value")
 
 
-def test_a_source_with_a_line_break_is_a_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_source_with_a_line_break_and_a_statement_is_a_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setenv("CIFARZOO_PLUGINS", str(PLUGIN))
 
     config = load(BASE + "toy_net.width = 3\n", sets=["run.seed=5"])
@@ -324,8 +326,16 @@ def test_a_source_with_a_line_break_is_a_text(tmp_path: Path, monkeypatch: pytes
     assert config.name == "config"
     assert config.text() == read("toy_net.width = 3\nrun.seed = 5", tmp_path).text()
     assert config.location("toy_net", "width") == "<config>:6"
-    with pytest.raises(ConfigProblemsError, match=r"^no config 'run\.epochs = 3' in "):
-        load("run.epochs = 3")
+    included = load("include 'quickstart.gin'\n")
+    assert included.text() == load("quickstart").text()
+
+
+@pytest.mark.parametrize("name", ["run.epochs = 3", "include 'quickstart.gin'", "c\n.gin"])
+def test_a_source_without_a_line_break_or_a_statement_is_a_name(name: str):
+    with pytest.raises(ConfigProblemsError) as caught:
+        load(name)
+    [line] = caught.value.problems
+    assert line.startswith(f"no config {name!r} in ")
 
 
 CATALOGUE = catalogue([PLUGIN])
