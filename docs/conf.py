@@ -18,6 +18,7 @@ nitpicky = False
 
 myst_enable_extensions = ["attrs_inline", "deflist"]
 myst_heading_anchors = 3
+add_module_names = False
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 napoleon_google_docstring = True

@@ -18,6 +18,7 @@ from cifarzoo_docs import (
     highlighting,
     links,
     python_api,
+    tables,
 )
 from cifarzoo_docs.markdown import page
 
@@ -35,11 +36,11 @@ def pages() -> dict[str, str]:
     }
 
 
-def contents(names: list[str]) -> str:
+def overview(names: list[str]) -> str:
     """The page that has all pages of the reference below it."""
     text = "Written from the code when this site is built: it says what this version does."
-    toctree = "\n".join(["```{toctree}", ":maxdepth: 1", "", *names, "```"])
-    return page("Reference", text, toctree)
+    toctree = "\n".join(["```{toctree}", ":hidden:", "", *names, "```"])
+    return page("Overview", text, components.overview(), toctree)
 
 
 def write_pages(app: Sphinx) -> None:
@@ -47,7 +48,7 @@ def write_pages(app: Sphinx) -> None:
     folder = Path(app.srcdir, FOLDER)
     folder.mkdir(exist_ok=True)
     texts = pages()
-    texts["index"] = contents(list(texts))
+    texts["index"] = overview(list(texts))
     for path in folder.glob("*.md"):
         if path.stem not in texts:
             path.unlink()
@@ -61,7 +62,9 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Connect all of it to Sphinx."""
     app.connect("builder-inited", write_pages)
     app.connect("html-page-context", accessibility.amend, priority=900)  # after the theme
+    app.connect("autodoc-process-signature", python_api.without_constructor)
     app.add_lexer("gin", highlighting.GinLexer)
     app.add_transform(links.OutsideLinks)
     app.add_post_transform(links.ComponentLinks)
+    app.add_post_transform(tables.TableWidths)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

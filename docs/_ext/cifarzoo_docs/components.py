@@ -36,6 +36,20 @@ def page_of(entry: Entry) -> str:
     return KINDS[entry.kind].plural
 
 
+def overview() -> str:
+    """Every component by its kind, each a link to its section."""
+    found = entries()
+    names = {
+        kind: [f"[`{e.name}`]({kind.plural}.md#{e.name})" for e in found if e.kind == kind.name]
+        for kind in KINDS.values()
+    }
+    return definitions(
+        (f"[{kind.plural.capitalize()}]({kind.plural}.md)", " ".join(links))
+        for kind, links in names.items()
+        if links
+    )
+
+
 def _kind_page(kind: Kind, found: list[Entry]) -> str:
     rows = [(f"[`{e.name}`](#{e.name})", prose(e.summary)) for e in found]
     title = kind.plural.capitalize()
@@ -43,13 +57,13 @@ def _kind_page(kind: Kind, found: list[Entry]) -> str:
 
 
 def _use(kind: Kind) -> str:
-    said = f"What a factory of kind {code(kind.name)} gives is {prose(kind.expected)}."
+    said = f"A factory of kind {code(kind.name)} returns {prose(kind.expected)}."
     if kind.run_field:
         used = f"[@{kind.name}, …]" if kind.is_list else f"@{kind.name}"
-        said += f" A config has it in {code(f'{ROOT}.{kind.run_field} = {used}')}."
+        said += f" In a config: {code(f'{ROOT}.{kind.run_field} = {used}')}."
     if kind.injected:
-        given = ", ".join(map(code, kind.injected))
-        said += f" The engine gives {given} to a factory that takes it; a config can't set it."
+        given = " and ".join(map(code, kind.injected))
+        said += f" The engine passes {given} to factories that take it; configs can't set it."
     return said
 
 
@@ -58,20 +72,20 @@ def _section(entry: Entry) -> str:
     parts = [f"## {entry.name}", *map(prose, doc.text.split("\n\n"))]
     if entry.parameters:
         parts += [definitions(_parameters(entry.parameters, doc.arguments))]
-    parts += [block("gin", snippet(entry))]
-    if doc.errors:
-        parts += [definitions((f"{code(name)}", prose(said)) for name, said in doc.errors.items())]
+    parts += [f"Raises {code(name)}: {prose(said)}" for name, said in doc.errors.items()]
     place = entry.path.relative_to(REPOSITORY).as_posix()
-    return "\n\n".join([*parts, f"Source: {code(f'{place}:{entry.line}')}"])
+    parts += ["In a config:", block("gin", snippet(entry)), f"Source: {code(place)}"]
+    return "\n\n".join(parts)
 
 
 def _parameters(parameters: Iterable[Parameter], said: dict[str, str]) -> Iterable[tuple[str, str]]:
     for parameter in parameters:
-        declared = f"{parameter.name}: {parameter.annotation or 'Any'}"
+        name = f"{code(parameter.name)}{{.name}}"
+        declared = parameter.annotation or "Any"
         if parameter.default is None:
-            term = f"{code(declared)} *required*"
+            term = f"{name} {code(declared)}{{.type}} *required*"
         else:
-            term = code(f"{declared} = {parameter.default}")
+            term = f"{name} {code(f'{declared} = {parameter.default}')}{{.type}}"
         yield term, prose(said.get(parameter.name, ""))
 
 
@@ -88,5 +102,4 @@ def settings_page() -> str:
         f"A config sets them as {code(f'{ROOT}.epochs = 200')}, a command line as "
         f"{code(f'-s {ROOT}.epochs=200')}.",
         definitions(rows),
-        block("gin", snippet(entry)),
     )

@@ -65,7 +65,7 @@ def _is_within(node: nodes.Node, kinds: tuple[type[nodes.Node], ...]) -> bool:
 
 
 class OutsideLinks(SphinxTransform):
-    """A link to a file of the repository that isn't part of the site becomes its name."""
+    """A link to a file of the repository that isn't part of the site becomes its path."""
 
     default_priority = 5  # before MyST's links are resolved
 
@@ -75,13 +75,24 @@ class OutsideLinks(SphinxTransform):
         here = Path(self.env.doc2path(self.env.docname)).parent
         for link in list(self.document.findall(nodes.Element)):
             target = link.get("reftarget") or link.get("refuri")
-            if isinstance(target, str) and _is_beside(docs, here / target.partition("#")[0]):
-                link.replace_self(link.children)
+            if not isinstance(target, str):
+                continue
+            file = _beside(docs, here / target.partition("#")[0])
+            if file is not None:
+                link.replace_self([*link.children, *_named_after(link.astext(), file, docs)])
 
 
-def _is_beside(docs: Path, target: Path) -> bool:
-    """Whether a link leads to a file outside of docs/; MyST takes ``.md`` off some."""
+def _beside(docs: Path, target: Path) -> Path | None:
+    """The file outside of docs/ that a link leads to; MyST takes ``.md`` off some."""
     file = target.resolve()
     if file == docs or file.is_relative_to(docs):
-        return False
-    return file.exists() or file.with_name(f"{file.name}.md").exists()
+        return None
+    return next(filter(Path.exists, (file, file.with_name(f"{file.name}.md"))), None)
+
+
+def _named_after(text: str, file: Path, docs: Path) -> list[nodes.Node]:
+    """Where the file is in the repository, unless ``text`` says it."""
+    if file.stem in text:
+        return []
+    path = file.relative_to(docs.parent).as_posix()
+    return [nodes.Text(", "), nodes.literal(path, path)]

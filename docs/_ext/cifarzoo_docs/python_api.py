@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, get_type_hints
 
+from sphinx.application import Sphinx
+
 from cifarzoo_docs.markdown import block, page, prose
 
 MODULES = {
-    "python": ("cifarzoo", "Python API"),
-    "protocols": ("cifarzoo.protocols", "Contracts of components"),
+    "python": ("cifarzoo", "Python API: `cifarzoo`"),
+    "protocols": ("cifarzoo.protocols", "Contracts of components: `cifarzoo.protocols`"),
 }
 
 
@@ -26,7 +28,7 @@ def pages() -> dict[str, str]:
 
 def _page(name: str, title: str) -> str:
     module = importlib.import_module(name)
-    said = prose(inspect.getdoc(module) or "")
+    said = prose((inspect.getdoc(module) or "").partition("\n\n")[0])
     directives = [_directive(f"{name}.{public}", value) for public, value in _public(module)]
     results = [_directive(path, value) for path, value in _results(module)]
     return page(title, said, block("{eval-rst}", "\n\n".join(directives + results)))
@@ -51,7 +53,17 @@ def _results(module: ModuleType) -> Iterator[tuple[str, Any]]:
 
 def _directive(path: str, value: Any) -> str:
     if inspect.isclass(value):
-        return f".. autoclass:: {path}\n   :members:"
+        called = "\n   :special-members: __call__" if "__call__" in vars(value) else ""
+        return f".. autoclass:: {path}\n   :members:{called}"
     if inspect.isfunction(value):
         return f".. autofunction:: {path}"
-    return f".. autodata:: {path}\n   :no-value:"
+    if type(value).__module__.startswith("cifarzoo."):  # an object of ours, as register is
+        return f".. autodata:: {path}\n   :no-value:"
+    return f".. py:data:: {path}\n   :value: {value}"
+
+
+def without_constructor(
+    _app: Sphinx, _what: str, _name: str, value: Any, _options: object, *_: object
+) -> tuple[str, None] | None:
+    """A protocol isn't constructed: it has no signature."""
+    return ("", None) if getattr(value, "_is_protocol", False) else None
