@@ -80,7 +80,7 @@ def opener(loaded: Config, *, out: Path, run_dir: Path | None = None) -> OpenFol
             opened, was_there = folder.adopt(run_dir, loaded.text())
             is_new = not was_there
         if is_new:
-            opened.keep_plugins(plugin_files(loaded))
+            opened.keep_plugins(loaded.plugin_files())
         return opened
 
     return open_folder
@@ -132,7 +132,7 @@ def _launch(
     job = Job(
         text=loaded.text(),
         name=loaded.name,
-        plugins=tuple(str(path) for path in plugin_files(loaded)),
+        plugins=tuple(str(file.path) for file in loaded.plugin_files()),
         folder=str(folder.path),
         data=str(data) if data else None,
         argv=tuple(sys.argv),
@@ -154,13 +154,6 @@ def work(job: Job) -> None:
     data = Path(job.data) if job.data else None
     with listener_for(job.as_json) as listener:
         _execute(task_of(loaded, lambda: folder, data), listener)
-
-
-def plugin_files(loaded: Config) -> list[Path]:
-    """The plugin files that the run needs; others that were named are left out."""
-    from cifarzoo.components.loading import is_file_plugin
-
-    return sorted({entry.path for entry in loaded.components() if is_file_plugin(entry)})
 
 
 def _execute(task: Task, listener: Listener) -> None:

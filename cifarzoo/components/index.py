@@ -12,12 +12,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cifarzoo.components.annotations import BLOCKS, Source
 from cifarzoo.components.kinds import KINDS
 from cifarzoo.components.registry import ROOT, signature_problem
 from cifarzoo.components.signatures import Definition, Parameter, parameters
 from cifarzoo.errors import PluginError
+
+if TYPE_CHECKING:
+    from cifarzoo.components.plugin_files import PluginFile
 
 __all__ = ["Entry", "Parameter", "near", "root", "scan"]
 SPELT_OUT = ("cifarzoo.register", "cifarzoo.components.registry.register", "registry.register")
@@ -39,6 +43,7 @@ class Entry:
         line: Where its ``def`` or ``class`` stands.
         override: Whether it is registered to take the place of another.
         overridden: What it takes the place of, where that was found.
+        file: The plugin file that it comes from; None: a package.
     """
 
     kind: str
@@ -52,6 +57,7 @@ class Entry:
     line: int
     override: bool = False
     overridden: Entry | None = None
+    file: PluginFile | None = None
 
     @property
     def summary(self) -> str:
@@ -81,19 +87,20 @@ def root() -> Entry:
     return Entry(ROOT, ROOT, doc, takes, (), source.module, "cifarzoo", path, node.lineno)
 
 
-def scan(path: Path, module: str, origin: str) -> list[Entry]:
+def scan(path: Path, module: str, origin: str, content: bytes | None = None) -> list[Entry]:
     """The components that the file at ``path`` registers.
 
     Args:
         path: A file of Python.
         module: What it is imported as.
         origin: Who it comes from.
+        content: Bytes of the file, where they were read; None: they weren't.
 
     Raises:
         PluginError: It can't be read or isn't Python, or what it registers can't be used.
     """
     try:
-        source = Source(path, module, path.read_bytes())
+        source = Source(path, module, path.read_bytes() if content is None else content)
     except OSError as error:
         raise PluginError(f"{path}: it cannot be read: {error.strerror}") from error
     except SyntaxError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
 import inspect
@@ -13,16 +12,11 @@ from contextlib import redirect_stdout
 from typing import Any
 
 from cifarzoo.components.index import Entry
+from cifarzoo.components.plugin_files import PluginFile
 from cifarzoo.components.registry import register
 from cifarzoo.errors import PluginError
 
-FILE_MODULE = "cifarzoo_plugin_"  # + stem: the module that a plugin file is imported as
-DIGEST = "__sha256__"  # attribute of such a module: of the bytes that were run
-
-
-def is_file_plugin(entry: Entry) -> bool:
-    """Whether ``entry`` comes from a single file and not from a package."""
-    return entry.module.startswith(FILE_MODULE)
+DIGEST = "__sha256__"  # attribute of a plugin file's module: of the bytes that were run
 
 
 def load(entries: Iterable[Entry]) -> dict[str, Callable[..., Any]]:
@@ -70,8 +64,8 @@ def load(entries: Iterable[Entry]) -> dict[str, Callable[..., Any]]:
 def _import(entry: Entry) -> None:
     try:
         with redirect_stdout(sys.stderr):  # what a plugin prints is no result of a command
-            if is_file_plugin(entry):
-                _run_file(entry)
+            if entry.file:
+                _run(entry.file)
             else:
                 importlib.import_module(entry.module)
     except PluginError:
@@ -83,23 +77,22 @@ def _import(entry: Entry) -> None:
         raise PluginError(f"{_where(entry, error)}: it cannot be imported: {what}") from error
 
 
-def _run_file(entry: Entry) -> None:
+def _run(file: PluginFile) -> None:
     """Run a plugin file as a module, unless the same bytes were run under its name before."""
-    content = entry.path.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    if getattr(sys.modules.get(entry.module), DIGEST, None) == digest:
+    if getattr(sys.modules.get(file.module), DIGEST, None) == file.sha256:
         return
-    spec = importlib.util.spec_from_file_location(entry.module, entry.path)
+    spec = importlib.util.spec_from_file_location(file.module, file.path)
     if spec is None:
-        raise PluginError(f"{entry.path}: expected a file whose name ends in .py")
+        raise PluginError(f"{file.path}: expected a file whose name ends in .py")
     module = importlib.util.module_from_spec(spec)
-    vars(module)[DIGEST] = digest
-    sys.modules[entry.module] = module  # before it runs: dataclasses and pickle look there
+    vars(module)[DIGEST] = file.sha256
+    sys.modules[file.module] = module  # before it runs: dataclasses and pickle look there
     try:
-        # Not by its loader, which would leave a __pycache__ beside it and trust it by its date.
-        exec(compile(content, str(entry.path), "exec"), vars(module))  # noqa: S102  # is its purpose
+        # The bytes that were scanned, and not by its loader, which would read the file again, leave
+        # a __pycache__ beside it and trust that by its date.
+        exec(compile(file.content, str(file.path), "exec"), vars(module))  # noqa: S102  # is its purpose
     except BaseException:
-        del sys.modules[entry.module]
+        del sys.modules[file.module]
         raise
 
 
@@ -108,6 +101,6 @@ def _where(entry: Entry, error: BaseException) -> str:
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)
-    inside = entry.path if is_file_plugin(entry) else entry.path.parent
+    inside = entry.path if entry.file else entry.path.parent
     lines = [f"{f.filename}:{f.lineno}" for f in frames if f.filename.startswith(str(inside))]
     return lines[-1] if lines else entry.source

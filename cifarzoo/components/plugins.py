@@ -6,10 +6,9 @@ modules of those components that are used, and nothing else.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -17,13 +16,13 @@ from pathlib import Path
 
 from cifarzoo.components.index import Entry, near, scan
 from cifarzoo.components.kinds import KINDS
-from cifarzoo.components.loading import FILE_MODULE, is_file_plugin, load
+from cifarzoo.components.loading import load
+from cifarzoo.components.plugin_files import VARIABLE, PluginFile, plugin_files
 from cifarzoo.components.registry import clash
 from cifarzoo.errors import PluginError
 
 __all__ = ["Catalogue", "catalogue", "load", "provenance"]
 GROUP = "cifarzoo.plugins"
-VARIABLE = "CIFARZOO_PLUGINS"
 ZOO = Path(__file__).parents[1] / "zoo"
 INSTALLED = 1  # level of what an installed plugin registers
 OURS = "cifarzoo"  # the origin of the zoo's components
@@ -34,14 +33,14 @@ class Catalogue:
     """Every component there is.
 
     Attributes:
-        entries: By name.
+        entries: Components by name.
         broken: What can't be used of installed plugins: (origin, what is wrong).
-        files: The plugin files, those of ``CIFARZOO_PLUGINS`` first.
+        files: Plugin files, those of ``CIFARZOO_PLUGINS`` first.
     """
 
     entries: dict[str, Entry]
     broken: list[tuple[str, str]] = field(default_factory=list)
-    files: tuple[Path, ...] = ()
+    files: tuple[PluginFile, ...] = ()
 
 
 def catalogue(files: Sequence[str | Path] = (), *, ask_environment: bool = True) -> Catalogue:
@@ -61,9 +60,9 @@ def catalogue(files: Sequence[str | Path] = (), *, ask_environment: bool = True)
             found += _installed(point)
         except PluginError as error:
             broken.append((_origin(point), str(error)))
-    paths = _plugin_files(files, os.environ.get(VARIABLE, "") if ask_environment else "")
-    for path, module in _file_modules(paths):
-        found += _some(scan(path, module, str(path)), str(path))
+    variable = os.environ.get(VARIABLE, "") if ask_environment else ""
+    read = plugin_files(files, variable=variable)
+    found += [entry for file in read for entry in _of_file(file)]
     entries: dict[str, Entry] = {}
     for entry in found:
         if not entry.override:
@@ -71,7 +70,7 @@ def catalogue(files: Sequence[str | Path] = (), *, ask_environment: bool = True)
     for entry in found:
         if entry.override:
             _add_override(entry, entries, broken)
-    return Catalogue(entries, broken, tuple(paths))
+    return Catalogue(entries, broken, read)
 
 
 def provenance(entries: Iterable[Entry]) -> list[dict[str, str]]:
@@ -86,9 +85,9 @@ def provenance(entries: Iterable[Entry]) -> list[dict[str, str]]:
         if entry.origin == OURS:
             continue
         used[entry.origin] = {"origin": entry.origin}
-        if is_file_plugin(entry):
-            path = entry.path.resolve()
-            used[entry.origin] |= {"path": str(path), "sha256": _sha256(path)}
+        if entry.file:
+            path = str(entry.path.resolve())
+            used[entry.origin] |= {"path": path, "sha256": entry.file.sha256}
     return [used[origin] for origin in sorted(used)]
 
 
@@ -125,7 +124,7 @@ def _same(a: Entry, b: Entry) -> bool:
 
 def _level(entry: Entry) -> int:
     """Who may override whom: a file an installed plugin, and both the zoo (0)."""
-    return INSTALLED + 1 if is_file_plugin(entry) else INSTALLED * (entry.origin != OURS)
+    return INSTALLED + 1 if entry.file else INSTALLED * (entry.origin != OURS)
 
 
 def _some(entries: list[Entry], where: str) -> list[Entry]:
@@ -144,6 +143,12 @@ def _zoo() -> tuple[Entry, ...]:
         parts = path.relative_to(ZOO.parent).with_suffix("").parts
         found += scan(path, ".".join([OURS, *parts]).removesuffix(".__init__"), OURS)
     return tuple(found)
+
+
+@cache  # by its bytes: what several configs of a process name is taken apart once
+def _of_file(file: PluginFile) -> tuple[Entry, ...]:
+    entries = scan(file.path, file.module, str(file.path), content=file.content)
+    return tuple(replace(entry, file=file) for entry in _some(entries, str(file.path)))
 
 
 def _origin(point: EntryPoint) -> str:
@@ -185,36 +190,3 @@ def _source_files(module: str) -> list[tuple[Path, str]]:
 
 def _below(module: str, path: Path) -> str:
     return ".".join([module, *path.with_suffix("").parts]).removesuffix(".__init__")
-
-
-def _plugin_files(files: Sequence[str | Path], variable: str) -> list[Path]:
-    """Those of ``CIFARZOO_PLUGINS``, then ``files``; one that is there twice counts once."""
-    named = [(text, f"{VARIABLE}: ") for text in variable.split(os.pathsep)]
-    named += [(str(file), "") for file in files]
-    found: dict[str, Path] = {}
-    for text, prefix in named:
-        if not text:
-            continue
-        path = Path(text).expanduser()
-        if path.is_dir():
-            raise PluginError(f"{prefix}{text} is a folder; a plugin is a .py file, or installed")
-        if not path.is_file():
-            beside = [str(other) for other in path.parent.glob("*.py")]
-            raise PluginError(f"{prefix}no plugin file {text!r}{near(str(path), beside)}")
-        found.setdefault(_sha256(path), path)
-    return list(found.values())
-
-
-def _file_modules(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
-    """Each plugin file with the private name that it is imported under."""
-    taken: dict[str, int] = {}
-    for path in paths:
-        number = taken[path.stem] = taken.get(path.stem, 0) + 1
-        yield path, f"{FILE_MODULE}{path.stem}" + (f"_{number}" if number > 1 else "")
-
-
-def _sha256(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise PluginError(f"{path}: it cannot be read: {error.strerror}") from error

@@ -20,6 +20,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from cifarzoo.components.plugin_files import PluginFile
 from cifarzoo.errors import CifarzooError, UsageError
 
 SCHEMA = 1
@@ -131,8 +132,8 @@ class RunFolder:
             except OSError:  # another run is in it by now
                 return
 
-    def keep_plugins(self, files: Iterable[Path]) -> None:
-        """Copy plugin files beside the config, so that the run can be resumed later.
+    def keep_plugins(self, files: Iterable[PluginFile]) -> None:
+        """Write plugin files, as they were read, beside the config: the run can be resumed later.
 
         Raises:
             UsageError: The folder cannot be written to.
@@ -141,11 +142,12 @@ class RunFolder:
         try:
             for file in files:
                 (self.path / PLUGINS).mkdir(exist_ok=True)
-                number = taken[file.name] = taken.get(file.name, 0) + 1
+                name = file.path.name
+                number = taken[name] = taken.get(name, 0) + 1
                 # A folder of its own for another file of the same name.
                 own = self.path / PLUGINS / (str(number) if number > 1 else "")
                 own.mkdir(exist_ok=True)
-                shutil.copy(file, own / file.name)
+                (own / name).write_bytes(file.content)
         except OSError as error:
             raise UsageError(f"{self.path} cannot be written to: {error.strerror}") from error
 

@@ -18,6 +18,8 @@ import pytest
 from typer.testing import CliRunner
 
 from cifarzoo.cli.app import app
+from cifarzoo.components.plugin_files import PluginFile
+from cifarzoo.components.plugins import catalogue
 from cifarzoo.errors import UsageError
 from cifarzoo.runs.folder import RunFolder
 
@@ -143,7 +145,7 @@ def test_plugin_files_of_one_name_are_all_kept(here):
     kept = RunFolder(here / "r")
     kept.path.mkdir()
 
-    kept.keep_plugins([here / "a/mine.py", here / "b/mine.py"])
+    kept.keep_plugins(catalogue([here / "a/mine.py", here / "b/mine.py"]).files)
 
     texts = [path.read_text() for path in kept.plugins]
     assert sorted(texts) == sorted((here / f"{name}/mine.py").read_text() for name in "ab")
@@ -153,7 +155,7 @@ def test_plugin_files_that_cannot_be_kept_are_a_refusal(here):
     (here / "plugins").write_text("in the way")
 
     with pytest.raises(UsageError, match="cannot be written to: File exists"):
-        RunFolder(here).keep_plugins([here / "small.gin"])
+        RunFolder(here).keep_plugins([PluginFile(here / "mine.py", "mine", b"")])
 
 
 @pytest.mark.parametrize(

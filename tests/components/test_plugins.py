@@ -17,7 +17,7 @@ from cifarzoo.components.plugins import Catalogue, catalogue, load, provenance
 from cifarzoo.components.registry import register
 from cifarzoo.config import load as load_config
 from cifarzoo.errors import ConfigProblemsError, PluginError
-from tests.toy import PLUGIN, read
+from tests.toy import BASE, PLUGIN, read
 
 FLAT = "from cifarzoo import register\n@register.schedule\ndef {name}(): return {value!r}\n"
 OVER = FLAT.replace("schedule", "schedule(override=True)")
@@ -84,7 +84,7 @@ def test_a_file_adds_components_that_run_under_a_private_name(plugin: Callable[.
 
     entry = found.entries["mine_flat"]
     assert (entry.origin, entry.module) == (str(path), "cifarzoo_plugin_mine")
-    assert found.files == (path,)
+    assert [file.path for file in found.files] == [path]
     assert "mine_flat" not in register.components
     assert made(entry) == 7
     assert sys.modules["cifarzoo_plugin_mine"].__file__ == str(path)
@@ -101,7 +101,7 @@ def test_files_named_by_the_environment_come_first(
 
     found = catalogue([third])
 
-    assert found.files == (first, second, third)
+    assert [file.path for file in found.files] == [first, second, third]
     assert {"first_flat", "second_flat", "third_flat"} <= set(found.entries)
 
 
@@ -109,7 +109,7 @@ def test_the_same_file_or_a_copy_of_it_counts_once(plugin: Callable[..., Path]):
     path = plugin("mine.py", FLAT.format(name="mine_flat", value=7))
     copy = plugin("run/mine.py", path.read_text())
 
-    assert catalogue([path, path, copy]).files == (path,)
+    assert [file.path for file in catalogue([path, path, copy]).files] == [path]
 
 
 def test_two_files_of_one_stem_are_two_modules(plugin: Callable[..., Path]):
@@ -129,6 +129,36 @@ def test_an_edited_file_is_run_again(plugin: Callable[..., Path]):
     assert made(entry["mine_flat"]) == 1
     entry = catalogue([plugin("mine.py", FLAT.format(name="mine_flat", value=2))]).entries
     assert made(entry["mine_flat"]) == 2
+
+
+def test_what_runs_and_is_recorded_is_what_was_scanned_whatever_happens_to_the_file(
+    plugin: Callable[..., Path], tmp_path: Path
+):
+    path = plugin("mine.py", FLAT.format(name="mine_flat", value="scanned"))
+    scanned = path.read_bytes()
+    (tmp_path / "c.gin").write_text(BASE.replace("toy_flat", "mine_flat"))
+    config = load_config(tmp_path / "c.gin", plugins=[PLUGIN, path])
+
+    plugin("mine.py", FLAT.format(name="mine_flat", value="edited"))
+    elsewhere = pickle.loads(pickle.dumps(config))  # as a rank gets it
+    path.unlink()
+
+    assert elsewhere.build().schedule() == config.build().schedule() == "scanned"
+    digests = [plugin["sha256"] for plugin in provenance(config.components())]
+    assert hashlib.sha256(scanned).hexdigest() in digests
+    assert [file.content for file in config.plugin_files() if file.path == path] == [scanned]
+
+
+def test_a_file_that_no_component_of_a_run_comes_from_is_not_among_its_own(
+    plugin: Callable[..., Path], tmp_path: Path
+):
+    path = plugin("mine.py", FLAT.format(name="mine_flat", value=1))
+    (tmp_path / "c.gin").write_text(BASE)
+
+    config = load_config(tmp_path / "c.gin", plugins=[path, PLUGIN])
+
+    assert config.plugins == (path, PLUGIN)
+    assert [file.path for file in config.plugin_files()] == [PLUGIN]
 
 
 def test_each_catalogue_loads_its_own_of_two_components_with_one_name(
