@@ -68,3 +68,7 @@ def test_an_editable_installation_holds_no_copies_and_exposes_the_package_alone(
     names = build("editable", tmp_path)
     installed = [name for name in names if ".dist-info/" not in name]
     assert sorted(installed) == ["_editable_impl_cifarzoo.pth", "_editable_impl_cifarzoo.py"]
+
+
+def test_the_wheel_holds_the_license(wheel):
+    assert [name for name in wheel if name.endswith(".dist-info/licenses/LICENSE")]
