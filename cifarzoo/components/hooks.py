@@ -23,7 +23,7 @@ class DataInitialised(Protocol):
     """A module of a network that takes its first weights from training images."""
 
     def initialise_from(self, images: Tensor) -> None:
-        """Called once, on every rank with the same images: normalised (n, 3, H, W), n <= 5000.
+        """Called once, on every rank with the same images: normalised (n, C, H, W), n <= 5000.
 
         A run that is resumed calls it too, before it loads its weights.
         """

@@ -61,7 +61,7 @@ _TABLE = (
     Kind(
         name="architecture",
         plural="architectures",
-        injected=("num_classes", "residual"),
+        injected=("num_classes", "in_channels", "image_size", "residual"),
         needed=("num_classes",),
         run_field="architecture",
         is_one=_is_module,

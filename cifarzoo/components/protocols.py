@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cifarzoo.components.regularizers import Regularizer
 
 Per: TypeAlias = Literal["sample", "batch"]
+IMAGE_SHAPE = (3, 32, 32)  # (C, H, W) of CIFAR, and of whatever says nothing else
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class Split:
     """Half of a dataset.
 
     Attributes:
-        images: uint8 (N, 3, H, W).
+        images: uint8 (N, C, H, W).
         labels: int64 (N,), from 0 to K - 1.
     """
 
@@ -134,6 +135,7 @@ class Dataset:
         classes: Names of the K classes.
         mean: Per channel, of pixels scaled to [0, 1].
         std: Per channel, of pixels scaled to [0, 1].
+        image_shape: Channels, height and width of an image (C, H, W).
         num_train: Training images, or None where reading tells.
         num_test: Test images, or None where reading tells.
         load: Reads the training and the test split.
@@ -143,6 +145,7 @@ class Dataset:
     classes: Sequence[str]
     mean: Sequence[float]
     std: Sequence[float]
+    image_shape: tuple[int, int, int] = IMAGE_SHAPE
     num_train: int | None = None
     num_test: int | None = None
     load: Callable[[], tuple[Split, Split]]

@@ -88,7 +88,7 @@ class Regularizer:
         return None
 
     def batch(self, images: Tensor, targets: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
-        """Change a whole batch: images (N, 3, H, W) float, targets (N, K) probabilities."""
+        """Change a whole batch: images (N, C, H, W) float, targets (N, K) probabilities."""
         return images, targets
 
     def loss(self, loss: Loss) -> Loss:

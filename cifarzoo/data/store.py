@@ -10,24 +10,23 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cifarzoo.components.hooks import Frame, Window
-from cifarzoo.components.protocols import Split
+from cifarzoo.components.protocols import IMAGE_SHAPE, Split
 from cifarzoo.data.order import Indices
 from cifarzoo.errors import DataError
 from cifarzoo.randomness.keys import on_device
 
-IMAGE_SHAPE = (3, 32, 32)
 UNFRAMED = Frame()
 
 
 class ImageStore:
     """A split on a device, ready for a gather of windows.
 
-    It holds ``(1 + is_mirrored) * 3 * (H + 2 * padding) * (W + 2 * padding)`` bytes an image:
+    It holds ``(1 + is_mirrored) * C * (H + 2 * padding) * (W + 2 * padding)`` bytes an image:
     3 kB without a frame, 9.6 kB for crops with padding 4 and flips, which is 480 MB for the
     50,000 images of CIFAR.
 
     Args:
-        split: Images uint8 (N, 3, 32, 32) and labels (N,).
+        split: Images uint8 (N, C, H, W) and labels (N,).
         num_classes: K.
         device: Where batches are made.
         chosen: Rows of the split that the store holds; None: all.
@@ -51,6 +50,12 @@ class ImageStore:
         self._labels = torch.from_numpy(split.labels[rows]).to(device)
         self._num_classes = num_classes
 
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the images."""
+        height, width, _ = self._size
+        return height, width
+
     def __len__(self) -> int:
         return len(self._labels)
 
@@ -62,7 +67,7 @@ class ImageStore:
             window: What is cut out of each, within the store's frame; None: the image itself.
 
         Returns:
-            Images uint8 (n, 3, 32, 32), channels_last, and targets (n, K), one-hot float32.
+            Images uint8 (n, C, H, W), channels_last, and targets (n, K), one-hot float32.
         """
         rows = on_device(indices, self._labels.device)
         height, width, channels = self._size
@@ -131,11 +136,23 @@ def _lines(images: Tensor, width: int) -> tuple[torch.Size, Tensor]:
     return images.shape, images.as_strided((count, width * channels), (channels, 1))
 
 
-def check_split(split: Split, *, part: str, num_classes: int) -> None:
-    """Refuse a split that no network here could be trained on.
+def check_split(
+    split: Split,
+    *,
+    part: str,
+    num_classes: int,
+    image_shape: tuple[int, int, int] = IMAGE_SHAPE,
+) -> None:
+    """Refuse a split that isn't what its dataset says.
+
+    Args:
+        split: The images and labels.
+        part: Which split it is, in words.
+        num_classes: K.
+        image_shape: Shape of an image (C, H, W).
 
     Raises:
-        DataError: Images that are not uint8 (N, 3, 32, 32), labels that are not (N,) from 0
+        DataError: Images that are not uint8 (N, C, H, W), labels that are not (N,) from 0
             to K - 1, or none at all; names the first wrong one.
     """
     images, labels = split.images, split.labels
@@ -143,9 +160,10 @@ def check_split(split: Split, *, part: str, num_classes: int) -> None:
         if not isinstance(array, np.ndarray):
             given = type(array).__name__
             raise DataError(f"the {part} {what} are a {given}; expected a NumPy array")
-    if images.ndim != 4 or images.shape[1:] != IMAGE_SHAPE or images.dtype != np.uint8:
+    if images.ndim != 4 or images.shape[1:] != tuple(image_shape) or images.dtype != np.uint8:
+        shape = ", ".join(map(str, image_shape))
         raise DataError(
-            f"the {part} images are {images.dtype} {images.shape}; expected uint8 (N, 3, 32, 32)"
+            f"the {part} images are {images.dtype} {images.shape}; expected uint8 (N, {shape})"
         )
     if len(images) == 0:
         raise DataError(f"there are no {part} images")

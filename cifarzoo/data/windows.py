@@ -12,13 +12,14 @@ from functools import reduce
 import torch
 
 from cifarzoo.components.hooks import Frame, Window, Windowed
-from cifarzoo.components.protocols import Augmentation, Draws
-from cifarzoo.data.store import IMAGE_SHAPE
+from cifarzoo.components.protocols import IMAGE_SHAPE, Augmentation, Draws
 
 MAX_GROWTH = 4  # bytes of framed images over bytes of plain ones: padding 6 with mirrored copies
 
 
-def windowed(augmentations: Mapping[str, Augmentation]) -> tuple[dict[str, Windowed], Frame]:
+def windowed(
+    augmentations: Mapping[str, Augmentation], *, image_size: tuple[int, int] = IMAGE_SHAPE[1:]
+) -> tuple[dict[str, Windowed], Frame]:
     """The augmentations that begin the list and together are one window, and its frame.
 
     The run ends before a second padding, whose border would show the first one's cutting, and
@@ -26,6 +27,7 @@ def windowed(augmentations: Mapping[str, Augmentation]) -> tuple[dict[str, Windo
 
     Args:
         augmentations: Of training images, in order, by name.
+        image_size: Height and width of the images.
 
     Returns:
         The first of them, by name, and the frame that holds their windows.
@@ -36,15 +38,15 @@ def windowed(augmentations: Mapping[str, Augmentation]) -> tuple[dict[str, Windo
         if not isinstance(augmentation, Windowed):
             break
         joined = _join(frame, augmentation.frame)
-        if joined is None or growth(joined) > MAX_GROWTH:
+        if joined is None or growth(joined, image_size) > MAX_GROWTH:
             break
         leading[name], frame = augmentation, joined
     return leading, frame
 
 
-def growth(frame: Frame) -> float:
-    """How many times as large framed images are as plain ones."""
-    _, height, width = IMAGE_SHAPE
+def growth(frame: Frame, image_size: tuple[int, int] = IMAGE_SHAPE[1:]) -> float:
+    """How many times as large framed images are as plain ones of this height and width."""
+    height, width = image_size
     area = (height + 2 * frame.padding) * (width + 2 * frame.padding)
     return area / (height * width) * (1 + frame.is_mirrored)
 

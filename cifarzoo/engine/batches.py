@@ -47,7 +47,7 @@ class Batches:
         self._device = world.device
         self._rank = world.rank
         self._mine = plan.part(world.rank)
-        self._leading, _ = windowed(components.augmentations)
+        self._leading, _ = windowed(components.augmentations, image_size=store.image_size)
         self._rest = {
             name: augment
             for name, augment in components.augmentations.items()
@@ -65,7 +65,7 @@ class Batches:
         return mine
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
-        """Images float32 (n, 3, H, W) and targets (n, K) of optimizer step ``step``."""
+        """Images float32 (n, C, H, W) and targets (n, K) of optimizer step ``step``."""
         rows = EVERY_ROW if self._mixing else self._mine
         window = window_of(self._leading, lambda name: self._draws_for(name, step, rows))
         images, targets = self._store.batch(self._indices(step)[rows], window)

@@ -121,7 +121,7 @@ def prepare(
     model = to_device(model, sizes, world=world, policy=policy)
     store = partial(ImageStore, num_classes=num_classes, device=world.device)
     chosen, kept = _train_rows(sizes, len(train.labels))
-    _, frame = windowed(components.augmentations)
+    _, frame = windowed(components.augmentations, image_size=components.dataset.image_shape[1:])
     train_store = store(train, chosen=chosen, frame=frame)
     initialise(model, train_store, components.augmentations)
     optimizer, base_rates, average = build_optimizer(run, components, model)

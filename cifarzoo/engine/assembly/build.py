@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from cifarzoo.components.hooks import SupportsWeights, acts_at_evaluation, warnings_of
 from cifarzoo.components.kinds import KINDS
 from cifarzoo.components.plugins import catalogue, load
-from cifarzoo.components.protocols import Augmentation, Dataset, Loss, Schedule
+from cifarzoo.components.protocols import IMAGE_SHAPE, Augmentation, Dataset, Loss, Schedule
 from cifarzoo.components.registry import register
 from cifarzoo.components.regularizers import Average, Regularizer
 from cifarzoo.components.run import Run
@@ -92,6 +92,7 @@ def build(run: Run, *, folder: Path | None, device: torch.device | str = "cpu") 
     model = build_model(
         run.architecture,
         num_classes=len(dataset.classes),
+        image_shape=dataset.image_shape,
         regularizers=regularizers,
         seed=run.seed,
         device=device,
@@ -118,6 +119,7 @@ def build_model(
     architecture: Callable[..., nn.Module],
     *,
     num_classes: int,
+    image_shape: tuple[int, int, int] = IMAGE_SHAPE,
     regularizers: Mapping[str, Regularizer] = MappingProxyType({}),
     seed: int | None = None,
     device: torch.device | str = "cpu",
@@ -127,16 +129,28 @@ def build_model(
     Args:
         architecture: Its factory.
         num_classes: K.
+        image_shape: Shape of the images (C, H, W) that it is for.
         regularizers: Those with a ``branch`` stage act inside its residual blocks; by name.
         seed: Of its first weights; None: as torch's generator stands.
         device: See ``build``.
+
+    Raises:
+        ConfigError: The factory refused its parameters, or can't make a network for these
+            images, or one with these regularizers.
     """
+    channels, *image_size = image_shape
+    offered = {
+        "num_classes": num_classes,
+        "in_channels": channels,
+        "image_size": tuple(image_size),
+    }
+    _check_image_shape(architecture, image_shape)
     port = ResidualPort(regularizers)
     if seed is not None:
         torch.manual_seed(key(seed, "weights") % 2**63)
     with torch.device("meta") if str(device) == "meta" else torch.device("cpu"):
         if _takes(architecture, "residual"):
-            model = make(architecture, "architecture", num_classes=num_classes, residual=port)
+            model = make(architecture, "architecture", **offered, residual=port)
         elif port.acting:
             raise ConfigError(
                 f"has {next(iter(port.acting))}, which acts inside residual blocks, and "
@@ -144,8 +158,21 @@ def build_model(
                 parameter="regularizers",
             )
         else:
-            model = make(architecture, "architecture", num_classes=num_classes)
+            model = make(architecture, "architecture", **offered)
     return model.to(device)
+
+
+def _check_image_shape(architecture: Callable[..., nn.Module], shape: Sequence[int]) -> None:
+    """Refuse a network that doesn't ask for what the images are, where they are unusual."""
+    asks = _takes(architecture, "in_channels") or _takes(architecture, "image_size")
+    if asks or tuple(shape) == IMAGE_SHAPE:
+        return
+    given, usual = (" x ".join(map(str, sizes)) for sizes in (shape, IMAGE_SHAPE))
+    raise ConfigError(
+        f"is {name_of(architecture)}, which is for images of {usual}, and the dataset's are "
+        f"{given}; expected a network that takes in_channels and image_size",
+        parameter="architecture",
+    )
 
 
 def build_optimizer(
@@ -263,14 +290,16 @@ def create_model(
     name: str,
     *,
     num_classes: int = 10,
+    image_shape: tuple[int, int, int] = IMAGE_SHAPE,
     regularizers: tuple[Regularizer | str, ...] | list[Regularizer | str] = (),
     **parameters: Any,
 ) -> nn.Module:
-    """Make any registered network, for (N, 3, 32, 32) images.
+    """Make any registered network.
 
     Args:
         name: Its registered name, such as ``wrn26_10``.
         num_classes: K.
+        image_shape: Shape of the images (C, H, W) that it is for.
         regularizers: Objects or registered names; those with a ``branch`` stage act inside
             its residual blocks.
         **parameters: Of its factory.
@@ -284,7 +313,12 @@ def create_model(
     """
     made = tuple(create(r) if isinstance(r, str) else r for r in regularizers)
     architecture = partial(_factory(name, "architecture"), **parameters)
-    return build_model(architecture, num_classes=num_classes, regularizers=named(made))
+    return build_model(
+        architecture,
+        num_classes=num_classes,
+        image_shape=image_shape,
+        regularizers=named(made),
+    )
 
 
 def name_of(factory: Callable[..., Any]) -> str:

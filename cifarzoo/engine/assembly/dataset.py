@@ -26,7 +26,12 @@ def read_dataset(dataset: Dataset) -> tuple[Split, Split]:
         (train, "training", dataset.num_train),
         (test, "test", dataset.num_test),
     ):
-        check_split(split, part=part, num_classes=len(dataset.classes))
+        check_split(
+            split,
+            part=part,
+            num_classes=len(dataset.classes),
+            image_shape=dataset.image_shape,
+        )
         if promised not in (None, len(split.labels)):
             raise DataError(
                 f"{dataset.title} promises {promised} {part} images and has {len(split.labels)}"

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from cifarzoo.components.protocols import IMAGE_SHAPE
 from cifarzoo.components.run import Run
-from cifarzoo.data.store import IMAGE_SHAPE
 from cifarzoo.engine.assembly.build import build_optimizer, name_of
 from cifarzoo.engine.assembly.dry_run import dry_run
 from cifarzoo.engine.assembly.plan import Plan, plan
@@ -82,18 +82,23 @@ def describe(run: Run, *, data: Path | None, world_size: int = 1) -> Description
             "not_covered": _part(spared),
         },
         plan=sizes,
-        flops=flops(model),
+        flops=flops(model, dataset.image_shape),
         optimizer={"name": name_of(run.optimizer), "lr": base_rates[0]},
         warnings=components.warnings(sizes.total_epochs, base_rates) if sizes else [],
     )
 
 
-def flops(model: nn.Module) -> int:
-    """Floating-point operations of one image's forward pass; a multiply-add is two."""
+def flops(model: nn.Module, image_shape: tuple[int, int, int] = IMAGE_SHAPE) -> int:
+    """Floating-point operations of one image's forward pass; a multiply-add is two.
+
+    Args:
+        model: Any network, on any one device.
+        image_shape: Shape of the image (C, H, W).
+    """
     model.eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         device = next(model.parameters()).device
-        model(torch.empty(1, *IMAGE_SHAPE, device=device))
+        model(torch.empty(1, *image_shape, device=device))
     return int(counter.get_total_flops())
 
 

@@ -45,14 +45,20 @@ def dry_run(run: Run, *, folder: Path | None, device: torch.device) -> Component
 def _tried(run: Run, folder: Path | None, device: torch.device, build_on: str) -> Components:
     components = build(run, folder=folder, device=build_on)
     check_memory(sum(p.numel() for p in components.model.parameters()), device)
-    check_augmentations(components.augmentations)
-    num_classes = len(components.dataset.classes)
+    image_shape, num_classes = components.dataset.image_shape, len(components.dataset.classes)
+    check_augmentations(components.augmentations, image_shape=image_shape)
     check_regularizers(
         components.regularizers,
         components.loss,
         num_classes=num_classes,
+        image_shape=image_shape,
         weights=components.loss_weights,
         loss_name=name_of(run.loss) if run.loss else "loss",
     )
-    check_network(components.model, num_classes=num_classes, name=name_of(run.architecture))
+    check_network(
+        components.model,
+        num_classes=num_classes,
+        name=name_of(run.architecture),
+        image_shape=image_shape,
+    )
     return components

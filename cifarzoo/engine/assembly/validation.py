@@ -15,9 +15,8 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 from cifarzoo.components.kinds import KINDS
-from cifarzoo.components.protocols import Augmentation, Dataset, Loss, Schedule
+from cifarzoo.components.protocols import IMAGE_SHAPE, Augmentation, Dataset, Loss, Schedule
 from cifarzoo.components.regularizers import STAGES, Average, Regularizer, acting_stages
-from cifarzoo.data.store import IMAGE_SHAPE
 from cifarzoo.engine.assembly.plan import Plan
 from cifarzoo.errors import ConfigError
 from cifarzoo.randomness.batch_draws import BatchDraws
@@ -29,7 +28,7 @@ CONTROL_GROUPS = (  # where Linux says how much memory a container may use
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
 )
-TWO = (2, *IMAGE_SHAPE)  # what networks and augmentations are tried on
+Shape = tuple[int, int, int]  # of an image: C, H, W
 
 
 def check_kind(kind: str, value: Any) -> None:
@@ -43,12 +42,24 @@ def check_kind(kind: str, value: Any) -> None:
         raise ConfigError(
             f"gives {shown} ({type(value).__name__}); expected {KINDS[kind].expected}"
         )
-    if isinstance(value, Dataset) and not value.classes:
-        raise ConfigError("has no classes; expected their names")
+    if isinstance(value, Dataset):
+        _check_dataset(value)
     if isinstance(value, Regularizer) and not acting_stages(value):
         raise ConfigError(f"acts in no stage; expected one of {', '.join(STAGES)}")
     if isinstance(value, nn.Module):
         _check_parameters(value)
+
+
+def _check_dataset(dataset: Dataset) -> None:
+    if not dataset.classes:
+        raise ConfigError("has no classes; expected their names")
+    shape: Any = dataset.image_shape
+    is_shape = isinstance(shape, list | tuple) and [type(size) for size in shape] == [int] * 3
+    if not is_shape or min(shape) < 1:
+        raise ConfigError(
+            f"has images of the shape {shape!r}; expected channels, height and width, such as "
+            f"{IMAGE_SHAPE}"
+        )
 
 
 def check_average(value: Any) -> None:
@@ -78,41 +89,52 @@ class FailsError(ConfigError):
     """A component that raised something when it was tried."""
 
 
-def check_network(model: nn.Module, *, num_classes: int, name: str) -> None:
+def check_network(
+    model: nn.Module, *, num_classes: int, name: str, image_shape: Shape = IMAGE_SHAPE
+) -> None:
     """Try a network on two images; neither it nor any generator is changed.
 
     Args:
         model: On any one device, ``meta`` too.
         num_classes: K.
-        name: Of its architecture.
+        name: Name of its architecture.
+        image_shape: Shape of an image (C, H, W).
 
     Raises:
         FailsError: It raises something.
         ConfigError: It doesn't give (2, K).
     """
+    two = (2, *image_shape)
     was_training = model.training
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
-            logits: Any = model.eval()(torch.zeros(TWO, device=device))
+            logits: Any = model.eval()(torch.zeros(two, device=device))
     except Exception as error:
-        raise _failed(name, f"on images {TWO}", error) from error
+        raise _failed(name, f"on images {two}", error) from error
     finally:
         model.train(was_training)
     shape = tuple(getattr(logits, "shape", ()))
     if shape != (2, num_classes):
         given = shape or type(logits).__name__
         expected = f"expected {(2, num_classes)}, as the dataset has {num_classes} classes"
-        raise _of(name, f"gives {given} for images {TWO}; {expected}")
+        raise _of(name, f"gives {given} for images {two}; {expected}")
 
 
-def check_augmentations(augmentations: Mapping[str, Augmentation]) -> None:
+def check_augmentations(
+    augmentations: Mapping[str, Augmentation], *, image_shape: Shape = IMAGE_SHAPE
+) -> None:
     """Try augmentations, one after the other, on two black images.
 
+    Args:
+        augmentations: Those of the run, by name.
+        image_shape: Shape of an image (C, H, W).
+
     Raises:
-        ConfigError: One raises something, or what the last gives isn't float32 (2, 3, H, W).
+        ConfigError: One raises something, or what the last gives isn't float32 (2, C, H, W).
     """
-    images = torch.zeros(TWO, dtype=torch.uint8)
+    two = (2, *image_shape)
+    images = torch.zeros(two, dtype=torch.uint8)
     for name, augment in augmentations.items():
         own = generator(0, "evaluation")
         draws = BatchDraws(own, 2, of_images=lambda own=own: BatchDraws(own, 2))  # type: ignore[misc]
@@ -122,10 +144,10 @@ def check_augmentations(augmentations: Mapping[str, Augmentation]) -> None:
             error.component = error.component or name.partition("#")[0]
             raise
         except Exception as error:
-            raise _failed(name, f"on images {TWO}", error) from error
-        if not isinstance(images, Tensor) or images.shape != TWO:
+            raise _failed(name, f"on images {two}", error) from error
+        if not isinstance(images, Tensor) or images.shape != two:
             given = tuple(getattr(images, "shape", ())) or type(images).__name__
-            raise _of(name, f"gives {given} for images {TWO}; expected their own shape")
+            raise _of(name, f"gives {given} for images {two}; expected their own shape")
     if images.dtype != torch.float32:
         raise _of(name, f"comes last and gives {images.dtype}; expected float32")
 
@@ -135,6 +157,7 @@ def check_regularizers(
     loss: Loss,
     *,
     num_classes: int,
+    image_shape: Shape = IMAGE_SHAPE,
     weights: Callable[[Tensor], Tensor] | None = None,
     loss_name: str = "loss",
 ) -> None:
@@ -144,13 +167,15 @@ def check_regularizers(
         regularizers: Those of the run, by name.
         loss: Loss of the run, as they wrapped it.
         num_classes: K.
+        image_shape: Shape of an image (C, H, W).
         weights: From targets to the weights of images in the loss, if it has any.
         loss_name: Name of the loss that they wrapped.
 
     Raises:
         ConfigError: One raises something, or gives other shapes than it got.
     """
-    images = torch.zeros(TWO)
+    two = (2, *image_shape)
+    images = torch.zeros(two)
     targets = torch.full((2, num_classes), 1 / num_classes)
     shapes = (images.shape, targets.shape)
     for name, regularizer in regularizers.items():
@@ -158,7 +183,7 @@ def check_regularizers(
         try:
             given: Any = regularizer.batch(images, targets, draws)
         except Exception as error:
-            raise _failed(name, f"on images {TWO}", error) from error
+            raise _failed(name, f"on images {two}", error) from error
         if not isinstance(given, tuple) or tuple(getattr(t, "shape", ()) for t in given) != shapes:
             expected = "expected images and targets of the shapes that it was given"
             raise _of(name, f"gives another kind of batch; {expected}")

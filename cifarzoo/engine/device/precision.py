@@ -165,7 +165,7 @@ class Scaler:
         self._scaler = torch.amp.GradScaler(device.type, enabled=policy.name == "float16")
 
     def forward(self, network: nn.Module, images: Tensor) -> Tensor:
-        """Logits (n, K) of images float32 (n, 3, H, W); in the weights' type, as losses need it."""
+        """Logits (n, K) of images float32 (n, C, H, W); in the weights' type, as losses need it."""
         is_half = self._dtype.itemsize < self._wide.itemsize
         with torch.autocast(self._device.type, dtype=self._dtype, enabled=is_half):
             logits: Tensor = network(images.to(self._wide))

@@ -79,27 +79,31 @@ def normalize(
     Turns pixel values from 0 to 255 into float32, for training and test images alike.
 
     Args:
-        mean: Of pixels scaled to [0, 1], three numbers; None: the dataset's.
+        mean: Of pixels scaled to [0, 1], a number a channel; None: the dataset's.
         std: Likewise, above 0; None: the dataset's.
         dataset: Whose mean and standard deviation; passed by the engine.
 
     Raises:
         ConfigError: A number is out of its range, or nothing tells it.
     """
+    channels = dataset.image_shape[0] if dataset else 3
     return Normalize(
-        mean=_per_channel("mean", dataset.mean if mean is None and dataset else mean),
-        std=_per_channel("std", dataset.std if std is None and dataset else std),
+        mean=_per_channel("mean", dataset.mean if mean is None and dataset else mean, channels),
+        std=_per_channel("std", dataset.std if std is None and dataset else std, channels),
     )
 
 
-def _per_channel(parameter: str, numbers: Sequence[float] | None) -> tuple[float, ...]:
+def _per_channel(
+    parameter: str, numbers: Sequence[float] | None, channels: int
+) -> tuple[float, ...]:
     if numbers is None:
         raise ConfigError("is None and no dataset tells it; expected numbers", parameter=parameter)
     is_in_range = all(0 <= number <= 1 for number in numbers)
-    if len(numbers) != 3 or not is_in_range or (parameter == "std" and 0 in numbers):
+    if len(numbers) != channels or not is_in_range or (parameter == "std" and 0 in numbers):
         least = "0" if parameter == "mean" else "above 0"
+        count = {1: "one number", 3: "three numbers"}.get(channels, f"{channels} numbers")
         raise ConfigError(
-            f"is {list(numbers)}; expected three numbers, {least} to 1, of pixels in [0, 1]",
+            f"is {list(numbers)}; expected {count}, {least} to 1, of pixels in [0, 1]",
             parameter=parameter,
         )
     return tuple(numbers)

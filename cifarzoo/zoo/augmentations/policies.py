@@ -175,10 +175,14 @@ def apply_each(images: Tensor, operation: Tensor, column: Tensor, space: Space) 
         A new batch of the same shape, channels_last.
 
     Raises:
-        ConfigError: The images are floats.
+        ConfigError: The images are floats, or have no colours.
     """
     if images.dtype != torch.uint8:
         raise ConfigError("comes after normalize; it needs pixel values, so put it before")
+    if images.shape[1] not in (3, 4):
+        raise ConfigError(
+            "changes colours; expected images of 3 channels, and the dataset's differ"
+        )
     sources, magnitudes = tables(space, *images.shape[2:], images.device)
     order = operation.argsort(stable=True)
     sizes = torch.bincount(operation, minlength=len(OPERATIONS)).tolist()
