@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -27,7 +26,7 @@ def compare(
     one, other = (config.load(name, plugins=plugins or ()) for name in (first, second))
     found = list(differences(one, other))
     if as_json:
-        typer.echo(json.dumps([asdict(difference) for difference in found], indent=2))
+        typer.echo(json.dumps([difference.to_json() for difference in found], indent=2))
     elif not found:
         typer.echo(f"{first} and {second} are the same run")
     else:

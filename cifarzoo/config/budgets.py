@@ -6,12 +6,11 @@ is seen whole in ten. By name, as components write them: ``milestones`` and ``..
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
-from cifarzoo.components.index import root
 from cifarzoo.components.registry import ROOT
+from cifarzoo.config.effective import effective
 
 if TYPE_CHECKING:
     from cifarzoo.config import Config
@@ -22,8 +21,8 @@ SMOKE_BATCH, SMOKE_GROUP, SMOKE_IMAGES = 32, 16, 64
 LIMITS = {"micro_batch_size": SMOKE_GROUP, "bn_group_size": SMOKE_GROUP}
 
 
-def settings(config: Config, budget: Budget) -> list[str]:
-    """What to set in ``config`` for ``budget``, as ``--set`` takes it.
+def settings(config: Config, budget: Budget) -> dict[str, Any]:
+    """What to set in ``config`` for ``budget``, by name, as ``Config.with_values`` takes it.
 
     Args:
         config: The whole training.
@@ -33,46 +32,43 @@ def settings(config: Config, budget: Budget) -> list[str]:
     """
     epochs: int = _of_run(config, "epochs")
     if budget == "full":
-        return []
+        return {}
     if budget == "short":
-        return list(_shortened(config, epochs, max(1, round(epochs / SHORTER))))
-    batch_size = min(_of_run(config, "batch_size"), SMOKE_BATCH)
-    return [
-        *_shortened(config, epochs, 1),
-        f"run.batch_size={batch_size}",
-        *(
-            f"run.{name}={min(value, limit)}"
-            for name, limit in LIMITS.items()
-            if (value := _of_run(config, name)) is not None
-        ),
-        f"run.train_images={SMOKE_IMAGES}",
-        f"run.eval_images={SMOKE_IMAGES}",
-    ]
+        return dict(_shortened(config, epochs, max(1, round(epochs / SHORTER))))
+    limited = {name: (_of_run(config, name), limit) for name, limit in LIMITS.items()}
+    return {
+        **dict(_shortened(config, epochs, 1)),
+        "run.batch_size": min(_of_run(config, "batch_size"), SMOKE_BATCH),
+        **{
+            f"run.{name}": min(value, limit)
+            for name, (value, limit) in limited.items()
+            if value is not None
+        },
+        "run.train_images": SMOKE_IMAGES,
+        "run.eval_images": SMOKE_IMAGES,
+    }
 
 
 def _of_run(config: Config, parameter: str) -> Any:
-    """What the run has for a parameter, its default where the config sets nothing."""
-    bound = config.bindings.get(f"{ROOT}.{parameter}")
-    if bound is not None:
-        return bound.value
-    [default] = [known.default for known in root().parameters if known.name == parameter]
-    return None if default is None else ast.literal_eval(default)
+    """What the run has for a parameter that has a default."""
+    value = effective(config, f"{ROOT}.{parameter}")
+    return value and value.value
 
 
-def _shortened(config: Config, epochs: int, new_epochs: int) -> Iterator[str]:
+def _shortened(config: Config, epochs: int, new_epochs: int) -> Iterator[tuple[str, Any]]:
     factor = new_epochs / epochs
-    yield f"{ROOT}.epochs={new_epochs}"
-    for name, bound in config.bindings.items():
-        value = bound.value
+    yield f"{ROOT}.epochs", new_epochs
+    for name, binding in config.bindings.items():
+        value = binding.value
         if name == f"{ROOT}.max_steps" and value is not None:
-            yield f"{name}={max(1, round(value * factor))}"
-        elif bound.parameter.endswith("_epochs"):
-            yield f"{name}={value * factor}"
-        elif bound.parameter == "milestones" and not _counts_fractions(config, name):
-            yield f"{name}={[milestone * factor for milestone in value]}"
+            yield name, max(1, round(value * factor))
+        elif binding.parameter.endswith("_epochs"):
+            yield name, value * factor
+        elif binding.parameter == "milestones" and not _counts_fractions(config, name):
+            yield name, [milestone * factor for milestone in value]
 
 
 def _counts_fractions(config: Config, name: str) -> bool:
     """Whether the milestones called ``name`` are fractions of the run, which shrink with it."""
-    unit = config.bindings.get(f"{name.rpartition('.')[0]}.unit")
+    unit = effective(config, f"{name.rpartition('.')[0]}.unit")
     return unit is not None and unit.value == "fraction"

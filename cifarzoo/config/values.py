@@ -40,6 +40,16 @@ class Macro:
         return f"%{self.name}"
 
 
+@dataclass(frozen=True)
+class Expression:
+    """Source text of a value that is no literal, such as the default ``math.pi``."""
+
+    source: str
+
+    def __repr__(self) -> str:
+        return self.source
+
+
 def written(value: Any) -> str:
     """``value`` as gin reads it."""
     match value:

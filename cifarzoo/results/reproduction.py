@@ -73,15 +73,15 @@ class Reproduction:
     Attributes:
         row: What is reproduced.
         budget: How much of the training.
-        sets: ``NAME=VALUE`` each, beside what the row sets.
-        configs: By seed.
+        config: Config of the training, whatever its seed.
+        configs: Config of each seed.
         runs: Where runs go.
         kind: Name of the folder of these runs: the budget, or ``smoke-glyphs``.
     """
 
     row: Row
     budget: Budget
-    sets: tuple[str, ...]
+    config: Config
     configs: Mapping[int, Config]
     runs: Path
     kind: str
@@ -113,8 +113,7 @@ class Reproduction:
         return outcome(self.row, self.budget, own), others
 
     def _text(self, seed: int) -> str:
-        loaded = self.configs.get(seed)
-        return (loaded or config_of(self.row, self.budget, seed, self.sets)).text()
+        return _with_seed(self.config, seed).text()
 
 
 def prepare(
@@ -144,24 +143,23 @@ def prepare(
         DataError: The dataset is there, and damaged.
     """
     on_glyphs = budget == "smoke" and not _is_there(row.dataset, data)
-    own = (*sets, *(GLYPHS if on_glyphs else ()))
+    trained = config_of(row, budget, (*sets, *(GLYPHS if on_glyphs else ())))
     return Reproduction(
         row=row,
         budget=budget,
-        sets=own,
-        configs={seed: config_of(row, budget, seed, own) for seed in seeds},
+        config=trained,
+        configs={seed: _with_seed(trained, seed) for seed in seeds},
         runs=runs,
         kind=ON_GLYPHS if on_glyphs else budget,
     )
 
 
-def config_of(row: Row, budget: Budget, seed: int, sets: Sequence[str] = ()) -> Config:
-    """The config that trains ``row``; see ``prepare``."""
+def config_of(row: Row, budget: Budget, sets: Sequence[str] = ()) -> Config:
+    """The config that trains ``row``, with the recipe's own seed; see ``prepare``."""
     if row.recipe is None:
         raise UsageError(f"{row.path} cannot be run yet: it lacks {row.lacks}")
-    own = [*row.sets, *sets]
-    shorter = settings(config.load(row.recipe, sets=own), budget)
-    return config.load(row.recipe, sets=[*own, *shorter, f"run.seed={seed}"])
+    whole = config.load(row.recipe, sets=[*row.sets, *sets])
+    return whole.with_values(settings(whole, budget), location=f"--budget {budget}")
 
 
 def folder_of(runs: Path, row: Row, kind: str, seed: int) -> Path:
@@ -188,6 +186,10 @@ def outcome(row: Row, budget: Budget, tried: Sequence[Attempt]) -> Outcome:
     )
     verdict = _incomparable(row, budget, done) or _verdict(comparison)
     return Outcome(row=row, budget=budget, done=done, comparison=comparison, verdict=verdict)
+
+
+def _with_seed(trained: Config, seed: int) -> Config:
+    return trained.with_values({"run.seed": seed}, location=f"seed {seed}")
 
 
 def _is_there(dataset: str, data: Path | None) -> bool:

@@ -12,7 +12,7 @@ RECIPES = list(config.recipes())
 
 def shortened(recipe: str, budget: str, *sets: str) -> Config:
     whole = config.load(recipe, sets=sets)
-    return config.load(recipe, sets=[*sets, *settings(whole, budget)])
+    return whole.with_values(settings(whole, budget))
 
 
 def of_run(loaded: Config, parameter: str) -> object:
@@ -20,7 +20,7 @@ def of_run(loaded: Config, parameter: str) -> object:
 
 
 def test_full_changes_nothing():
-    assert settings(config.load("wrn26_10.gin"), "full") == []
+    assert settings(config.load("wrn26_10.gin"), "full") == {}
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def finish(runs: Path, seed: int, error: float, row: Row | None = None, **record
     row = row or a_row()
     path = folder_of(runs, row, "full", seed)
     path.mkdir(parents=True)
-    (path / "config.gin").write_text(config_of(row, "full", seed).text())
+    (path / "config.gin").write_text(config_of(row, "full", [f"run.seed={seed}"]).text())
     text = json.dumps({"status": "done", "test_error": error / 100, **GENUINE, **record})
     (path / "run.json").write_text(text)
     return path

@@ -10,7 +10,8 @@ from rich.text import Text
 
 from cifarzoo.cli.terminal import console
 from cifarzoo.cli.terminal.units import plural
-from cifarzoo.config.differences import Difference, Setting
+from cifarzoo.config.differences import Difference
+from cifarzoo.config.effective import EffectiveValue
 
 ABSENT = "-"
 KIND = re.compile(r"@((?:\w+/)*)\w+\.")  # of a component, which its name tells
@@ -30,7 +31,7 @@ def print_differences(out: Console, first: str, second: str, found: list[Differe
     out.print(Text(f"{plural(len(found), 'setting')} {verb}", style="dim"), soft_wrap=True)
 
 
-def _text(setting: Setting | None) -> Text:
+def _text(setting: EffectiveValue | None) -> Text:
     """A value; in dim letters if it is the default, and a dash where there is no such component."""
     if setting is None:
         return Text(ABSENT, style="dim")
