@@ -7,26 +7,49 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cifarzoo import errors, protocols
+    from cifarzoo.api.creation import create, create_model
+    from cifarzoo.api.own_loop import draws, lambda_lr
     from cifarzoo.components.registry import register
-    from cifarzoo.engine.assembly.build import create, create_model
 
-__all__ = ["__version__", "create", "create_model", "register"]
+__all__ = [
+    "__version__",
+    "create",
+    "create_model",
+    "draws",
+    "errors",
+    "lambda_lr",
+    "protocols",
+    "register",
+]
 
 try:
     __version__ = version("cifarzoo")
 except PackageNotFoundError:  # a checkout that was never installed
     __version__ = "0+unknown"
 
-_HOMES = {
-    "register": "cifarzoo.components.registry",
-    "create": "cifarzoo.engine.assembly.build",
-    "create_model": "cifarzoo.engine.assembly.build",
+_MODULE_OF = {
+    "create": "api.creation",
+    "create_model": "api.creation",
+    "draws": "api.own_loop",
+    "errors": "errors",
+    "lambda_lr": "api.own_loop",
+    "protocols": "protocols",
+    "register": "components.registry",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'cifarzoo' has no attribute {name!r}")
+    if name not in _MODULE_OF:
+        from cifarzoo.components.index import near
+
+        close = near(name, __all__) if not name.startswith("_") else ""
+        raise AttributeError(f"module 'cifarzoo' has no attribute {name!r}{close}")
     from importlib import import_module
 
-    return getattr(import_module(_HOMES[name]), name)
+    module = import_module(f"cifarzoo.{_MODULE_OF[name]}")
+    return module if name == _MODULE_OF[name] else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,4 +1,4 @@
-"""Where components come from: the zoo, installed plugins, and single files.
+"""Where components come from: the zoo, installed plugins, single files, and this session.
 
 Finding out what there is runs no plugin's code and imports no torch; ``load`` imports the
 modules of those components that are used, and nothing else.
@@ -18,7 +18,8 @@ from cifarzoo.components.index import Entry, near, scan
 from cifarzoo.components.kinds import KINDS
 from cifarzoo.components.loading import load
 from cifarzoo.components.plugin_files import VARIABLE, PluginFile, plugin_files
-from cifarzoo.components.registry import clash
+from cifarzoo.components.registry import clash, register
+from cifarzoo.components.session import is_of_session, session_entries, source_digest
 from cifarzoo.errors import PluginError
 
 __all__ = ["Catalogue", "catalogue", "load", "provenance"]
@@ -44,7 +45,7 @@ class Catalogue:
 
 
 def catalogue(files: Sequence[str | Path] = (), *, ask_environment: bool = True) -> Catalogue:
-    """Every component of the zoo, installed plugins, ``CIFARZOO_PLUGINS`` and ``files``.
+    """Every component of the zoo, installed plugins, ``CIFARZOO_PLUGINS``, ``files``, this session.
 
     Args:
         files: Plugin files, such as ``--plugin`` names.
@@ -63,13 +64,18 @@ def catalogue(files: Sequence[str | Path] = (), *, ask_environment: bool = True)
     variable = os.environ.get(VARIABLE, "") if ask_environment else ""
     read = plugin_files(files, variable=variable)
     found += [entry for file in read for entry in _of_file(file)]
+    found += session_entries()
     entries: dict[str, Entry] = {}
-    for entry in found:
-        if not entry.override:
-            _add(entry, entries)
-    for entry in found:
-        if entry.override:
-            _add_override(entry, entries, broken)
+    for entry in sorted(found, key=lambda entry: entry.override):
+        try:
+            if entry.override:
+                _add_override(entry, entries, broken)
+            else:
+                _add(entry, entries)
+        except PluginError:
+            if is_of_session(entry):  # or the session could not go on under another name
+                register.forget(entry.name)
+            raise
     return Catalogue(entries, broken, read)
 
 
@@ -78,11 +84,16 @@ def provenance(entries: Iterable[Entry]) -> list[dict[str, str]]:
 
     Returns:
         For each plugin its ``origin``: name and version of a distribution, or a file, then
-        with its ``path`` and ``sha256`` too.
+        with its ``path`` and ``sha256`` too. For each component of a script or notebook its
+        ``__main__.name``, with the ``sha256`` of its source where that can be found.
     """
     used: dict[str, dict[str, str]] = {}
     for entry in entries:
         if entry.origin == OURS:
+            continue
+        if is_of_session(entry):
+            origin, sha256 = f"{entry.module}.{entry.name}", source_digest(entry)
+            used[origin] = {"origin": origin} | ({"sha256": sha256} if sha256 else {})
             continue
         used[entry.origin] = {"origin": entry.origin}
         if entry.file:
@@ -124,7 +135,8 @@ def _same(a: Entry, b: Entry) -> bool:
 
 def _level(entry: Entry) -> int:
     """Who may override whom: a file an installed plugin, and both the zoo (0)."""
-    return INSTALLED + 1 if entry.file else INSTALLED * (entry.origin != OURS)
+    is_single = entry.file is not None or is_of_session(entry)
+    return INSTALLED + 1 if is_single else INSTALLED * (entry.origin != OURS)
 
 
 def _some(entries: list[Entry], where: str) -> list[Entry]:

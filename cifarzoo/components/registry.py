@@ -20,6 +20,7 @@ from cifarzoo.errors import PluginError
 F = TypeVar("F", bound=Callable[..., Any])
 
 ROOT = "run"  # what a config describes: the dataclass Run, under this gin name
+SESSION = "__main__"  # the module of what a script or a notebook registers itself
 # Purposes of the engine's own random numbers: a component of that name would share them.
 PURPOSES = frozenset(
     {
@@ -165,13 +166,21 @@ class Registry:
         if problem:
             raise PluginError(f"{component.source}: {problem}")
         old = self.components.get(component.name)
-        self.known[component.module, component.name] = component
-        if old is None or self._indexed or old.module == component.module or component.override:
-            self.activate(component)
-        elif old.override or old.source == component.source:
-            return  # it came after what overrides it, or is the same file under a second name
-        else:
+        is_free = old is None or self._indexed or old.module == component.module
+        # One that comes after what overrides it, or from the same file under a second name, is
+        # known and not what the name stands for.
+        is_known = old is not None and (old.override or old.source == component.source)
+        if old is not None and not (is_free or component.override or is_known):
             raise PluginError(clash(component.source, component.name, old.kind, old.source))
+        self.known[component.module, component.name] = component
+        if is_free or component.override:
+            self.activate(component)
+
+    def forget(self, name: str) -> None:
+        """Drop what this session registered as ``name``, so that another name can be tried."""
+        component = self.known.pop((SESSION, name), None)
+        if component is not None and self.components.get(name) is component:
+            del self.components[name]
 
     def activate(self, component: Component) -> None:
         """Make ``component``, which was registered before, what its name stands for."""

@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ from cifarzoo.engine.device.precision import choose, numerics
 from cifarzoo.engine.device.slow_paths import slow_paths
 from cifarzoo.engine.distributed.consistency import check_same_data, fingerprint
 from cifarzoo.engine.distributed.environment import is_worker
-from cifarzoo.engine.distributed.signals import StopRequest
+from cifarzoo.engine.distributed.signals import StopRequest, end_at_once
 from cifarzoo.engine.distributed.world import World, init_distributed
 from cifarzoo.engine.events import Event, Listener, emit_to_all, ignore_event
 from cifarzoo.engine.loop import fit, score, score_in_views
@@ -58,12 +58,18 @@ class Task:
     provenance: dict[str, Any]
 
 
-def execute(task: Task, listeners: Sequence[Listener] = ()) -> Event:
+def execute(
+    task: Task,
+    listeners: Sequence[Listener] = (),
+    *,
+    at_second_interrupt: Callable[[], NoReturn] = end_at_once,
+) -> Event:
     """Train a run to its end on this process's rank, from its newest checkpoint if it has one.
 
     Args:
         task: What to do.
-        listeners: Hear events, on rank 0 only.
+        listeners: Called with each event, on rank 0 only.
+        at_second_interrupt: Called at a second Ctrl-C, in a process that no launcher started.
 
     Returns:
         The ``result`` event; that of an earlier attempt if the run was finished.
@@ -73,7 +79,7 @@ def execute(task: Task, listeners: Sequence[Listener] = ()) -> Event:
     """
     with (
         ExitStack() as held,
-        StopRequest(counts_interrupts=not is_worker()) as stop,
+        StopRequest(at_second_interrupt=None if is_worker() else at_second_interrupt) as stop,
         init_distributed(_identity(task), while_waiting=stop.end_if_asked) as world,
     ):
         folder = world.on_main(task.open_folder)

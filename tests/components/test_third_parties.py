@@ -14,10 +14,10 @@ import torch
 from torch import nn
 from torchvision.transforms.v2.functional import rgb_to_grayscale
 
+from cifarzoo.api.creation import create, create_model
 from cifarzoo.components.plugins import catalogue, load, provenance
 from cifarzoo.components.registry import register
 from cifarzoo.config import load as load_config
-from cifarzoo.engine.assembly.build import create, create_model
 from cifarzoo.errors import ConfigError
 from cifarzoo.randomness.batch_draws import BatchDraws
 from cifarzoo.randomness.keys import generator

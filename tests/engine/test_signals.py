@@ -37,7 +37,7 @@ def test_a_second_ctrl_c_erases_the_bar_and_waits_for_nothing():
 def test_the_first_signal_counts_and_handlers_are_given_back():
     before = [signal.getsignal(number) for number in STOPPING]
 
-    with StopRequest(counts_interrupts=False) as stop:
+    with StopRequest(at_second_interrupt=None) as stop:
         for number in (signal.SIGUSR2, signal.SIGINT, signal.SIGINT, signal.SIGHUP):
             os.kill(os.getpid(), number)
 

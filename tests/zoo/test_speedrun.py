@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cifarzoo.api.creation import create_model
 from cifarzoo.data.store import ImageStore
 from cifarzoo.data.windows import windowed
-from cifarzoo.engine.assembly.build import build, build_optimizer, create_model
+from cifarzoo.engine.assembly.build import build, build_optimizer
 from cifarzoo.engine.assembly.plan import plan
 from cifarzoo.engine.batches import Batches, prepare_for_evaluation
 from cifarzoo.engine.distributed.world import World

@@ -21,7 +21,7 @@ from cifarzoo.components.protocols import IMAGE_SHAPE, Augmentation, Dataset, Lo
 from cifarzoo.components.registry import register
 from cifarzoo.components.regularizers import Average, Regularizer
 from cifarzoo.components.run import Run
-from cifarzoo.engine.assembly.residual import ResidualPort, named, numbered
+from cifarzoo.engine.assembly.residual import ResidualPort, numbered
 from cifarzoo.engine.assembly.validation import check_average, check_kind
 from cifarzoo.engine.assembly.weight_decay import Coverage, apply_lr_scales, split
 from cifarzoo.errors import ConfigError
@@ -86,7 +86,7 @@ def build(run: Run, *, folder: Path | None, device: torch.device | str = "cpu") 
     regularizers = _make_each(run.regularizers, "regularizer", run.seed)
     augmentations = _make_each(run.augmentations, "augmentation", run.seed, dataset=dataset)
     if not any(map(acts_at_evaluation, augmentations.values())):
-        augmentations[NORMALIZATION] = create(NORMALIZATION, dataset=dataset)
+        augmentations[NORMALIZATION] = make(_factory(NORMALIZATION), dataset=dataset)
     _seed_for(name_of(run.schedule), run.seed)
     schedule = make(run.schedule, "schedule")
     model = build_model(
@@ -272,55 +272,6 @@ def _make_each(
     return made
 
 
-def create(name: str, **parameters: Any) -> Any:
-    """Make any registered component but an architecture.
-
-    Args:
-        name: Its registered name, such as ``cosine``.
-        **parameters: Of its factory.
-
-    Raises:
-        ConfigError: No such component, or a value that it refuses.
-        TypeError: A parameter that it doesn't have, or a missing one.
-    """
-    return make(partial(_factory(name), **parameters))
-
-
-def create_model(
-    name: str,
-    *,
-    num_classes: int = 10,
-    image_shape: tuple[int, int, int] = IMAGE_SHAPE,
-    regularizers: tuple[Regularizer | str, ...] | list[Regularizer | str] = (),
-    **parameters: Any,
-) -> nn.Module:
-    """Make any registered network.
-
-    Args:
-        name: Its registered name, such as ``wrn26_10``.
-        num_classes: K.
-        image_shape: Shape of the images (C, H, W) that it is for.
-        regularizers: Objects or registered names; those with a ``branch`` stage act inside
-            its residual blocks.
-        **parameters: Of its factory.
-
-    Returns:
-        The network, its weights drawn from torch's generator.
-
-    Raises:
-        ConfigError: No such component, or a value that it refuses.
-        TypeError: A parameter that it doesn't have, or a missing one.
-    """
-    made = tuple(create(r) if isinstance(r, str) else r for r in regularizers)
-    architecture = partial(_factory(name, "architecture"), **parameters)
-    return build_model(
-        architecture,
-        num_classes=num_classes,
-        image_shape=image_shape,
-        regularizers=named(made),
-    )
-
-
 def name_of(factory: Callable[..., Any]) -> str:
     """The gin name of a component's factory."""
     plain = factory.func if isinstance(factory, partial) else factory
@@ -336,16 +287,11 @@ def _default(kind: str) -> Callable[..., Any]:
     name = KINDS[kind].default
     if name is None:
         raise AssertionError(f"runs name their {kind}")
-    return _factory(name, kind)
+    return _factory(name)
 
 
-def _factory(name: str, kind: str | None = None) -> Callable[..., Any]:
+def _factory(name: str) -> Callable[..., Any]:
+    """What makes one of cifarzoo's own components, which no run needs to name."""
     if name not in register.components:
-        entries = catalogue().entries
-        if name not in entries:
-            raise ConfigError(f"no component {name!r}; cifarzoo ls lists them")
-        load([entries[name]])
-    component = register.components[name]
-    if kind not in (None, component.kind):
-        raise ConfigError(f"{name!r} is of kind {component.kind}; expected {kind}")
-    return component.factory
+        load([catalogue().entries[name]])
+    return register.components[name].factory

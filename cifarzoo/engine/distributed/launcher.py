@@ -16,7 +16,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from multiprocessing import (
     active_children,
     forkserver,
@@ -27,7 +27,7 @@ from multiprocessing import (
 from pathlib import Path
 from threading import Thread
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch.distributed.elastic.multiprocessing.api import SignalException
@@ -35,7 +35,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from cifarzoo.engine.distributed.environment import RESTARTS, STORE
-from cifarzoo.engine.distributed.signals import end_at_once
+from cifarzoo.engine.distributed.signals import end_at_once, in_main_thread
 from cifarzoo.engine.distributed.store import FileRankStore
 from cifarzoo.errors import (
     EXIT_FAILED,
@@ -66,6 +66,7 @@ def launch(
     nproc: int,
     max_restarts: int = 0,
     warn: Callable[[str], None] = lambda _message: None,
+    at_second_interrupt: Callable[[], NoReturn] = end_at_once,
 ) -> int:
     """Run ``work(job)`` in ``nproc`` processes on this host; give the exit code.
 
@@ -75,7 +76,8 @@ def launch(
         nproc: Number of processes.
         max_restarts: How many times all ranks start again where one was killed, hung or met
             a bug. What the user has to mend, a signal or numbers that aren't finite end it all.
-        warn: Hears of each restart.
+        warn: Called with the reason for each restart.
+        at_second_interrupt: Called at a second Ctrl-C, when the ranks have been killed.
 
     Raises:
         CifarzooError: What the first rank to fail raised; a bug's traceback is on stderr.
@@ -86,7 +88,11 @@ def launch(
     with _deaf_to_hangups():
         _start_quiet_tracker()
         forkserver.ensure_running()
-    with tempfile.TemporaryDirectory(prefix="cifarzoo-") as folder, _one_stop(folder):
+    with (
+        tempfile.TemporaryDirectory(prefix="cifarzoo-") as folder,
+        _one_stop(folder, at_second_interrupt),
+        nullcontext() if work.__module__ == "__main__" else _main_module_left_out(),
+    ):
         for restart in range(max_restarts + 1):
             # New files for each attempt: ranks would read the dead ones' addresses in the old.
             rendezvous_folder = Path(folder) / f"attempt-{restart}"
@@ -139,27 +145,29 @@ def _attempt(
 
 
 @contextmanager
-def _one_stop(folder: str) -> Iterator[None]:
+def _one_stop(folder: str, at_second_interrupt: Callable[[], NoReturn]) -> Iterator[None]:
     """Stop at the first signal, by torch's exception for it; at once at a second Ctrl-C.
 
     It is counted here alone: ranks get each Ctrl-C twice, from the terminal and from here.
     """
     is_stopping = False
+    others = set(active_children())  # a notebook's own
 
     def stop(number: int, _frame: FrameType | None) -> None:
         nonlocal is_stopping
         if is_stopping and number == signal.SIGINT:
-            for process in active_children():
+            for process in set(active_children()) - others:
                 process.kill()
             shutil.rmtree(folder, ignore_errors=True)
-            end_at_once()
+            at_second_interrupt()
         if not is_stopping:
             is_stopping = True
             # Ranks are deaf to hang-ups, see ``_deaf_to_hangups``.
             to_ranks = signal.SIGTERM if number == signal.SIGHUP else signal.Signals(number)
             raise SignalException("", to_ranks)
 
-    before = {getattr(signal, name): signal.getsignal(getattr(signal, name)) for name in SIGNALS}
+    numbers = [getattr(signal, name) for name in SIGNALS] if in_main_thread() else []
+    before = {number: signal.getsignal(number) for number in numbers}
     handled = [number for number, handler in before.items() if handler != signal.SIG_IGN]  # nohup
     try:
         for number in handled:
@@ -177,11 +185,33 @@ def _deaf_to_hangups() -> Iterator[None]:
     A terminal that is closed sends it to all processes; the standard library's fork server and
     resource tracker would end by it, and the ranks count as lost before they could save.
     """
+    if not in_main_thread():
+        yield
+        return
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         yield
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+@contextmanager
+def _main_module_left_out() -> Iterator[None]:
+    """Processes that are started meanwhile don't import the script that runs.
+
+    ``multiprocessing`` has each new process import it, by these two attributes: one that trains
+    without ``if __name__ == "__main__"`` would train again there. The ranks need nothing of it.
+    """
+    names = vars(sys.modules["__main__"])
+    before: dict[str, Any] = {
+        name: names[name] for name in ("__spec__", "__file__") if name in names
+    }
+    names["__spec__"] = None
+    names.pop("__file__", None)  # None would be no path for ``inspect``, which torch calls
+    try:
+        yield
+    finally:
+        names.update(before)
 
 
 def _quieten_launcher() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
+from threading import current_thread, main_thread
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, Self
 
@@ -27,24 +29,34 @@ def end_at_once() -> NoReturn:
     os._exit(EXIT_INTERRUPTED)
 
 
+def interrupt() -> NoReturn:
+    """Raise what Python raises at Ctrl-C: a second one in a notebook must not end its kernel."""
+    raise KeyboardInterrupt
+
+
+def in_main_thread() -> bool:
+    """Whether this thread may handle signals, as Python lets the main thread alone."""
+    return current_thread() is main_thread()
+
+
 class StopRequest:
-    """Within ``with``, catches the stopping signals.
+    """Within ``with``, catches the stopping signals; outside of the main thread, none.
 
     Args:
-        counts_interrupts: Whether a second Ctrl-C ends the process at once. False under a
-            launcher, which gets every Ctrl-C too and passes it on, so that ranks see two.
+        at_second_interrupt: Called at a second Ctrl-C; None: nothing is, as under a launcher,
+            which gets every Ctrl-C too and passes it on, so that ranks see two.
 
     Attributes:
         number: The first signal that came, or 0.
     """
 
-    def __init__(self, *, counts_interrupts: bool = True) -> None:
+    def __init__(self, *, at_second_interrupt: Callable[[], NoReturn] | None = end_at_once) -> None:
         self.number = 0
-        self._counts_interrupts = counts_interrupts
+        self._at_second_interrupt = at_second_interrupt
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        for number in STOPPING:
+        for number in STOPPING if in_main_thread() else ():
             if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
                 continue  # nohup
             self._before[number] = signal.signal(number, self._note)
@@ -66,6 +78,6 @@ class StopRequest:
             os.kill(os.getpid(), self.number)
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
-        if self.number and number == signal.SIGINT and self._counts_interrupts:
-            end_at_once()
+        if self.number and number == signal.SIGINT and self._at_second_interrupt is not None:
+            self._at_second_interrupt()
         self.number = self.number or number

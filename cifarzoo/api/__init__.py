@@ -1,0 +1,1 @@
+"""What a Python program calls: train, resume, test, take apart a run, make components."""

@@ -1,0 +1,222 @@
+"""Makes components by name, for programs that don't describe a whole run."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cifarzoo.components.index import near
+from cifarzoo.components.kinds import FACTORIES, KINDS
+from cifarzoo.components.plugins import catalogue, load
+from cifarzoo.components.protocols import IMAGE_SHAPE, Augmentation, Dataset, Schedule
+from cifarzoo.components.registry import Component, register
+from cifarzoo.components.regularizers import Regularizer
+from cifarzoo.components.session import entry_of
+from cifarzoo.config.types import a, misfit, to_type
+from cifarzoo.engine.assembly.build import build_model, make
+from cifarzoo.engine.assembly.residual import named
+from cifarzoo.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+ARCHITECTURE = "architecture"
+
+
+class Creator:
+    """Makes any registered component but an architecture: ``create("mixup", alpha=0.2)``.
+
+    ``create.schedule("cosine")`` and its like make one of that kind, and have its type;
+    ``create_model`` makes networks.
+    """
+
+    def __call__(self, name: str, /, **parameters: Any) -> Any:
+        """Make the component called ``name``.
+
+        Args:
+            name: Registered name, such as ``cosine``.
+            **parameters: Parameters of its factory; the others have their defaults. What the
+                engine gives in a run, such as an optimizer's ``params``, has to be given too.
+
+        Raises:
+            ConfigError: No such component, or a value that it refuses.
+            TypeError: A parameter that it doesn't have, a missing one, or a value of another
+                type.
+        """
+        component = _find(name)
+        if component.kind == ARCHITECTURE:
+            raise ConfigError(f"{name!r} is an architecture; make it by create_model({name!r})")
+        return _make(component, parameters)
+
+    def regularizer(self, name: str, /, **parameters: Any) -> Regularizer:
+        """Make a regularizer; see ``create`` itself."""
+        made: Regularizer = _make(_find(name, "regularizer"), parameters)
+        return made
+
+    def augmentation(self, name: str, /, **parameters: Any) -> Augmentation:
+        """Make an augmentation; see ``create`` itself."""
+        made: Augmentation = _make(_find(name, "augmentation"), parameters)
+        return made
+
+    def schedule(self, name: str, /, **parameters: Any) -> Schedule:
+        """Make a schedule; see ``create`` itself."""
+        made: Schedule = _make(_find(name, "schedule"), parameters)
+        return made
+
+    def optimizer(self, name: str, /, **parameters: Any) -> torch.optim.Optimizer:
+        """Make an optimizer over ``params``; see ``create`` itself."""
+        made: torch.optim.Optimizer = _make(_find(name, "optimizer"), parameters)
+        return made
+
+    def dataset(self, name: str, /, **parameters: Any) -> Dataset:
+        """Make a dataset that lies in ``folder``, or None; see ``create`` itself."""
+        made: Dataset = _make(_find(name, "dataset"), parameters)
+        return made
+
+    def __getattr__(self, kind: str) -> Callable[..., Any]:
+        if kind == ARCHITECTURE or kind not in KINDS:
+            known = [name for name in KINDS if name != ARCHITECTURE]
+            close = near(kind, known) or f"; the kinds are {', '.join(known)}"
+            raise AttributeError(f"create makes no {kind!r}{close}")
+        return lambda name, /, **parameters: _make(_find(name, kind), parameters)
+
+    def __dir__(self) -> list[str]:
+        return [name for name in KINDS if name != ARCHITECTURE]
+
+    def __repr__(self) -> str:
+        return "cifarzoo.create"
+
+
+create = Creator()
+
+
+def create_model(
+    name: str,
+    /,
+    *,
+    num_classes: int = 10,
+    image_shape: tuple[int, int, int] = IMAGE_SHAPE,
+    regularizers: Sequence[Regularizer | str] = (),
+    **parameters: Any,
+) -> nn.Module:
+    """Make any registered network.
+
+    Args:
+        name: Registered name, such as ``wrn26_10``.
+        num_classes: K.
+        image_shape: Shape of the images (C, H, W) that it is for.
+        regularizers: Objects or registered names; those with a ``branch`` stage act inside
+            the network's residual blocks, and the others do nothing here.
+        **parameters: Parameters of its factory; the others have their defaults.
+
+    Returns:
+        The network, its weights drawn from torch's generator.
+
+    Raises:
+        ConfigError: No such component, or a value that it refuses.
+        TypeError: A parameter that it doesn't have, a missing one, or a value of another type.
+    """
+    component = _find(name, ARCHITECTURE)
+    if isinstance(regularizers, str):
+        raise TypeError(f"regularizers is {regularizers!r}; expected a list, [{regularizers!r}]")
+    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
+        raise TypeError(f"num_classes is {num_classes!r}; expected a whole number of at least 1")
+    made = [create.regularizer(r) if isinstance(r, str) else r for r in regularizers]
+    for position, regularizer in enumerate(made):
+        if not isinstance(regularizer, Regularizer):
+            expected = "expected a Regularizer, or the name of one"
+            raise TypeError(f"regularizers[{position}] is {regularizer!r}; {expected}")
+    _check_parameters(component, parameters, given=KINDS[ARCHITECTURE].injected)
+    with_parameters = partial(component.factory, **parameters)
+    return build_model(
+        with_parameters,
+        num_classes=num_classes,
+        image_shape=image_shape,
+        regularizers=named(made),
+    )
+
+
+def _find(name: str, kind: str | None = None) -> Component:
+    """The component called ``name``, its module imported.
+
+    Raises:
+        ConfigError: There is none, or it is of another kind than ``kind``.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"the name is {name!r}; expected a text such as 'cosine'")
+    if name not in register.components:
+        entries = catalogue().entries
+        if name not in entries:
+            of_kind = [e.name for e in entries.values() if kind in (None, e.kind)]
+            close = near(name, of_kind) or near(name, entries) or "; cifarzoo ls lists them"
+            raise ConfigError(f"no {kind or 'component'} {name!r}{close}")
+        load([entries[name]])
+    component = register.components[name]
+    if kind not in (None, component.kind):
+        raise ConfigError(f"{name!r} is {a(component.kind)}; expected {a(str(kind))}")
+    return component
+
+
+def _make(component: Component, parameters: Mapping[str, Any]) -> Any:
+    _check_parameters(component, parameters)
+    return make(partial(component.factory, **parameters), component.kind)
+
+
+def _check_parameters(
+    component: Component, parameters: Mapping[str, Any], *, given: Sequence[str] = ()
+) -> None:
+    """Refuse what the factory doesn't know, what it lacks, and values of other types.
+
+    Args:
+        component: Component to be made.
+        parameters: Parameters that the caller gives.
+        given: Names of those that we give.
+
+    Raises:
+        TypeError: Anything of that.
+    """
+    takes = inspect.signature(component.factory).parameters
+    settable = [name for name in takes if name not in given]
+    for name in parameters:
+        if name not in settable:
+            has = near(name, settable) or f"; it has {', '.join(settable) or 'none'}"
+            raise TypeError(f"{component.name} has no parameter {name!r}{has}")
+    lacking = [
+        name
+        for name in settable
+        if takes[name].default is inspect.Parameter.empty and name not in parameters
+    ]
+    if lacking:
+        from_engine = [name for name in lacking if name in KINDS[component.kind].injected]
+        why = f"; in a run the engine gives {' and '.join(from_engine)}" * bool(from_engine)
+        raise TypeError(f"{component.name} needs {', '.join(lacking)}{why}")
+    problems = _misfits(component, parameters)
+    if problems:
+        raise TypeError("; ".join(problems))
+
+
+def _misfits(component: Component, parameters: Mapping[str, Any]) -> list[str]:
+    """Which of the values are of another type than the factory says, in words."""
+    problems = []
+    for parameter in entry_of(component).parameters:
+        if parameter.name in parameters and parameter.annotation:
+            value = parameters[parameter.name]
+            plain = value.item() if isinstance(value, np.generic) else value
+            why = misfit(plain, parameter.annotation, _adapter)
+            problems += [f"{component.name}.{parameter.name}{why}"] if why else []
+    return problems
+
+
+def _adapter(annotation: str) -> Any:
+    """A pydantic ``TypeAdapter`` of an annotation; None: it holds more than plain types."""
+    from pydantic import TypeAdapter
+
+    try:
+        return TypeAdapter(to_type(annotation, dict.fromkeys(FACTORIES, Any)))
+    except (LookupError, TypeError, ValueError, SyntaxError):
+        return None
