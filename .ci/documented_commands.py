@@ -16,7 +16,7 @@ ELSEWHERE = re.compile(r"(python3 -m venv|\. \S*activate|(uv )?pip|pytest|make|g
 NEEDS_NETWORK = re.compile(r"cifarzoo data fetch")
 TRAINING = re.compile(r"(cifarzoo|python cli\.py) (run (?!quickstart\.gin)|reproduce \S+/)")
 SHORT = re.compile(r"--dry-run|--budget smoke")
-LOOP = re.compile(r"for \w+ in ")
+LOOP = re.compile(r"^for .*?^done$", re.MULTILINE | re.DOTALL)
 FEW_STEPS = "-s run.max_steps=20 -s glyphs.train_images=1280 -s glyphs.test_images=400"
 
 
@@ -28,10 +28,15 @@ def commands(document: Path) -> list[str]:
             this = shlex.join(["python", str(Path(__file__).resolve()), str(document.resolve())])
             found.append(f"{this} {shlex.quote(title)} > {shlex.quote(title)}")
         elif language in ("bash", "sh"):
-            lines = text.replace("\\\n", " ").splitlines()
+            lines = LOOP.sub(in_a_line, text.replace("\\\n", " ")).splitlines()
             lines = [re.sub(r"(^|\s)#.*", "", line).strip() for line in lines]
             found += [command.strip() for line in lines if line for command in line.split("&&")]
     return found
+
+
+def in_a_line(loop: re.Match[str]) -> str:
+    """A loop of several lines, as a command."""
+    return re.sub(r"\n *", "; ", re.sub(r"; do\n *", "; do ", loop[0]))
 
 
 def file(document: Path, title: str) -> str:
@@ -51,7 +56,7 @@ def main() -> None:
     for command in commands(Path(document)):
         if ELSEWHERE.match(command) or NEEDS_NETWORK.match(command):
             sys.stderr.write(f"not here: {command}\n")
-        elif LOOP.match(command):
+        elif command.startswith("for "):
             sys.stdout.write(re.sub(r"(cifarzoo run \S+)", rf"\1 {FEW_STEPS}", command) + "\n")
         elif TRAINING.match(command) and not SHORT.search(command):
             sys.stdout.write(f"{command} --dry-run\n")
