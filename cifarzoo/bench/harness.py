@@ -133,7 +133,7 @@ def bare_step(training: Training, images: Tensor, targets: Tensor) -> None:
         state.optimizer.zero_grad(set_to_none=True)
         for rows in micro_batches(plan):
             logits = state.scaler.forward(training.parallel, images[rows])
-            loss = training.components.loss(logits, targets[rows]) / plan.num_micro_batches
+            loss = training.components.loss(logits, targets[rows]).mean() / plan.num_micro_batches
             state.scaler.backward(loss)
         return loss
 

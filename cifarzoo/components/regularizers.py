@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 from cifarzoo.components.protocols import Draws, Loss, Per
 
@@ -69,16 +69,46 @@ class Residual(Protocol):
         """Build the residual of a block from as many paths as the regularizers need."""
 
 
+# What a forward pass of training gives: logits (m, K), the targets (m, K) that the loss compares
+# them with, and a penalty () that is added to the loss.
+Passed: TypeAlias = "tuple[Tensor, Tensor, Tensor]"
+
+
+class Forward(Protocol):
+    """A forward pass of training that a ``network`` stage is given to call.
+
+    Attributes:
+        model: The network that is trained, for hooks on its modules and for its parameters.
+    """
+
+    @property
+    def model(self) -> nn.Module:
+        """See the class."""
+
+    def __call__(self, images: Tensor, targets: Tensor) -> Passed:
+        """Pass all of the images through the network, in their order.
+
+        Args:
+            images: Batch (m, C, H, W), which may be changed.
+            targets: Class probabilities (m, K).
+
+        Returns:
+            Logits, the targets that belong to them, and the penalty so far, which is 0 at first.
+        """
+
+
 class Regularizer:
-    """Acts on any of five stages; each does nothing unless a subclass says otherwise.
+    """Acts on any of six stages; each does nothing unless a subclass says otherwise.
 
     Attributes:
         num_paths: Parallel residual paths that the ``branch`` stage merges; 1: it merges none.
         needs_final_norm: Whether the ``branch`` stage needs paths that end in a normalisation.
+        num_views: Views of each image that the ``batch`` stage gives.
     """
 
     num_paths: int = 1
     needs_final_norm: bool = False
+    num_views: int = 1
 
     def branch(self, site: Site) -> nn.Module | None:
         """A module on a block's residual, before the shortcut is added; None: nothing here.
@@ -88,8 +118,33 @@ class Regularizer:
         return None
 
     def batch(self, images: Tensor, targets: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
-        """Change a whole batch: images (N, C, H, W) float, targets (N, K) probabilities."""
+        """Change a whole batch: images (N, C, H, W) float, targets (N, K) probabilities.
+
+        With ``num_views`` V above 1 it gives V * N images and targets: the first view of each
+        image in the batch's order, then the second of each, as ``torch.cat`` of the views.
+        """
         return images, targets
+
+    def network(self, forward: Forward, images: Tensor, targets: Tensor, draws: Draws) -> Passed:
+        """Called in the place of ``forward`` in every forward pass of training.
+
+        It may change images and targets, see and change what modules of ``forward.model`` compute
+        (by hooks that it removes again), call ``forward`` several times, and add to the penalty
+        what should be minimised beside the loss. It is not called on test images.
+
+        A pass has the images of one micro-batch of one rank, in the batch's order; views of an
+        image follow each other. Losses, penalties and gradients are averaged over passes and
+        ranks. What is random comes from ``draws``, the same numbers a sample for any number of
+        ranks; whatever else depends on which images share a pass depends on that number.
+        Nothing can be kept from one step to the next, since no checkpoint has it.
+
+        Args:
+            forward: The pass, as the regularizers before this one in the list wrap it.
+            images: Batch (m, C, H, W), in the type of the weights; under the run's autocast.
+            targets: Class probabilities (m, K).
+            draws: Random numbers for these images; again the same where a step passes twice.
+        """
+        return forward(images, targets)
 
     def loss(self, loss: Loss) -> Loss:
         """Wrap the loss of logits (N, K) and class probabilities (N, K); see ``Loss``.
@@ -107,11 +162,11 @@ class Regularizer:
         return None
 
 
-STAGES = ("branch", "batch", "loss", "optimizer", "average")
+STAGES = ("branch", "batch", "network", "loss", "optimizer", "average")
 
 
 def acting_stages(regularizer: Regularizer) -> list[str]:
-    """Those of the five stages in which ``regularizer`` does something."""
+    """Those of the six stages in which ``regularizer`` does something."""
     kind = type(regularizer)
     return [name for name in STAGES if getattr(kind, name) is not getattr(Regularizer, name)]
 

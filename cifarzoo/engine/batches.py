@@ -2,13 +2,16 @@
 
 One rank augments its own rows of the global batch only, unless a regularizer acts on whole
 batches: then every rank makes the whole batch and keeps its rows, so that the pairs of mixup
-are the same for any number of ranks.
+are the same for any number of ranks. A row is an image, or a view of it where a regularizer
+makes several: then all views of an image follow each other, and what is cut out of a batch,
+for a rank, a forward pass or a group of BatchNorm, has all of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -65,17 +68,19 @@ class Batches:
         return mine
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
-        """Images float32 (n, C, H, W) and targets (n, K) of optimizer step ``step``."""
+        """Images float32 (n, C, H, W) and targets (n, K) of this rank in step ``step``."""
         rows = EVERY_ROW if self._mixing else self._mine
         window = window_of(self._leading, lambda name: self._draws_for(name, step, rows))
         images, targets = self._store.batch(self._indices(step)[rows], window)
         for name, augment in self._rest.items():
             images = augment(images, self._draws_for(name, step, rows))
+        num_views = 1
         for name, regularizer in self._mixing.items():
-            draws = self._draws_for(name, step, EVERY_ROW)
+            draws = self._draws_for(name, step, EVERY_ROW, num_views)
             images, targets = regularizer.batch(images, targets, draws)
+            num_views *= regularizer.num_views
         if self._mixing:
-            images, targets = images[self._mine], targets[self._mine]
+            images, targets = (self._own_rows(whole, num_views) for whole in (images, targets))
         return images.contiguous(memory_format=torch.channels_last), targets
 
     def _indices(self, step: int) -> Indices:
@@ -83,7 +88,14 @@ class Batches:
             self._seed, step, num_images=len(self._store), batch_size=self._plan.batch_size
         )
 
-    def _draws_for(self, name: str, step: int, rows: slice) -> BatchDraws:
+    def _own_rows(self, whole: Tensor, num_views: int) -> Tensor:
+        """This rank's of (V * N, ...), one view of all images after the other, image by image."""
+        if num_views == 1:
+            return whole[self._mine]
+        views = whole.view(num_views, -1, *whole.shape[1:])
+        return views[:, self._mine].transpose(0, 1).flatten(0, 1)
+
+    def _draws_for(self, name: str, step: int, rows: slice, num_views: int = 1) -> BatchDraws:
         """The draws of a component that acts now, for which torch's generators are reseeded."""
         # Plugins may draw from these. Where every rank makes the whole batch, all make the same.
         seed_torch(self._seed, name, "torch", step, 0 if self._mixing else self._rank)
@@ -93,13 +105,13 @@ class Batches:
             return BatchDraws(
                 generator(self._seed, name, "images"),
                 len(self._store),
-                part=self._indices(step)[rows],
+                part=np.tile(self._indices(step)[rows], num_views),
                 device=self._device,
             )
 
         return BatchDraws(
             generator(self._seed, name, epoch, step),
-            self._plan.batch_size,
+            self._plan.batch_size * num_views,
             part=rows,
             device=self._device,
             epoch=epoch,

@@ -30,8 +30,19 @@ class StepLoss:
     num_parts: int
     shares: Tensor | None = None
 
-    def part(self, logits: Tensor, targets: Tensor, rows: slice) -> Tensor:
-        """What these rows of this rank's batch add: () for logits (m, K) and targets (m, K)."""
+    def part(self, logits: Tensor, targets: Tensor, penalty: Tensor | None, rows: slice) -> Tensor:
+        """What a forward pass adds.
+
+        Args:
+            logits: Logits (m, K) of these rows of this rank's batch.
+            targets: Class probabilities (m, K).
+            penalty: What ``network`` stages add to the loss of the pass (); None: there are none.
+            rows: Which rows they are.
+        """
+        part = self._loss_of(logits, targets, rows)
+        return part if penalty is None else part + penalty / self.num_parts
+
+    def _loss_of(self, logits: Tensor, targets: Tensor, rows: slice) -> Tensor:
         values = self.loss(logits, targets)
         if self.shares is not None:
             return (self.shares[rows].to(values.dtype) * values).sum()

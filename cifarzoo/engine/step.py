@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from cifarzoo.engine.assembly.plan import Plan
 from cifarzoo.engine.distributed.step_exchange import StepInfo, StepReport
 from cifarzoo.engine.distributed.world import unsynchronised
+from cifarzoo.engine.forward import StepForward
 from cifarzoo.engine.objective import step_loss
 from cifarzoo.engine.step_draws import StepDraws
 from cifarzoo.engine.training import Training
@@ -39,6 +40,8 @@ def train_step(training: Training, images: Tensor, targets: Tensor) -> list[Step
         training.components, targets, world=training.world, num_parts=plan.num_micro_batches
     )
 
+    forward = StepForward(training)
+
     def closure() -> Tensor:
         chance.begin_pass()
         state.optimizer.zero_grad(set_to_none=True)
@@ -47,10 +50,10 @@ def train_step(training: Training, images: Tensor, targets: Tensor) -> list[Step
         for rows in micro_batches(plan):
             running.start_part()
             chance.feed(rows)
-            is_last = rows.stop == plan.local_batch_size
+            is_last = rows.stop == len(images)
             with unsynchronised(training.parallel, active=not is_last):
-                logits = state.scaler.forward(training.parallel, images[rows])
-                part = objective.part(logits, targets[rows], rows)
+                logits, aims, penalty = forward(images[rows], targets[rows], rows)
+                part = objective.part(logits, aims, penalty, rows)
                 state.scaler.backward(part)
             loss += part.detach()
             running.end_part()
@@ -107,9 +110,9 @@ class MeanOfParts:
 
 
 def micro_batches(plan: Plan) -> list[slice]:
-    """The rows of a rank's batch that go through the network together."""
-    size = plan.micro_batch_size
-    return [slice(start, start + size) for start in range(0, plan.local_batch_size, size)]
+    """The rows of a rank's batch that go through the network together, all views of an image."""
+    size, count = (n * plan.num_views for n in (plan.micro_batch_size, plan.local_batch_size))
+    return [slice(start, start + size) for start in range(0, count, size)]
 
 
 def clip_gradient(parameters: Sequence[nn.Parameter], largest: float | None) -> Tensor:

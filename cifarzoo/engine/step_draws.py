@@ -17,9 +17,9 @@ class StepDraws:
     def __init__(self, training: Training) -> None:
         state, plan = training.state, training.plan
         self._seed, self._step, self._rank = training.run.seed, state.step, training.world.rank
-        self._rows = plan.part(self._rank)
+        self._rows = plan.rows(self._rank)
         self._sites, self._dropouts = state.sites, state.dropouts
-        numbers = gates.draw_gates(self._sites, plan.batch_size, seed=self._seed, step=self._step)[
+        numbers = gates.draw_gates(self._sites, plan.num_rows, seed=self._seed, step=self._step)[
             :, self._rows
         ]
         self._gates = on_device(numbers, training.world.device)

@@ -116,6 +116,7 @@ def prepare(
         num_test=len(test.labels),
         world_size=world.size,
         has_batch_norm=bool(norm.batch_norms(model)),
+        num_views=components.num_views,
     )
     check_schedule(components.schedule, sizes, name=name_of(run.schedule))
     model = to_device(model, sizes, world=world, policy=policy)
@@ -177,7 +178,7 @@ def to_device(model: nn.Module, sizes: Plan, *, world: World, policy: Policy) ->
     gather = world.groups_of(sizes.bn_ranks)
     for module in norm.batch_norms(model):
         module.gather = gather
-        module.group_size = None if gather else sizes.bn_group_size
+        module.group_size = None if gather else sizes.bn_group_size * sizes.num_views
     return model
 
 

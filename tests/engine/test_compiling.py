@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from cifarzoo import create_model
-from cifarzoo.engine.device.compiling import blocks, compile_network
+from cifarzoo.engine.device.compiling import blocks, compile_network, uncompiled
 from cifarzoo.zoo.architectures.network import ResidualBlock
 
 
@@ -57,3 +57,22 @@ def test_compiled_blocks_compute_what_the_network_did_and_share_their_code():
         torch.testing.assert_close(one.grad, other.grad, rtol=0, atol=0)
     assert 0 < len(graphs) < 9  # first and later blocks of three groups; the state dict's names
     assert plain.state_dict().keys() == compiled.state_dict().keys()
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch's own, while it compiles
+def test_a_hook_that_comes_after_compilation_is_called_where_nothing_is_compiled():
+    torch.manual_seed(0)
+    plain = create_model("resnet8").eval()
+    compiled = copy.deepcopy(plain)
+    images = torch.randn(2, 3, 32, 32)
+    compile_network(compiled, backend="eager")
+    before = compiled(images)
+    for network in (plain, compiled):
+        block = next(m for m in network.modules() if isinstance(m, ResidualBlock))
+        block.register_forward_hook(lambda _module, _args, output: 2 * output)
+
+    with uncompiled(active=True):
+        hooked = compiled(images)
+
+    torch.testing.assert_close(hooked, plain(images), rtol=0, atol=0)
+    assert not torch.equal(hooked, before)

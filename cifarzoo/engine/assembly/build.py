@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -56,6 +57,11 @@ class Components:
     coverage: Coverage
     loss: Loss
     loss_weights: Callable[[Tensor], Tensor] | None
+
+    @property
+    def num_views(self) -> int:
+        """Views of each image that the ``batch`` stages give together."""
+        return math.prod(regularizer.num_views for regularizer in self.regularizers.values())
 
     def warnings(self, total_epochs: float, base_rates: Sequence[float] = ()) -> list[str]:
         """What may not be meant in a run of ``total_epochs`` at ``base_rates``, a line each."""

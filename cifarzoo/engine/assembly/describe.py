@@ -69,6 +69,7 @@ def describe(run: Run, *, data: Path | None, world_size: int = 1) -> Description
             num_test=dataset.num_test,
             world_size=world_size,
             has_batch_norm=bool(norm.batch_norms(model)),
+            num_views=components.num_views,
         )
         check_schedule(components.schedule, sizes, name=name_of(run.schedule))
     decayed, spared = components.coverage.decayed, components.coverage.spared

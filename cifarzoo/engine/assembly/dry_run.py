@@ -13,6 +13,7 @@ from cifarzoo.engine.assembly.validation import (
     check_augmentations,
     check_memory,
     check_network,
+    check_network_stages,
     check_regularizers,
 )
 from cifarzoo.errors import CifarzooError
@@ -59,6 +60,12 @@ def _tried(run: Run, folder: Path | None, device: torch.device, build_on: str) -
         components.model,
         num_classes=num_classes,
         name=name_of(run.architecture),
+        image_shape=image_shape,
+    )
+    check_network_stages(
+        components.regularizers,
+        components.model,
+        num_classes=num_classes,
         image_shape=image_shape,
     )
     return components

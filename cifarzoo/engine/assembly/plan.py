@@ -27,6 +27,7 @@ class Plan:
         bn_group_size: Images that share BatchNorm statistics.
         steps_per_epoch: Optimizer steps in an epoch.
         total_steps: Optimizer steps in the run.
+        num_views: Views of each image that go through the network in a step.
     """
 
     train_images: int
@@ -39,6 +40,7 @@ class Plan:
     bn_group_size: int
     steps_per_epoch: int
     total_steps: int
+    num_views: int = 1
 
     @property
     def num_micro_batches(self) -> int:
@@ -60,12 +62,28 @@ class Plan:
         return Timestamp(step, self.steps_per_epoch, self.total_steps)
 
     def part(self, rank: int) -> slice:
-        """The rows of the global batch that are ``rank``'s."""
+        """The images of the global batch that are ``rank``'s."""
         return slice(rank * self.local_batch_size, (rank + 1) * self.local_batch_size)
+
+    @property
+    def num_rows(self) -> int:
+        """What goes through the network in a step, over all ranks: each view of each image."""
+        return self.batch_size * self.num_views
+
+    def rows(self, rank: int) -> slice:
+        """The rows that are ``rank``'s; the views of an image follow each other."""
+        images = self.part(rank)
+        return slice(images.start * self.num_views, images.stop * self.num_views)
 
 
 def plan(
-    run: Run, *, num_train: int, num_test: int, world_size: int = 1, has_batch_norm: bool = True
+    run: Run,
+    *,
+    num_train: int,
+    num_test: int,
+    world_size: int = 1,
+    has_batch_norm: bool = True,
+    num_views: int = 1,
 ) -> Plan:
     """The sizes of ``run`` on a dataset and a number of ranks.
 
@@ -75,6 +93,7 @@ def plan(
         num_test: Images in the dataset's test set.
         world_size: Ranks.
         has_batch_norm: Whether the network has BatchNorm, so that its groups must fit.
+        num_views: Views of each image that go through the network.
 
     Raises:
         ConfigError: Sizes that don't fit each other; names the parameter of ``run``.
@@ -122,6 +141,7 @@ def plan(
         bn_group_size=group,
         steps_per_epoch=steps_per_epoch,
         total_steps=min(run.max_steps or total_steps, total_steps),
+        num_views=num_views,
     )
 
 

@@ -10,13 +10,21 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 from cifarzoo.components.kinds import KINDS
 from cifarzoo.components.protocols import IMAGE_SHAPE, Augmentation, Dataset, Loss, Schedule
-from cifarzoo.components.regularizers import STAGES, Average, Regularizer, acting_stages
+from cifarzoo.components.regularizers import (
+    STAGES,
+    Average,
+    Forward,
+    Regularizer,
+    acting_stages,
+)
+from cifarzoo.engine.assembly.forward import Plain, Wrapped, network_stages
 from cifarzoo.engine.assembly.plan import Plan
 from cifarzoo.errors import ConfigError
 from cifarzoo.randomness.batch_draws import BatchDraws
@@ -44,8 +52,8 @@ def check_kind(kind: str, value: Any) -> None:
         )
     if isinstance(value, Dataset):
         _check_dataset(value)
-    if isinstance(value, Regularizer) and not acting_stages(value):
-        raise ConfigError(f"acts in no stage; expected one of {', '.join(STAGES)}")
+    if isinstance(value, Regularizer):
+        _check_regularizer(value)
     if isinstance(value, nn.Module):
         _check_parameters(value)
 
@@ -60,6 +68,17 @@ def _check_dataset(dataset: Dataset) -> None:
             f"has images of the shape {shape!r}; expected channels, height and width, such as "
             f"{IMAGE_SHAPE}"
         )
+
+
+def _check_regularizer(regularizer: Regularizer) -> None:
+    stages = acting_stages(regularizer)
+    if not stages:
+        raise ConfigError(f"acts in no stage; expected one of {', '.join(STAGES)}")
+    views: Any = regularizer.num_views
+    if not isinstance(views, int) or views < 1:
+        raise ConfigError(f"has num_views {views!r}; expected a whole number of at least 1")
+    if views > 1 and "batch" not in stages:
+        raise ConfigError(f"has num_views {views} and no batch stage, which would make the views")
 
 
 def check_average(value: Any) -> None:
@@ -163,6 +182,8 @@ def check_regularizers(
 ) -> None:
     """Try the ``batch`` stages, and the loss that came of the ``loss`` stages, on two images.
 
+    Each view of an image is a row of the batch.
+
     Args:
         regularizers: Those of the run, by name.
         loss: Loss of the run, as they wrapped it.
@@ -177,15 +198,18 @@ def check_regularizers(
     two = (2, *image_shape)
     images = torch.zeros(two)
     targets = torch.full((2, num_classes), 1 / num_classes)
-    shapes = (images.shape, targets.shape)
     for name, regularizer in regularizers.items():
-        draws = BatchDraws(generator(0, "evaluation"), 2)
+        own = generator(0, "evaluation")
+        count, views = len(images), regularizer.num_views
+        draws = BatchDraws(own, count, of_images=lambda own=own, n=count: BatchDraws(own, n))  # type: ignore[misc]
         try:
             given: Any = regularizer.batch(images, targets, draws)
         except Exception as error:
             raise _failed(name, f"on images {two}", error) from error
+        shapes = tuple((views * count, *each.shape[1:]) for each in (images, targets))
         if not isinstance(given, tuple) or tuple(getattr(t, "shape", ()) for t in given) != shapes:
-            expected = "expected images and targets of the shapes that it was given"
+            times = f", {views} times as many, since its num_views is {views}" if views > 1 else ""
+            expected = f"expected images and targets of the shapes that it was given{times}"
             raise _of(name, f"gives another kind of batch; {expected}")
         images, targets = given
     wrapping = [name for name, r in regularizers.items() if "loss" in acting_stages(r)]
@@ -210,6 +234,53 @@ def _check_loss(
     if each is not None and tuple(getattr(each, "shape", ("none",))) != per_image:
         given = tuple(getattr(each, "shape", ())) or type(each).__name__
         raise _of(name, f"gives the weights {given}; expected a tensor of one an image")
+
+
+def check_network_stages(
+    regularizers: Mapping[str, Regularizer],
+    model: nn.Module,
+    *,
+    num_classes: int,
+    image_shape: Shape = IMAGE_SHAPE,
+) -> None:
+    """Try the ``network`` stages on two images; neither the network nor a generator is changed.
+
+    Args:
+        regularizers: Those of the run, by name.
+        model: The network, on any one device; it is tried in evaluation mode.
+        num_classes: K.
+        image_shape: Shape of an image (C, H, W).
+
+    Raises:
+        FailsError: One raises something.
+        ConfigError: One doesn't give logits and targets (2, K) and a penalty ().
+    """
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    two = (2, *image_shape)
+    expected = [(2, num_classes), (2, num_classes), ()]
+    targets = torch.full(expected[0], 1 / num_classes, device=device)
+    forward: Forward = Plain(model, model)
+    was_training = model.training
+    for name, regularizer in network_stages(regularizers).items():
+        draws = BatchDraws(generator(0, "evaluation"), 2, part=np.arange(2), device=device)
+        forward = Wrapped(forward, regularizer, draws)
+        try:
+            with torch.random.fork_rng(devices=[]):
+                model.eval()
+                given: Any = forward(torch.zeros(two, device=device), targets)
+        except Exception as error:
+            raise _failed(name, f"on images {two}, in the network stage", error) from error
+        finally:
+            model.train(was_training)
+        shapes = (
+            [tuple(getattr(part, "shape", (-1,))) for part in given]
+            if isinstance(given, tuple)
+            else []
+        )
+        if shapes != expected:
+            what = ", ".join(map(str, shapes)) or type(given).__name__
+            parts = f"logits and targets {expected[0]} and a penalty ()"
+            raise _of(name, f"gives {what} in the network stage; expected {parts}")
 
 
 def check_schedule(schedule: Schedule, plan: Plan, *, name: str) -> None:

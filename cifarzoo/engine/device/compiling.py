@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -32,6 +33,19 @@ def compile_network(network: nn.Module, backend: str = "inductor") -> list[nn.Mo
     for part in parts:
         part.compile(backend=backend)
     return parts
+
+
+@contextmanager
+def uncompiled(*, active: bool) -> Iterator[None]:
+    """While ``active``, what was compiled runs as it is written, and calls all of its hooks.
+
+    A compiled block knows the hooks that it had when it was compiled, and no later ones.
+    """
+    if active:
+        with torch.compiler.set_stance("force_eager"):
+            yield
+    else:
+        yield
 
 
 def blocks(network: nn.Module) -> Iterator[nn.Module]:

@@ -156,20 +156,27 @@ class Scaler:
 
     float16 needs its loss scaled and skips steps whose gradient overflows; the others don't,
     and the scaler does nothing.
+
+    Attributes:
+        wide: Type of weights and losses.
     """
 
     def __init__(self, policy: Policy, device: torch.device) -> None:
         self._device = device
-        self._wide = policy.weights
+        self.wide = policy.weights
         self._dtype = DTYPES[policy.name]
         self._scaler = torch.amp.GradScaler(device.type, enabled=policy.name == "float16")
 
     def forward(self, network: nn.Module, images: Tensor) -> Tensor:
         """Logits (n, K) of images float32 (n, C, H, W); in the weights' type, as losses need it."""
-        is_half = self._dtype.itemsize < self._wide.itemsize
-        with torch.autocast(self._device.type, dtype=self._dtype, enabled=is_half):
-            logits: Tensor = network(images.to(self._wide))
-        return logits.to(self._wide)
+        with self.arithmetic():
+            logits: Tensor = network(images.to(self.wide))
+        return logits.to(self.wide)
+
+    def arithmetic(self) -> torch.autocast:
+        """Within ``with``, forward passes are in the policy's arithmetic."""
+        is_half = self._dtype.itemsize < self.wide.itemsize
+        return torch.autocast(self._device.type, dtype=self._dtype, enabled=is_half)
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradient of ``loss`` to the parameters'."""

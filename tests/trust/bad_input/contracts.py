@@ -49,7 +49,7 @@ def dataset(name: str, rest: str, says: str) -> Case:
 
 CASES = [
     stage("a regularizer of no stage", "def on_batch(self, images, targets, draws):\n    return images, targets",
-          "Soft: acts in no stage; expected one of branch, batch, loss, optimizer, average"),
+          "Soft: acts in no stage; expected one of branch, batch, network, loss, optimizer, average"),
     stage("a batch without targets", "def batch(self, images, targets, draws):\n    return images",
           "Soft: gives another kind of batch; expected images and targets of the shapes"),
     stage("half a batch", "def batch(self, images, targets, draws):\n    return images[:1], targets[:1]",
