@@ -3,7 +3,7 @@
 A block with ``title="FILE"`` is a file that the reader saves: a command that writes it stands in
 its place. What other stages do (installing, pytest) and what needs a network is named on stderr
 and left out. A training of hours is tried with --dry-run, which does everything up to the first
-batch; the trainings of a loop are cut to a few steps.
+batch; a loop goes over two values, and its trainings are cut to a few steps.
 """
 
 import re
@@ -39,6 +39,12 @@ def in_a_line(loop: re.Match[str]) -> str:
     return re.sub(r"\n *", "; ", re.sub(r"; do\n *", "; do ", loop[0]))
 
 
+def shorter(loop: str) -> str:
+    """A loop over its first two values only, of trainings of a few steps."""
+    few = re.sub(r"^(for \w+ in \S+ \S+)[^;]*", r"\1", loop)
+    return re.sub(r"(cifarzoo run \S+)", rf"\1 {FEW_STEPS}", few)
+
+
 def file(document: Path, title: str) -> str:
     """The text of the document's block with that title."""
     blocks = BLOCK.findall(document.read_text(encoding="utf-8"))
@@ -57,7 +63,7 @@ def main() -> None:
         if ELSEWHERE.match(command) or NEEDS_NETWORK.match(command):
             sys.stderr.write(f"not here: {command}\n")
         elif command.startswith("for "):
-            sys.stdout.write(re.sub(r"(cifarzoo run \S+)", rf"\1 {FEW_STEPS}", command) + "\n")
+            sys.stdout.write(f"{shorter(command)}\n")
         elif TRAINING.match(command) and not SHORT.search(command):
             sys.stdout.write(f"{command} --dry-run\n")
         else:
