@@ -15,7 +15,7 @@ class CifarzooError(Exception):
     """Something the user can act on: what was given, what was expected, what to do.
 
     Attributes:
-        is_told: Whether another rank tells of it; None: that was not asked.
+        is_reported: Whether another rank reports it; None: that was not asked.
     """
 
     exit_code = EXIT_FAILED

@@ -25,7 +25,7 @@ from cifarzoo.cli.terminal.units import plural
 from cifarzoo.config.budgets import Budget
 from cifarzoo.engine.distributed.environment import is_worker, rank_environment
 from cifarzoo.errors import UsageError
-from cifarzoo.results.reproduction import ON_GLYPHS, Reproduction, prepare
+from cifarzoo.results.reproduction import ON_GLYPHS, Reproduction, plan_reproduction
 
 if TYPE_CHECKING:
     from cifarzoo.results.tables import Row
@@ -84,7 +84,9 @@ def reproduce(
             "ranks, as '3,' is seed 3 alone"
         )
     for row in _rows(name):
-        wanted = prepare(row, chosen_seeds, budget=budget, sets=sets or (), data=data, runs=out)
+        wanted = plan_reproduction(
+            row, chosen_seeds, budget=budget, sets=sets or (), data=data, runs=out
+        )
         if dry_run:
             first = wanted.configs[chosen_seeds[0]]
             show_config(first, data=data, as_json=as_json, world_size=nproc or 1)

@@ -111,9 +111,9 @@ def evaluate(
 
 def _reopen(name: str, out: Path, data: Path | None) -> tuple[RunFolder, Config, Path | None]:
     from cifarzoo import config
-    from cifarzoo.runs.folder import CONFIG, find
+    from cifarzoo.runs.folder import CONFIG, find_run
 
-    folder = find(name, out)
+    folder = find_run(name, out)
     record = folder.record
     loaded = config.from_text(
         folder.config_text,

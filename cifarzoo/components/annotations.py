@@ -25,10 +25,10 @@ class Source:
     """One file of Python.
 
     Attributes:
-        path: Where it is.
-        module: What it is imported as.
-        content: Its bytes.
-        tree: Its syntax tree.
+        path: Path of the file.
+        module: Name of the module that it is imported as.
+        content: Bytes of the file.
+        tree: Syntax tree of the file.
 
     Raises:
         SyntaxError: It isn't Python.

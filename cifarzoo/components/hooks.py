@@ -47,7 +47,7 @@ class Frame:
 
     Attributes:
         padding: Pixels added to each side.
-        mode: What they are: ``reflect`` (the edge isn't repeated) or ``zero``.
+        mode: Values of those pixels: ``reflect`` (the edge isn't repeated) or ``zero``.
         is_mirrored: Whether images are needed mirrored left to right too.
     """
 
@@ -62,7 +62,7 @@ class Window:
 
     Attributes:
         top: First row of each cutting in the padded image, int64 (n,), 0 to 2 * padding.
-        left: First column of each, likewise.
+        left: First column of each cutting, likewise.
         is_mirrored: Which cuttings are mirrored left to right, bool (n,).
     """
 
@@ -109,7 +109,7 @@ class SupportsEvaluation(Protocol):
     """An augmentation that may be applied to test images too.
 
     Attributes:
-        at_evaluation: Whether it is, as ``normalize`` is. It then draws nothing.
+        at_evaluation: Whether it is used at evaluation, as ``normalize`` is. It then draws nothing.
     """
 
     at_evaluation: bool

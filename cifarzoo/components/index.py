@@ -32,18 +32,18 @@ class Entry:
     """A component, as its source describes it.
 
     Attributes:
-        kind: One of ``cifarzoo.components.kinds.KINDS``, or ``run`` for the root of configs.
-        name: Its gin name.
-        doc: Its whole docstring, cleaned.
-        parameters: What a config can set, in the order of the signature.
-        injected: What the engine gives.
-        module: What it is imported from.
-        origin: Who it comes from: ``cifarzoo``, ``distribution version`` or a file.
-        path: Its file.
-        line: Where its ``def`` or ``class`` stands.
+        kind: Name of its kind, of ``cifarzoo.components.kinds.KINDS``; ``run`` for the root.
+        name: Name in configs.
+        doc: Whole docstring, cleaned.
+        parameters: Parameters that a config can set, in the order of the signature.
+        injected: Names of the arguments that the engine gives.
+        module: Name of the module that it is imported from.
+        origin: Provider: ``cifarzoo``, ``distribution version`` or a file.
+        path: Path of its file.
+        line: Line of its ``def`` or ``class``, from 1.
         override: Whether it is registered to take the place of another.
-        overridden: What it takes the place of, where that was found.
-        file: The plugin file that it comes from; None: a package.
+        overridden: Component that it takes the place of, where that was found.
+        file: Plugin file that it comes from; None: a package.
     """
 
     kind: str
@@ -91,9 +91,9 @@ def scan(path: Path, module: str, origin: str, content: bytes | None = None) -> 
     """The components that the file at ``path`` registers.
 
     Args:
-        path: A file of Python.
-        module: What it is imported as.
-        origin: Who it comes from.
+        path: Path of a file of Python.
+        module: Name of the module that it is imported as.
+        origin: Provider of its components.
         content: Bytes of the file, where they were read; None: they weren't.
 
     Raises:

@@ -21,13 +21,13 @@ class Kind:
         name: Name of the decorator, ``@register.<name>``, and of the namespace in configs.
         plural: Name of a list of them, as in ``cifarzoo ls <plural>``.
         injected: Arguments that the engine passes, hidden from and denied to configs.
-        needed: Those of ``injected`` that no factory of the kind can do without.
+        needed: Arguments of ``injected`` that no factory of the kind can do without.
         run_field: Field of ``Run`` that holds its factories; None: other components hold them.
         is_list: Whether that field is a list.
         default: Name of the component that a run has whose config names none; None: its config
             must name one.
         is_one: Whether something that a factory gave is one.
-        expected: What it must be, in words.
+        expected: Description of what it must be.
     """
 
     name: str

@@ -131,14 +131,14 @@ class Dataset:
     """A dataset that has not been read yet.
 
     Attributes:
-        title: What tables call it, such as ``CIFAR-10 (JPEG)``.
+        title: Name in tables, such as ``CIFAR-10 (JPEG)``.
         classes: Names of the K classes.
-        mean: Per channel, of pixels scaled to [0, 1].
-        std: Per channel, of pixels scaled to [0, 1].
+        mean: Mean of each channel, of pixels scaled to [0, 1].
+        std: Standard deviation of each channel, likewise.
         image_shape: Channels, height and width of an image (C, H, W).
-        num_train: Training images, or None where reading tells.
-        num_test: Test images, or None where reading tells.
-        load: Reads the training and the test split.
+        num_train: Number of training images; None: reading them tells.
+        num_test: Number of test images; None: reading them tells.
+        load: Function that reads the training and the test split.
     """
 
     title: str

@@ -50,9 +50,9 @@ def signature_problem(kind: str, name: str, takes: Sequence[tuple[str, str]]) ->
     """Why the engine and configs could not use a factory, or None.
 
     Args:
-        kind: Of the component.
-        name: Of the component.
-        takes: The factory's parameters, each with its mark (``MARKS``) or nothing.
+        kind: Kind of the component.
+        name: Name of the component.
+        takes: Parameters of the factory, each with its mark (``MARKS``) or nothing.
     """
     if name in RESERVED:
         return f"the name {name!r} is reserved"
@@ -74,9 +74,9 @@ class Component:
     """A registered factory.
 
     Attributes:
-        kind: One of ``KINDS``.
-        name: Its ``__name__``, which is its gin name.
-        factory: What was registered, unchanged.
+        kind: Name of its kind, of ``KINDS``.
+        name: Name of the factory, its ``__name__``, which is that in configs.
+        factory: Function or class that was registered, unchanged.
         override: Whether it was registered to take the place of another.
     """
 
@@ -132,7 +132,7 @@ class Registry:
     """Name -> component; the attribute of each kind is the decorator of that kind.
 
     Attributes:
-        components: What each name stands for now.
+        components: Component that each name stands for now.
         known: Everything that was ever registered, by module and name: a name that was
             overridden can be given back.
     """

@@ -45,7 +45,8 @@ class Site:
         index: Number of the block, from 1.
         total: Number of residual blocks in the network.
         final_norm: Whether a path ends in a normalisation.
-        draws: Set by the residual port; what ``Regularizer.branch`` asks for random numbers.
+        draws: Branch draws, set by the residual port; what ``Regularizer.branch`` asks for random
+            numbers.
     """
 
     index: int

@@ -33,14 +33,15 @@ class Run:
     """One training: what is trained, how, and for how long.
 
     Attributes:
-        architecture: The network.
-        dataset: What it learns.
-        optimizer: Makes the optimizer from the engine's two groups of parameters.
+        architecture: Factory of the network.
+        dataset: Factory of the dataset that it learns.
+        optimizer: Factory of the optimizer, of the engine's two groups of parameters.
         schedule: Factor on the base learning rate.
-        augmentations: Applied to each training batch in this order.
-        regularizers: One flat list; each acts in the stages that it defines.
-        loss: What is minimised; None: the cross-entropy. Test losses are cross-entropies anyway.
-        weight_decay_policy: Which parameters are decayed.
+        augmentations: Augmentations of each training batch, in this order.
+        regularizers: Regularizers in one flat list; each acts in the stages that it defines.
+        loss: Loss that is minimised; None: the cross-entropy. Test losses are cross-entropies
+            anyway.
+        weight_decay_policy: Name of the rule that says which parameters are decayed.
         norm_bias_lr_scale: Factor on the learning rate of the shifts of normalisations; what a
             step decays of them does not change.
         epochs: Passes over the training images.
@@ -49,20 +50,20 @@ class Run:
         bn_group_size: Images that share BatchNorm statistics; None: the whole batch.
         clip_norm: Largest norm of the whole gradient, without the optimizer's weight decay; None:
             not clipped.
-        seed: Of every random number.
-        precision: Of the arithmetic; ``auto``: what the device is best at. ``float64`` is slow,
-            and shows whether two ways of computing the same differ by more than rounding.
+        seed: Seed of every random number.
+        precision: Precision of the arithmetic; ``auto``: what the device is best at. ``float64`` is
+            slow, and shows whether two ways of computing the same differ by more than rounding.
         compile: Whether ``torch.compile`` is used; None: as the device suggests.
         deterministic: Whether only deterministic kernels are used; None: on a CPU.
-        train_images: Use only so many images of the training set; None: all. Which ones is
+        train_images: Number of images of the training set to use; None: all. Which ones is
             random, and the same for every seed.
-        validation_images: Keep so many of these for validation, the same for every seed.
-        eval_images: Use only so many images of the test set, likewise; None: all. 9984 are as
+        validation_images: Number of these that are kept for validation, the same for every seed.
+        eval_images: Number of images of the test set to use, likewise; None: all. 9984 are as
             many as Flax's examples/cifar10 tested; which 16 it left out can't be known.
-        max_steps: Stop after so many optimizer steps; None: when the epochs are done.
-        checkpoint_steps: Save every so many steps; None: by time only.
-        checkpoint_seconds: Save every so many seconds.
-        keep_checkpoints: How many of the newest checkpoints are kept.
+        max_steps: Number of optimizer steps to stop after; None: when the epochs are done.
+        checkpoint_steps: Number of steps between checkpoints; None: by time only.
+        checkpoint_seconds: Time between checkpoints in seconds.
+        keep_checkpoints: Number of the newest checkpoints that are kept.
     """
 
     architecture: ArchitectureFactory

@@ -19,9 +19,9 @@ class Parameter:
     """What a config can set of a component.
 
     Attributes:
-        name: As in ``component.name = value``.
-        annotation: Source text, aliases spelled out; None: not annotated.
-        default: Source text; None: it has to be set.
+        name: Name of the argument, as in ``component.name = value``.
+        annotation: Source text of its annotation, aliases spelled out; None: it has none.
+        default: Source text of its default; None: it has to be set.
     """
 
     name: str

@@ -39,7 +39,7 @@ class Config:
         name: Name of the config: the stem of its file.
         bindings: Everything that is set of what the run uses, by ``scope/kind.name.parameter``.
         uses: The same bindings, by parameter, for each use of a component.
-        catalogue: The components there are.
+        catalogue: Every component there is.
     """
 
     name: str
@@ -156,8 +156,8 @@ def load(
     Args:
         source: A path; the name of a packaged recipe, with or without ``.gin``; or a config's
             text, which has a line break and a ``=`` or an ``include``.
-        sets: ``NAME=VALUE`` each, in gin's words, which override what the file says.
-        values: Likewise, with Python's values by name: ``{"sgd.lr": 0.1, "run.regularizers":
+        sets: Settings, ``NAME=VALUE`` each in gin's words, which override what the file says.
+        values: Settings with Python's values, by name: ``{"sgd.lr": 0.1, "run.regularizers":
             ["@mixup"]}``. Texts that start with ``@`` refer to components. They come last.
         plugins: Plugin files, beside installed ones and those of ``CIFARZOO_PLUGINS``.
 
@@ -188,7 +188,7 @@ def from_text(
     """A config from another one's ``text()``, such as a run's folder keeps.
 
     Args:
-        text: A config; what it includes is looked for as in a file of the current folder.
+        text: Text of a config; what it includes is looked for as in a file of the current folder.
         plugins: All the plugin files that it may use. ``CIFARZOO_PLUGINS`` isn't asked: what
             it names may have changed since the text was written.
         name: Name of the config.

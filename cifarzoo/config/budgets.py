@@ -1,4 +1,4 @@
-"""Shorter trainings of one config: what to set for them.
+"""Shorter trainings of one config.
 
 Every length that is counted in epochs shrinks with the run, so that a schedule of 200 epochs
 is seen whole in ten. By name, as components write them: ``milestones`` and ``..._epochs``.
@@ -21,23 +21,29 @@ SMOKE_BATCH, SMOKE_GROUP, SMOKE_IMAGES = 32, 16, 64
 LIMITS = {"micro_batch_size": SMOKE_GROUP, "bn_group_size": SMOKE_GROUP}
 
 
-def settings(config: Config, budget: Budget) -> dict[str, Any]:
-    """What to set in ``config`` for ``budget``, by name, as ``Config.with_values`` takes it.
+def shortened(config: Config, budget: Budget) -> Config:
+    """``config`` with other values for ``budget``.
 
     Args:
-        config: The whole training.
-        budget: ``full``: nothing changes. ``short``: a twentieth of the epochs. ``smoke``: one
-            epoch of two steps of at most 32 images, tested on 64; enough to see that every
-            part of it works, and its error means nothing.
+        config: Config of the whole training.
+        budget: Length of the training. ``full``: nothing changes. ``short``: a twentieth of the
+            epochs. ``smoke``: one epoch of two steps of at most 32 images, tested on 64; enough to
+            see that every part of it works, and its error means nothing.
     """
-    epochs: int = _of_run(config, "epochs")
     if budget == "full":
-        return {}
+        return config
+    epochs: int = _of_run(config, "epochs")
     if budget == "short":
-        return dict(_shortened(config, epochs, max(1, round(epochs / SHORTER))))
+        values = dict(_lengths(config, epochs, max(1, round(epochs / SHORTER))))
+    else:
+        values = _smoke(config, epochs)
+    return config.with_values(values, location=f"--budget {budget}")
+
+
+def _smoke(config: Config, epochs: int) -> dict[str, Any]:
     limited = {name: (_of_run(config, name), limit) for name, limit in LIMITS.items()}
     return {
-        **dict(_shortened(config, epochs, 1)),
+        **dict(_lengths(config, epochs, 1)),
         "run.batch_size": min(_of_run(config, "batch_size"), SMOKE_BATCH),
         **{
             f"run.{name}": min(value, limit)
@@ -55,7 +61,7 @@ def _of_run(config: Config, parameter: str) -> Any:
     return value and value.value
 
 
-def _shortened(config: Config, epochs: int, new_epochs: int) -> Iterator[tuple[str, Any]]:
+def _lengths(config: Config, epochs: int, new_epochs: int) -> Iterator[tuple[str, Any]]:
     factor = new_epochs / epochs
     yield f"{ROOT}.epochs", new_epochs
     for name, binding in config.bindings.items():

@@ -27,8 +27,8 @@ class Check:
         macros: Bindings of macros by name.
         macros_in: Names of the macros in each binding's value, by the binding's key.
         misnamed: Components of which a parameter was set that they don't have.
-        resolution: What ``run`` leads to.
-        problems: What is wrong, in words, each with its place among all that was read.
+        resolution: Uses of components that ``run`` leads to.
+        problems: Mistakes in words, each with its position among all that was read.
     """
 
     def __init__(self, reader: Reader, catalogue: Catalogue) -> None:

@@ -16,7 +16,7 @@ class Difference:
     """A parameter that two configs have different values for.
 
     Attributes:
-        name: ``kind.component.parameter``, or ``run.parameter``, after its scope.
+        name: Name ``kind.component.parameter``, or ``run.parameter``, after its scope.
         first: Value in the first config; None: it doesn't use the component.
         second: Value in the second config; None likewise.
     """

@@ -16,7 +16,7 @@ class EffectiveValue:
     """What one config has for a parameter.
 
     Attributes:
-        value: Literals and references; of a default that is none, the ``Expression``.
+        value: Value of literals and references; of a default that is none, the ``Expression``.
         is_default: Whether the config leaves it to the component.
     """
 
@@ -34,7 +34,7 @@ def effective(config: Config, name: str) -> EffectiveValue | None:
 
     Args:
         config: A checked config.
-        name: ``kind.component.parameter`` or ``run.parameter``, with its scope before it where
+        name: Name ``kind.component.parameter`` or ``run.parameter``, after its scope where
             there is one.
 
     Returns:

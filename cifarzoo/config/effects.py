@@ -20,8 +20,8 @@ def missing(
     """Parameters without a default that nothing sets.
 
     Args:
-        resolution: What the config reaches.
-        entries: Every component, and ``run``.
+        resolution: Uses of components that the config leads to.
+        entries: Entries of all components, and of ``run``, by name.
         misnamed: Components to leave out: what they lack is there under another name.
     """
     for (name, scope), bound in resolution.uses.items():

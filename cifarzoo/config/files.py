@@ -35,7 +35,7 @@ def recipes() -> dict[str, Path]:
     return dict(sorted(named.items()))
 
 
-def find(name: str | Path, *, beside: Path | None = None) -> Path:
+def find_config(name: str | Path, *, beside: Path | None = None) -> Path:
     """The file that ``name`` means.
 
     It is looked for in the folder of the file that includes it, in the current folder, and among
@@ -64,7 +64,7 @@ def find(name: str | Path, *, beside: Path | None = None) -> Path:
     if len(found) == 1:
         return found[0]
     if found:
-        these = " or ".join(str(shown(path)) for path in found)
+        these = " or ".join(str(displayed(path)) for path in found)
         raise ConfigError(f"{str(name)!r} may be {these}; give the path of one of them")
     if any((folder / name).is_dir() for folder in own):
         raise ConfigError(f"{str(name)!r} is a folder; expected a .gin file")
@@ -95,7 +95,7 @@ def _not_found(name: str, own: Sequence[Path], packaged: Mapping[str, Path]) -> 
         known |= {path.name for each in own for path in (each / name).parent.glob(f"*{SUFFIX}")}
     if not name.endswith(SUFFIX):
         known = {known_name.removesuffix(SUFFIX) for known_name in known}
-    where = ", ".join(str(shown(folder)) for folder in (*own, *recipe_folders()))
+    where = ", ".join(str(displayed(folder)) for folder in (*own, *recipe_folders()))
     return f"no config {name!r} in {where}{near(Path(name).name, known)}"
 
 
@@ -109,20 +109,20 @@ def read(path: Path) -> str:
         size = path.stat().st_size
         content = path.read_bytes() if size <= MAX_BYTES else b""
     except OSError as error:
-        raise ConfigError(f"{shown(path)}: it cannot be read: {error.strerror}") from error
+        raise ConfigError(f"{displayed(path)}: it cannot be read: {error.strerror}") from error
     if size > MAX_BYTES:
-        raise ConfigError(f"{shown(path)}: it has {size} bytes; expected at most {MAX_BYTES}")
+        raise ConfigError(f"{displayed(path)}: it has {size} bytes; expected at most {MAX_BYTES}")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise ConfigError(
-            f"{shown(path)}:{line}: the byte 0x{content[error.start]:02x} is not UTF-8; "
+            f"{displayed(path)}:{line}: the byte 0x{content[error.start]:02x} is not UTF-8; "
             "save the file as UTF-8"
         ) from error
 
 
-def shown(path: Path) -> Path:
+def displayed(path: Path) -> Path:
     """``path`` as a user knows it: from the current folder, where it is inside."""
     try:
         return path.relative_to(Path.cwd())

@@ -19,7 +19,7 @@ def frozen(
 
     Args:
         uses: Bindings by parameter of each use of a component; none refers to itself.
-        factories: What makes each component that is used, by its name.
+        factories: Factories of the components that are used, by name.
     """
 
     def arguments(use: Use) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class Assignment:
         scope: Uses of the component that it holds for; nothing: all of them.
         selector: Name of the component, as ``name`` or ``kind.name``; or of the macro.
         parameter: Parameter that is set; nothing: a macro is.
-        value: Literals, references and macros.
+        value: Value of literals, references and macros.
     """
 
     line: int

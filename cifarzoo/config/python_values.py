@@ -21,7 +21,7 @@ def from_python(value: Any, where: str = "") -> Any:
     as texts; whatever else a text could not give back exactly is refused.
 
     Args:
-        value: Numbers, texts, None, and lists, tuples and dicts of them.
+        value: Value of numbers, texts, None, and lists, tuples and dicts of them.
         where: Place of the value inside of a larger one, such as ``[2]``.
 
     Raises:

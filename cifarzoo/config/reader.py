@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cifarzoo.config.files import find, read, shown
+from cifarzoo.config.files import displayed, find_config, read
 from cifarzoo.config.grammar import Assignment, Include, SyntaxMistake, statements
 from cifarzoo.config.python_values import from_python
 from cifarzoo.config.values import written
@@ -32,7 +32,7 @@ class Binding:
         parameter: Name of the parameter; nothing: it sets a macro.
         value: A literal that may hold references and macros.
         location: ``file:line``, or the setting beside the files that it comes from.
-        order: Its place among all that was read.
+        order: Position among all that was read.
         counts: Whether it has to have an effect: it is of the file that was named, or set
             beside the files where anything is. An include may set what a run doesn't use.
         macros: `` (%NAME: file:line)`` of each macro that was in the value, or nothing.
@@ -92,7 +92,7 @@ class Reader:
         Raises:
             ConfigError: There is no such file.
         """
-        path = find(name)
+        path = find_config(name)
         self._file(path, ())
         return path
 
@@ -159,7 +159,7 @@ class Reader:
         except ConfigError as error:
             self._problem(str(error))
         else:
-            self._statements(text, str(shown(path)), path.parent, (*inside, path.resolve()))
+            self._statements(text, str(displayed(path)), path.parent, (*inside, path.resolve()))
 
     def _statements(
         self, text: str, file: str, folder: Path | None, inside: tuple[Path, ...]
@@ -184,7 +184,7 @@ class Reader:
     ) -> None:
         self._count += 1
         try:
-            path = find(name, beside=folder)
+            path = find_config(name, beside=folder)
         except ConfigError as error:
             self._problem(f"{location}: {error}")
             return

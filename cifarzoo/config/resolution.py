@@ -1,4 +1,4 @@
-"""Which components a config reaches from ``run``, in which scopes, and with which bindings.
+"""Which components a config uses, in which scopes, and with which bindings.
 
 As in gin: ``scope/name.parameter`` holds for ``name`` wherever that scope is active, also
 inside narrower ones; the longest scope wins; a reference without a scope keeps the scope
@@ -20,11 +20,11 @@ Use = tuple[str, tuple[str, ...]]  # a component's name, and the scope that it i
 
 @dataclass
 class Resolution:
-    """What a config reaches.
+    """What a config uses.
 
     Attributes:
         uses: Bindings by parameter of each use of a component.
-        holders: The binding that refers to each use; None for ``run``.
+        holders: Binding that refers to each use; None for ``run``.
         cycles: Bindings through which a component refers to itself.
     """
 

@@ -14,7 +14,7 @@ from typing import Any
 from cifarzoo.components.index import near
 from cifarzoo.components.kinds import FACTORIES
 from cifarzoo.components.plugins import Catalogue
-from cifarzoo.config.values import Reference, shown
+from cifarzoo.config.values import Reference, abbreviated
 
 TYPES: dict[str, Any] = {
     **{t.__name__: t for t in (bool, int, float, complex, str, bytes, list, tuple, dict, object)},
@@ -41,8 +41,8 @@ def to_type(annotation: str, factories: Mapping[str, Any]) -> Any:
     """The type that ``annotation`` stands for.
 
     Args:
-        annotation: Source text, its aliases spelled out.
-        factories: What to take for ``ArchitectureFactory`` and its like.
+        annotation: Source text of the annotation, its aliases spelled out.
+        factories: Types to take for ``ArchitectureFactory`` and its like, by name.
 
     Raises:
         LookupError: It holds something else than plain types.
@@ -90,9 +90,10 @@ def misfit(value: Any, annotation: str, adapter: Callable[[str], Any]) -> str | 
     """What of ``value`` doesn't fit ``annotation``, to follow the parameter's name, or None.
 
     Args:
-        value: With its macros replaced.
-        annotation: Source text, its aliases spelled out.
-        adapter: Makes a pydantic ``TypeAdapter`` of it, or None where it isn't understood.
+        value: Value of the parameter, its macros replaced.
+        annotation: Source text of the annotation, its aliases spelled out.
+        adapter: Maker of a pydantic ``TypeAdapter`` from it; it gives None where it isn't
+            understood.
     """
     from pydantic import ValidationError
 
@@ -115,7 +116,7 @@ def misfit(value: Any, annotation: str, adapter: Callable[[str], Any]) -> str | 
     for index in place:
         value = value[index]
     where = "".join(f"[{index}]" for index in place)
-    return f"{where} is {shown(value)}; expected {' or '.join(expected)}"
+    return f"{where} is {abbreviated(value)}; expected {' or '.join(expected)}"
 
 
 def a(kind: str) -> str:

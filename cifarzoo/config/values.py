@@ -12,8 +12,8 @@ class Reference:
     """``@scope/selector``: a component, to be made by the engine.
 
     Attributes:
-        scope: Where its parameters may be set apart from other uses, or nothing.
-        selector: ``name`` or ``kind.name``.
+        scope: Scope in which its parameters may be set apart from other uses, or nothing.
+        selector: Name of the component, as ``name`` or ``kind.name``.
         called: Whether it was written with ``()``, which configs may not.
     """
 
@@ -66,7 +66,7 @@ def written(value: Any) -> str:
     return repr(value)
 
 
-def shown(value: Any) -> str:
+def abbreviated(value: Any) -> str:
     """``value`` as an error names it: on one line that stays readable."""
     text = written(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

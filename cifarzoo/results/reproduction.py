@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cifarzoo import config
 from cifarzoo.config import Config
-from cifarzoo.config.budgets import Budget, settings
+from cifarzoo.config.budgets import Budget, shortened
 from cifarzoo.data.catalogue import CATALOGUE
 from cifarzoo.data.damage import MissingError
 from cifarzoo.data.opening import open_published
@@ -32,10 +32,10 @@ class Attempt:
     """One seed of a row, as its folder has it.
 
     Attributes:
-        seed: Of the run.
-        folder: Of the run.
-        status: ``done``, ``stopped``, ``running``, ``failed`` or ``diverged``; ``new`` before
-            its first step.
+        seed: Seed of the run.
+        folder: Folder of the run.
+        status: State of the run: ``done``, ``stopped``, ``running``, ``failed`` or ``diverged``;
+            ``new`` before its first step.
         error: Test error in percent after the last epoch; None: it isn't done.
         data: Title of the dataset it was trained on, if it is known.
     """
@@ -52,11 +52,11 @@ class Outcome:
     """What the finished seeds of a row allow to be said.
 
     Attributes:
-        row: The published row.
-        budget: Of the runs.
-        done: The finished seeds.
-        comparison: Of their errors with the published one; None before one is done.
-        verdict: In words.
+        row: Published row.
+        budget: Length of the runs.
+        done: Finished seeds.
+        comparison: Comparison of their errors with the published one; None before one is done.
+        verdict: Conclusion in words.
     """
 
     row: Row
@@ -71,11 +71,11 @@ class Reproduction:
     """The seeds of a row that are to be run, with their configs.
 
     Attributes:
-        row: What is reproduced.
-        budget: How much of the training.
+        row: Published row that is reproduced.
+        budget: Length of the training.
         config: Config of the training, whatever its seed.
         configs: Config of each seed.
-        runs: Where runs go.
+        runs: Folder that runs go to.
         kind: Name of the folder of these runs: the budget, or ``smoke-glyphs``.
     """
 
@@ -116,7 +116,7 @@ class Reproduction:
         return _with_seed(self.config, seed).text()
 
 
-def prepare(
+def plan_reproduction(
     row: Row,
     seeds: Sequence[int],
     *,
@@ -130,12 +130,12 @@ def prepare(
     A smoke test does without the row's dataset where it isn't there: with drawn shapes.
 
     Args:
-        row: What to reproduce.
-        seeds: Which.
-        budget: How much of the training.
-        sets: ``NAME=VALUE`` each, beside what the row sets.
-        data: Where data lie, or None.
-        runs: Where runs go.
+        row: Published row to reproduce.
+        seeds: Seeds to run.
+        budget: Length of the training.
+        sets: Settings, ``NAME=VALUE`` each, beside what the row sets.
+        data: Folder of the datasets, or None.
+        runs: Folder that runs go to.
 
     Raises:
         UsageError: The row can't be run: what it lacks.
@@ -155,11 +155,10 @@ def prepare(
 
 
 def config_of(row: Row, budget: Budget, sets: Sequence[str] = ()) -> Config:
-    """The config that trains ``row``, with the recipe's own seed; see ``prepare``."""
+    """The config that trains ``row``, with the recipe's own seed; see ``plan_reproduction``."""
     if row.recipe is None:
         raise UsageError(f"{row.path} cannot be run yet: it lacks {row.lacks}")
-    whole = config.load(row.recipe, sets=[*row.sets, *sets])
-    return whole.with_values(settings(whole, budget), location=f"--budget {budget}")
+    return shortened(config.load(row.recipe, sets=[*row.sets, *sets]), budget)
 
 
 def folder_of(runs: Path, row: Row, kind: str, seed: int) -> Path:

@@ -21,10 +21,10 @@ class Sample:
     """The results of several seeds.
 
     Attributes:
-        mean: Their mean.
-        sd: Their standard deviation, of n - 1 degrees of freedom; None: of one seed.
-        n: How many.
-        interval: Of the true mean, by Student's t; None: of one seed.
+        mean: Mean of the errors.
+        sd: Standard deviation of the errors, of n - 1 degrees of freedom; None: of one seed.
+        n: Number of runs.
+        interval: Confidence interval of the true mean, by Student's t; None: of one seed.
     """
 
     mean: float
@@ -38,10 +38,10 @@ class Comparison:
     """Ours beside a published number.
 
     Attributes:
-        ours: The seeds' sample.
-        difference: Ours less the published one.
-        expected: Where the published number would be, at ``CONFIDENCE``, if it stemmed from
-            the same training; None: one seed can't tell.
+        ours: Sample of our seeds.
+        difference: Our mean less the published number.
+        expected: Interval in which the published number would be, at ``CONFIDENCE``, if it stemmed
+            from the same training; None: one seed can't tell.
         verdict: ``within the interval``: the published number is in ``expected``; ``differs``:
             it isn't; ``cannot tell``: there is one seed.
     """
@@ -72,8 +72,8 @@ def compare_with_published(
     spread)``, a prediction interval, wider by what the published number was rounded by.
 
     Args:
-        values: Of our seeds, at least one.
-        published: The number to compare with.
+        values: Numbers of our seeds, at least one.
+        published: Published number to compare with.
         spread: Variance of the published statistic in units of one run's: see
             ``variance_of``.
         rounding: Half a unit of the published number's last digit.

@@ -26,21 +26,21 @@ class Row:
 
     Attributes:
         table: Name of its table.
-        name: Its own name in the table.
-        model: What was trained, in the source's words where they say enough.
+        name: Name of the row in the table.
+        model: Description of what was trained, in the source's words where they say enough.
         error: Test error in %, with the digits that were published.
-        rule: What was reported: of the last epoch, of the best epoch on the test set, or mean
-            or median of several runs.
-        n: Runs behind it; None: the source doesn't say.
+        rule: Rule by which it was reported: of the last epoch, of the best epoch on the test set,
+            or mean or median of several runs.
+        n: Number of runs behind it; None: the source doesn't say.
         recipe: File name of the config that runs it; None: nothing does yet.
-        lacks: What running it would take; None where there is a recipe.
-        sets: ``NAME=VALUE`` each: what the row sets beside the recipe.
+        lacks: Parts that running it would take; None where there is a recipe.
+        sets: Settings, ``NAME=VALUE`` each, of the row beside the recipe.
         dataset: Name of the dataset's component.
-        epochs: Of training; None: not stated.
-        hardware: What it was trained on; None: not stated.
-        time: How long that took, as published; None: not stated.
+        epochs: Epochs of training; None: not stated.
+        hardware: Hardware that it was trained on; None: not stated.
+        time: Time that it took, as published; None: not stated.
         tta: Whether the error is with test-time augmentation.
-        deviations: What is peculiar to this row, a sentence each.
+        deviations: Peculiarities of this row, a sentence each.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -84,13 +84,13 @@ class Table:
     """What one source published.
 
     Attributes:
-        name: The stem of its file.
-        title: For people.
-        source: Where the numbers stand: document and version.
-        url: Where to look it up; None: not known for sure.
-        deviations: How the source differs from what its own text or the usual protocol says,
+        name: Name of the table: the stem of its file.
+        title: Title for people.
+        source: Document that the numbers stand in, and its version.
+        url: Address to look it up; None: not known for sure.
+        deviations: Ways in which the source differs from its own text or the usual protocol,
             a sentence each.
-        rows: By name.
+        rows: Rows by name.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -146,8 +146,8 @@ def parse(name: str, text: str) -> Table:
     """The table that a TOML file describes.
 
     Args:
-        name: Of the table: the stem of its file.
-        text: Of the file. ``[defaults]`` holds what is the same in rows that don't say
+        name: Name of the table: the stem of its file.
+        text: Text of the file. ``[defaults]`` holds what is the same in rows that don't say
             otherwise; a row has its ``error``, or the ``accuracy`` that was published, as text.
 
     Raises:

@@ -44,7 +44,7 @@ class RunFolder:
     """The folder of one run.
 
     Args:
-        path: Where it is; see ``create``, ``adopt`` and ``find`` for how one comes to be.
+        path: Path of the folder; see ``create``, ``adopt`` and ``find_run``.
         made: Folders that were made for it, the innermost first.
     """
 
@@ -205,9 +205,9 @@ def create(root: Path, name: str, config_text: str) -> RunFolder:
     """Make ``root/name/<time>-<id>/`` for a new run.
 
     Args:
-        root: Where runs go.
-        name: Of the config.
-        config_text: The resolved config.
+        root: Folder that runs go to.
+        name: Name of the config.
+        config_text: Text of the resolved config.
 
     Raises:
         UsageError: The folder cannot be made or written to.
@@ -220,8 +220,8 @@ def adopt(path: Path, config_text: str) -> tuple[RunFolder, bool]:
     """Use ``path`` for a run, or go on with the same run that is there.
 
     Args:
-        path: As ``--run-dir`` gave it.
-        config_text: The resolved config.
+        path: Path that ``--run-dir`` gave.
+        config_text: Text of the resolved config.
 
     Returns:
         The folder, and whether it held this run already.
@@ -253,12 +253,13 @@ def holds(path: Path, config_text: str) -> bool:
     return True
 
 
-def find(name: str, root: Path) -> RunFolder:
+def find_run(name: str, root: Path) -> RunFolder:
     """The run that a user means.
 
     Args:
-        name: A path; ``latest``; or the start of a folder's name or id, if only one has it.
-        root: Where runs are.
+        name: Name of the run: a path; ``latest``; or the start of a folder's name or id, if only
+            one has it.
+        root: Folder that runs are in.
 
     Raises:
         UsageError: No run is called so, or more than one.

@@ -4,15 +4,14 @@ import pytest
 
 from cifarzoo import config
 from cifarzoo.config import Config
-from cifarzoo.config.budgets import settings
+from cifarzoo.config.budgets import shortened
 from cifarzoo.protocols import Timestamp
 
 RECIPES = list(config.recipes())
 
 
-def shortened(recipe: str, budget: str, *sets: str) -> Config:
-    whole = config.load(recipe, sets=sets)
-    return whole.with_values(settings(whole, budget))
+def shorter(recipe: str, budget: str, *sets: str) -> Config:
+    return shortened(config.load(recipe, sets=sets), budget)
 
 
 def of_run(loaded: Config, parameter: str) -> object:
@@ -20,7 +19,8 @@ def of_run(loaded: Config, parameter: str) -> object:
 
 
 def test_full_changes_nothing():
-    assert settings(config.load("wrn26_10.gin"), "full") == {}
+    whole = config.load("wrn26_10.gin")
+    assert shortened(whole, "full") is whole
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_full_changes_nothing():
 )
 def test_short_has_a_twentieth_of_the_epochs_and_at_least_one(recipe, epochs, short):
     assert of_run(config.load(recipe), "epochs") == epochs
-    assert of_run(shortened(recipe, "short"), "epochs") == short
+    assert of_run(shorter(recipe, "short"), "epochs") == short
 
 
 @pytest.mark.parametrize("budget", ["short", "smoke"])
@@ -43,7 +43,7 @@ def test_short_has_a_twentieth_of_the_epochs_and_at_least_one(recipe, epochs, sh
     ],
 )
 def test_the_rate_is_the_same_at_the_same_part_of_the_run(recipe, sets, budget):
-    whole, less = config.load(recipe, sets=sets), shortened(recipe, budget, *sets)
+    whole, less = config.load(recipe, sets=sets), shorter(recipe, budget, *sets)
     steps = 100_000
     for step in range(0, steps, 997):
         factors = []
@@ -56,17 +56,17 @@ def test_the_rate_is_the_same_at_the_same_part_of_the_run(recipe, sets, budget):
 
 def test_an_end_in_steps_shrinks_with_the_epochs():
     assert of_run(config.load("airbench94.gin"), "max_steps") == 476
-    assert of_run(shortened("airbench94.gin", "short"), "max_steps") == 48
+    assert of_run(shorter("airbench94.gin", "short"), "max_steps") == 48
 
 
 def test_smoke_is_two_steps_with_groups_within_the_batch():
-    loaded = shortened("wrn26_10.gin", "smoke", "run.bn_group_size=32", "run.micro_batch_size=64")
+    loaded = shorter("wrn26_10.gin", "smoke", "run.bn_group_size=32", "run.micro_batch_size=64")
     names = ("batch_size", "bn_group_size", "micro_batch_size", "train_images", "epochs")
     assert [of_run(loaded, name) for name in names] == [32, 16, 16, 64, 1]
 
 
 def test_smoke_never_makes_a_batch_larger():
-    loaded = shortened("wrn26_10.gin", "smoke", "run.batch_size=8")
+    loaded = shorter("wrn26_10.gin", "smoke", "run.batch_size=8")
     assert of_run(loaded, "batch_size") == 8
 
 
@@ -74,4 +74,4 @@ def test_smoke_never_makes_a_batch_larger():
 def test_every_recipe_has_its_shorter_forms(budget):
     assert len(RECIPES) > 10
     for recipe in RECIPES:
-        assert shortened(recipe, budget).text() != config.load(recipe).text()
+        assert shorter(recipe, budget).text() != config.load(recipe).text()

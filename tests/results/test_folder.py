@@ -6,7 +6,7 @@ import pytest
 
 from cifarzoo.engine.runner import execute
 from cifarzoo.errors import CifarzooError, UsageError
-from cifarzoo.runs.folder import RunFolder, adopt, create, find
+from cifarzoo.runs.folder import RunFolder, adopt, create, find_run
 from tests.full_disk import no_file_larger_than
 
 
@@ -106,7 +106,7 @@ def test_runs_are_found_by_path_id_prefix_and_as_the_latest(tmp_path):
         (tmp_path / "net" / name / "config.gin").write_text("")
 
     def found(name: str) -> str:
-        return find(name, tmp_path).path.name
+        return find_run(name, tmp_path).path.name
 
     assert found("latest") == "20260102-000000-ce56"
     assert found("ab") == "20260101-000000-ab12"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cifarzoo.errors import UsageError
-from cifarzoo.results.reproduction import attempts, config_of, folder_of, outcome, prepare
+from cifarzoo.results.reproduction import attempts, config_of, folder_of, outcome, plan_reproduction
 from cifarzoo.results.tables import Row
 
 GENUINE = {"data": {"title": "CIFAR-10"}}
@@ -40,7 +40,9 @@ def finish(runs: Path, seed: int, error: float, row: Row | None = None, **record
 
 
 def said(runs: Path, row: Row | None = None, **settings: Any) -> str:
-    wanted = prepare(row or a_row(), [0], data=None, runs=runs, **{"budget": "full", **settings})
+    wanted = plan_reproduction(
+        row or a_row(), [0], data=None, runs=runs, **{"budget": "full", **settings}
+    )
     return wanted.outcome()[0].verdict
 
 
@@ -127,7 +129,7 @@ def test_seeds_of_other_settings_are_left_out_and_named(tmp_path):
         finish(tmp_path, seed, 4.4)
     path = folder_of(tmp_path, a_row(), "full", 1) / "config.gin"
     path.write_text(path.read_text().replace("lr = 0.1", "lr = 0.2"))
-    wanted = prepare(a_row(), [0], budget="full", data=None, runs=tmp_path)
+    wanted = plan_reproduction(a_row(), [0], budget="full", data=None, runs=tmp_path)
     found, others = wanted.outcome()
     assert ([attempt.seed for attempt in found.done], others) == ([0, 2], [1])
 
@@ -135,10 +137,10 @@ def test_seeds_of_other_settings_are_left_out_and_named(tmp_path):
 def test_what_is_done_waits_no_more_and_another_config_is_refused(tmp_path):
     finish(tmp_path, 1, 4.4)
     finish(tmp_path, 2, 4.4, status="stopped")
-    wanted = prepare(a_row(), [0, 1, 2], budget="full", data=None, runs=tmp_path)
+    wanted = plan_reproduction(a_row(), [0, 1, 2], budget="full", data=None, runs=tmp_path)
     assert wanted.waiting() == [0, 2]
     sets = ["sgd.lr=0.2"]
-    changed = prepare(a_row(), [1], budget="full", data=None, runs=tmp_path, sets=sets)
+    changed = plan_reproduction(a_row(), [1], budget="full", data=None, runs=tmp_path, sets=sets)
     with pytest.raises(UsageError, match=r"holds a run of another config: optimizer.sgd.lr is 0.1"):
         changed.waiting()
 
@@ -146,10 +148,10 @@ def test_what_is_done_waits_no_more_and_another_config_is_refused(tmp_path):
 def test_a_row_without_a_recipe_says_what_it_lacks(tmp_path):
     row = a_row(recipe=None, lacks="a policy that was searched for")
     with pytest.raises(UsageError, match="flax_gpu/wrn26_10 cannot be run yet: it lacks a policy"):
-        prepare(row, [0], budget="full", data=None, runs=tmp_path)
+        plan_reproduction(row, [0], budget="full", data=None, runs=tmp_path)
 
 
 def test_a_smoke_test_without_the_dataset_is_on_drawn_shapes(tmp_path):
-    wanted = prepare(a_row(), [0], budget="smoke", data=tmp_path, runs=tmp_path)
+    wanted = plan_reproduction(a_row(), [0], budget="smoke", data=tmp_path, runs=tmp_path)
     assert wanted.kind == "smoke-glyphs"
     assert "run.dataset = @dataset.glyphs\n" in wanted.configs[0].text()
