@@ -11,7 +11,8 @@ import numpy as np
 
 from cifarzoo.components.index import near
 from cifarzoo.components.kinds import FACTORIES, KINDS
-from cifarzoo.components.plugins import catalogue, load
+from cifarzoo.components.loading import import_components
+from cifarzoo.components.plugins import catalogue
 from cifarzoo.components.protocols import IMAGE_SHAPE, Augmentation, Dataset, Schedule
 from cifarzoo.components.registry import Component, register
 from cifarzoo.components.regularizers import Regularizer
@@ -155,7 +156,7 @@ def _find(name: str, kind: str | None = None) -> Component:
             of_kind = [e.name for e in entries.values() if kind in (None, e.kind)]
             close = near(name, of_kind) or near(name, entries) or "; cifarzoo ls lists them"
             raise ConfigError(f"no {kind or 'component'} {name!r}{close}")
-        load([entries[name]])
+        import_components([entries[name]])
     component = register.components[name]
     if kind not in (None, component.kind):
         raise ConfigError(f"{name!r} is {a(component.kind)}; expected {a(str(kind))}")

@@ -164,7 +164,7 @@ def _execute(task: Task, listener: Listener) -> None:
 
 def task_of(loaded: Config, open_folder: OpenFolder, data: Path | None) -> Task:
     """What the engine is given, with all that run.json says of where a result comes from."""
-    from cifarzoo.components.plugins import provenance as plugin_provenance
+    from cifarzoo.components.plugins import plugin_provenance
     from cifarzoo.engine.runner import Task
     from cifarzoo.runs.provenance import provenance
 

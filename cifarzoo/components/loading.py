@@ -19,7 +19,7 @@ from cifarzoo.errors import PluginError
 DIGEST = "__sha256__"  # attribute of a plugin file's module: of the bytes that were run
 
 
-def load(entries: Iterable[Entry]) -> dict[str, Callable[..., Any]]:
+def import_components(entries: Iterable[Entry]) -> dict[str, Callable[..., Any]]:
     """Import the modules of ``entries``, after which their names stand for them.
 
     Args:

@@ -1,6 +1,6 @@
 """Where components come from: the zoo, installed plugins, single files, and this session.
 
-Finding out what there is runs no plugin's code and imports no torch; ``load`` imports the
+Finding out what there is runs no plugin's code and imports no torch; ``loading`` imports the
 modules of those components that are used, and nothing else.
 """
 
@@ -16,13 +16,12 @@ from pathlib import Path
 
 from cifarzoo.components.index import Entry, near, scan
 from cifarzoo.components.kinds import KINDS
-from cifarzoo.components.loading import load
 from cifarzoo.components.plugin_files import VARIABLE, PluginFile, plugin_files
 from cifarzoo.components.registry import clash, register
 from cifarzoo.components.session import is_of_session, session_entries, source_digest
 from cifarzoo.errors import PluginError
 
-__all__ = ["Catalogue", "catalogue", "load", "provenance"]
+__all__ = ["Catalogue", "catalogue", "plugin_provenance"]
 GROUP = "cifarzoo.plugins"
 ZOO = Path(__file__).parents[1] / "zoo"
 INSTALLED = 1  # level of what an installed plugin registers
@@ -79,7 +78,7 @@ def catalogue(files: Sequence[str | Path] = (), *, ask_environment: bool = True)
     return Catalogue(entries, broken, read)
 
 
-def provenance(entries: Iterable[Entry]) -> list[dict[str, str]]:
+def plugin_provenance(entries: Iterable[Entry]) -> list[dict[str, str]]:
     """What of these components isn't cifarzoo's own, to be recorded with a run.
 
     Returns:

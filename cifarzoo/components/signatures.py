@@ -1,7 +1,7 @@
 """What a function or class takes, read from its source.
 
 Of a class: from its ``__init__`` or its dataclass fields, also those of base classes in the
-same file. What it inherits from elsewhere is not seen; ``loading.load`` finds out.
+same file. What it inherits from elsewhere is not seen; ``loading.import_components`` finds out.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cifarzoo.components.index import Entry, root
+from cifarzoo.components.loading import import_components
 from cifarzoo.components.plugins import Catalogue, catalogue
-from cifarzoo.components.plugins import load as load_modules
 from cifarzoo.components.registry import ROOT
 from cifarzoo.config.check import check
 from cifarzoo.config.files import recipes
@@ -139,7 +139,7 @@ class Config:
         from cifarzoo.components.run import Run
         from cifarzoo.config.freeze import frozen
 
-        factories = load_modules(self.components())
+        factories = import_components(self.components())
         with self.locating():
             return Run(**frozen(self.uses, factories))
 

@@ -13,7 +13,8 @@ import pytest
 
 from cifarzoo.components.index import Entry, root, scan
 from cifarzoo.components.kinds import FACTORIES, KINDS
-from cifarzoo.components.plugins import catalogue, load
+from cifarzoo.components.loading import import_components
+from cifarzoo.components.plugins import catalogue
 from cifarzoo.components.registry import register
 from cifarzoo.components.run import Run
 from cifarzoo.config.types import to_type
@@ -43,7 +44,7 @@ ZOO = {name: e for name, e in catalogue().entries.items() if e.origin == "cifarz
 
 @pytest.fixture(scope="module")
 def factories() -> dict[str, Any]:
-    load(ZOO.values())
+    import_components(ZOO.values())
     return {name: register.known[entry.module, name].factory for name, entry in ZOO.items()}
 
 

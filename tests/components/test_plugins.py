@@ -13,7 +13,8 @@ import pytest
 
 from cifarzoo.components.index import Entry
 from cifarzoo.components.kinds import KINDS
-from cifarzoo.components.plugins import Catalogue, catalogue, load, provenance
+from cifarzoo.components.loading import import_components
+from cifarzoo.components.plugins import Catalogue, catalogue, plugin_provenance
 from cifarzoo.components.registry import register
 from cifarzoo.config import load as load_config
 from cifarzoo.errors import ConfigProblemsError, PluginError
@@ -62,7 +63,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
 
 
 def made(entry: Entry) -> object:
-    load([entry])
+    import_components([entry])
     return register.components[entry.name].factory()
 
 
@@ -144,7 +145,7 @@ def test_what_runs_and_is_recorded_is_what_was_scanned_whatever_happens_to_the_f
     path.unlink()
 
     assert elsewhere.build().schedule() == config.build().schedule() == "scanned"
-    digests = [plugin["sha256"] for plugin in provenance(config.components())]
+    digests = [plugin["sha256"] for plugin in plugin_provenance(config.components())]
     assert hashlib.sha256(scanned).hexdigest() in digests
     assert [file.content for file in config.plugin_files() if file.path == path] == [scanned]
 
@@ -219,7 +220,7 @@ def test_an_import_error_is_one_line_once_it_is_used(
     entry = catalogue([path]).entries["failing_flat"]
 
     with pytest.raises(PluginError) as caught:
-        load([entry])
+        import_components([entry])
 
     assert str(caught.value) == f"{path}:{line}: {problem}"
     assert caught.value.__cause__ is not None
@@ -233,7 +234,7 @@ def test_what_a_plugin_calls_outside_its_file_is_blamed_on_its_own_line(
     path = plugin("calls.py", source + FLAT.format(name="calling_flat", value=1))
 
     with pytest.raises(PluginError, match=r"calls\.py:3: it cannot be imported: JSONDecodeError"):
-        load([catalogue([path]).entries["calling_flat"]])
+        import_components([catalogue([path]).entries["calling_flat"]])
 
 
 def test_a_component_that_is_not_what_its_source_shows_is_refused(plugin: Callable[..., Path]):
@@ -264,10 +265,10 @@ def test_a_component_that_is_not_what_its_source_shows_is_refused(plugin: Callab
     )
 
     with pytest.raises(PluginError, match=r"hidden\.py:11: importing it registered no schedule "):
-        load([catalogue([hidden]).entries["hidden_flat"]])
+        import_components([catalogue([hidden]).entries["hidden_flat"]])
     expected = r"inheriting\.py:6: inheriting_flat takes \(.*\), which its source does not show; "
     with pytest.raises(PluginError, match=expected):
-        load([catalogue([inheriting]).entries["inheriting_flat"]])
+        import_components([catalogue([inheriting]).entries["inheriting_flat"]])
 
 
 # Names -----------------------------------------------------------------------------------------
@@ -408,7 +409,7 @@ def test_an_installed_plugin_that_fails_to_import_is_one_line(install: Callable[
     folder = install("cifarzoo-missing", "missing_zoo", {"missing_zoo.py": source})
 
     with pytest.raises(PluginError) as caught:
-        load([catalogue().entries["missing_flat"]])
+        import_components([catalogue().entries["missing_flat"]])
 
     assert str(caught.value) == (
         f"{folder}/missing_zoo.py:4: it cannot be imported: "
@@ -428,7 +429,7 @@ def test_a_run_records_the_plugins_that_it_used_and_no_others(
     found: Catalogue = catalogue([path])
     names = ("used_flat", "mine_flat", "cosine")
 
-    assert provenance(found.entries[name] for name in names) == [
+    assert plugin_provenance(found.entries[name] for name in names) == [
         {
             "origin": str(path),
             "path": str(path),
@@ -436,4 +437,4 @@ def test_a_run_records_the_plugins_that_it_used_and_no_others(
         },
         {"origin": "cifarzoo-used 1.2"},
     ]
-    assert provenance([found.entries["cosine"]]) == []
+    assert plugin_provenance([found.entries["cosine"]]) == []

@@ -11,7 +11,8 @@ from typing import Any, Literal
 import pytest
 
 from cifarzoo import register
-from cifarzoo.components.plugins import catalogue, load, provenance
+from cifarzoo.components.loading import import_components
+from cifarzoo.components.plugins import catalogue, plugin_provenance
 from cifarzoo.components.session import is_of_session
 from cifarzoo.config import load as load_config
 from cifarzoo.errors import ConfigProblemsError, PluginError
@@ -60,7 +61,7 @@ def test_its_entry_says_what_that_of_a_file_would():
     ]
     assert is_of_session(entry)
     assert entry.source == f"{__file__}:{inspect.getsourcelines(fading)[1]}"
-    assert load([entry])["fading"] is fading
+    assert import_components([entry])["fading"] is fading
 
 
 def test_annotations_that_are_no_texts_are_read_too():
@@ -127,7 +128,7 @@ def test_its_provenance_is_the_digest_of_its_source():
     register.schedule(in_main(fading))
 
     digest = hashlib.sha256(inspect.getsource(fading).encode()).hexdigest()
-    of_run = provenance([catalogue().entries["fading"]])
+    of_run = plugin_provenance([catalogue().entries["fading"]])
     assert of_run == [{"origin": "__main__.fading", "sha256": digest}]
 
 
@@ -147,7 +148,7 @@ def test_a_class_of_a_cell_has_its_source_too():
     exec(compile(CELL, file, "exec"), names)  # what a cell is
     register.regularizer(names["Penalty"])
 
-    [record] = provenance([catalogue().entries["Penalty"]])
+    [record] = plugin_provenance([catalogue().entries["Penalty"]])
 
     text = CELL[CELL.index("class") :].rstrip()
     assert record["sha256"] == hashlib.sha256(text.encode()).hexdigest()
@@ -158,4 +159,4 @@ def test_one_without_source_has_no_digest():
     exec("def fading():\n    return None", names)  # as in an interactive session
     register.schedule(names["fading"])
 
-    assert provenance([catalogue().entries["fading"]]) == [{"origin": "__main__.fading"}]
+    assert plugin_provenance([catalogue().entries["fading"]]) == [{"origin": "__main__.fading"}]

@@ -15,7 +15,8 @@ from torch import nn
 from torchvision.transforms.v2.functional import rgb_to_grayscale
 
 from cifarzoo.api.creation import create, create_model
-from cifarzoo.components.plugins import catalogue, load, provenance
+from cifarzoo.components.loading import import_components
+from cifarzoo.components.plugins import catalogue, plugin_provenance
 from cifarzoo.components.registry import register
 from cifarzoo.config import load as load_config
 from cifarzoo.errors import ConfigError
@@ -41,7 +42,9 @@ def _installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.syspath_prepend(PACKAGE / "src")
     entries = catalogue([FILE]).entries
-    load(entries[name] for name in ("convmixer", "random_grayscale", "lion", "residual_jitter"))
+    import_components(
+        entries[name] for name in ("convmixer", "random_grayscale", "lion", "residual_jitter")
+    )
 
 
 # The package -----------------------------------------------------------------------------------
@@ -51,7 +54,7 @@ def test_the_package_and_its_recipe_work_once_installed():
     config = load_config(PACKAGE / "convmixer_glyphs.gin")
 
     assert {"convmixer", "random_grayscale"} <= {entry.name for entry in config.components()}
-    assert provenance(config.components()) == [{"origin": "cifarzoo-convmixer 0.1.0"}]
+    assert plugin_provenance(config.components()) == [{"origin": "cifarzoo-convmixer 0.1.0"}]
     assert config.catalogue.broken == []
     run = pickle.loads(pickle.dumps(config.build()))
     assert run.architecture.keywords["width"] == 64

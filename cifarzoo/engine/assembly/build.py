@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from cifarzoo.components.hooks import SupportsWeights, acts_at_evaluation, warnings_of
 from cifarzoo.components.kinds import KINDS
-from cifarzoo.components.plugins import catalogue, load
+from cifarzoo.components.loading import import_components
+from cifarzoo.components.plugins import catalogue
 from cifarzoo.components.protocols import IMAGE_SHAPE, Augmentation, Dataset, Loss, Schedule
 from cifarzoo.components.registry import register
 from cifarzoo.components.regularizers import Average, Regularizer
@@ -299,5 +300,5 @@ def _default(kind: str) -> Callable[..., Any]:
 def _factory(name: str) -> Callable[..., Any]:
     """What makes one of cifarzoo's own components, which no run needs to name."""
     if name not in register.components:
-        load([catalogue().entries[name]])
+        import_components([catalogue().entries[name]])
     return register.components[name].factory
