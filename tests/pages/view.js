@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const COLOURS = ["color-contrast", "link-in-text-block"];
 const SEVERE = ["serious", "critical"];
 
 /** Record what a page says and asks for from now on; returns the growing list of findings. */
@@ -50,12 +51,19 @@ export function overflow(page, width) {
   }, width);
 }
 
-/** What axe calls serious or critical; `rules` names those to ask, all if there is none. */
+/**
+ * What axe calls serious or critical.
+ *
+ * @param {import("playwright-core").Page} page
+ * @param {string} [rules] - `colours`: only those that depend on them; `others`: all but these.
+ */
 export async function accessibility(page, rules) {
   await page.evaluate(`if (!window.axe) { ${AXE} }`);
-  const violations = await page.evaluate(async (rules) => {
-    const only = rules ? { runOnly: { type: "rule", values: rules } } : {};
-    const result = await window.axe.run(document, { resultTypes: ["violations"], ...only });
+  const options = { resultTypes: ["violations"] };
+  if (rules === "colours") options.runOnly = { type: "rule", values: COLOURS };
+  if (rules === "others") options.rules = Object.fromEntries(COLOURS.map((id) => [id, { enabled: false }]));
+  const violations = await page.evaluate(async (options) => {
+    const result = await window.axe.run(document, options);
     return result.violations.map(({ id, impact, help, nodes }) => ({
       id,
       impact,
@@ -63,7 +71,7 @@ export async function accessibility(page, rules) {
       count: nodes.length,
       first: nodes[0].html.slice(0, 160),
     }));
-  }, rules);
+  }, options);
   return violations
     .filter(({ impact }) => SEVERE.includes(impact))
     .map(({ id, help, count, first }) => `${id}: ${help} (${count} times, first ${first})`);

@@ -11,7 +11,7 @@ from typing import Any
 from sphinx.application import Sphinx
 
 from cifarzoo_docs import (
-    accessibility,
+    amendments,
     commands,
     components,
     errors,
@@ -61,7 +61,7 @@ def write_pages(app: Sphinx) -> None:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect all of it to Sphinx."""
     app.connect("builder-inited", write_pages)
-    app.connect("html-page-context", accessibility.amend, priority=900)  # after the theme
+    app.connect("html-page-context", amendments.amend, priority=900)  # after the theme
     app.connect("autodoc-process-signature", python_api.without_constructor)
     app.add_lexer("gin", highlighting.GinLexer)
     app.add_transform(links.OutsideLinks)
