@@ -109,7 +109,7 @@ def create_model(
 
     Args:
         name: Registered name, such as ``wrn26_10``.
-        num_classes: K.
+        num_classes: Number of classes K.
         image_shape: Shape of the images (C, H, W) that it is for.
         regularizers: Objects or registered names; those with a ``branch`` stage act inside
             the network's residual blocks, and the others do nothing here.

@@ -5,20 +5,26 @@ These import torch, since Sphinx reads the docstrings of the objects themselves.
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
+import re
 from collections.abc import Iterator
+from textwrap import indent
 from types import ModuleType
-from typing import Any, get_type_hints
+from typing import Any
 
 from sphinx.application import Sphinx
 
+from cifarzoo.components.reference import parse_docstring
 from cifarzoo_docs.markdown import block, page, prose
 
 MODULES = {
     "python": ("cifarzoo", "Python API: `cifarzoo`"),
     "protocols": ("cifarzoo.protocols", "Contracts of components: `cifarzoo.protocols`"),
 }
+
+_MODULES = re.compile(r"\b(?:collections\.abc|typing|cifarzoo(?:\.\w+)*)\.")  # before a name
 
 
 def pages() -> dict[str, str]:
@@ -36,30 +42,47 @@ def _page(name: str, title: str) -> str:
 
 def _public(module: ModuleType) -> Iterator[tuple[str, Any]]:
     for name in module.__all__:
-        if not name.startswith("_"):
-            yield name, getattr(module, name)
+        value = getattr(module, name)
+        if not (name.startswith("_") or inspect.ismodule(value)):  # these have pages of their own
+            yield name, value
 
 
 def _results(module: ModuleType) -> Iterator[tuple[str, Any]]:
     """The classes of ours that public functions return and that aren't public themselves."""
     known = {id(value) for _, value in _public(module)}
     for _, function in _public(module):
-        result = get_type_hints(function).get("return") if inspect.isfunction(function) else None
+        result = _returned(function) if inspect.isfunction(function) else None
         if inspect.isclass(result) and id(result) not in known:
             known.add(id(result))
             if result.__module__.startswith("cifarzoo."):
                 yield f"{result.__module__}.{result.__qualname__}", result
 
 
+def _returned(function: Any) -> Any:
+    """What the function's annotation names, also where only type checkers import it."""
+    name = inspect.get_annotations(function).get("return")
+    home = importlib.import_module(function.__module__)
+    if not isinstance(name, str):
+        return name
+    if name in vars(home):
+        return vars(home)[name]
+    nodes = ast.walk(ast.parse(inspect.getsource(home)))
+    imports = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
+    homes = [node.module for node in imports if name in {found.name for found in node.names}]
+    return getattr(importlib.import_module(homes[0]), name) if homes else None
+
+
 def _directive(path: str, value: Any) -> str:
     if inspect.isclass(value):
         called = "\n   :special-members: __call__" if "__call__" in vars(value) else ""
         return f".. autoclass:: {path}\n   :members:{called}"
-    if inspect.isfunction(value):
+    is_ours = type(value).__module__.startswith("cifarzoo.")  # an object, as register is
+    if inspect.isfunction(value) or (is_ours and callable(value)):
         return f".. autofunction:: {path}"
-    if type(value).__module__.startswith("cifarzoo."):  # an object of ours, as register is
-        return f".. autodata:: {path}\n   :no-value:"
-    return f".. py:data:: {path}\n   :value: {value}"
+    if is_ours:
+        said = parse_docstring(inspect.getdoc(value) or "").text
+        return f".. py:data:: {path}\n\n{indent(said, '   ')}"
+    return f".. py:data:: {path}\n   :value: {_MODULES.sub('', str(value))}"
 
 
 def without_constructor(
