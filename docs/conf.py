@@ -23,6 +23,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True  # attributes in a list; as entries some would be there twice
 
 html_theme = "furo"
 html_title = "cifarzoo"
