@@ -14,9 +14,10 @@ from cifarzoo.zoo.architectures import pyramidnet as pyramids
 from cifarzoo.zoo.architectures import resnet as resnets
 from cifarzoo.zoo.architectures import shake_resnet as shakes
 from cifarzoo.zoo.architectures import wide_resnet as wides
+from cifarzoo.zoo.architectures.named import resnet18, wrn26_6_ss
 from cifarzoo.zoo.architectures.pyramidnet import pyramidnet
-from cifarzoo.zoo.architectures.resnet import resnet, resnet18
-from cifarzoo.zoo.architectures.shake_resnet import shake_resnet, wrn26_6_ss
+from cifarzoo.zoo.architectures.resnet import resnet
+from cifarzoo.zoo.architectures.shake_resnet import shake_resnet
 from cifarzoo.zoo.architectures.wide_resnet import wide_resnet
 from cifarzoo.zoo.regularizers.shake_shake import shake_shake
 

@@ -167,14 +167,15 @@ def _show_component(name: str, plugins: list[Path], *, as_json: bool) -> None:
     found = catalogue(files=plugins)
     _warn_of_broken(found)
     known = {ROOT: root(), **found.entries}
+    entries = list(found.entries.values())
     if name not in known:
         names = [*known, *recipes()]
         hint = f"; did you mean {name}.gin?" if f"{name}.gin" in names else near(name, names)
         raise UsageError(f"no component {name!r}{hint or '; cifarzoo ls lists them'}")
     if as_json:
-        typer.echo(json.dumps(component_card.to_json(known[name]), indent=2))
+        typer.echo(json.dumps(component_card.to_json(known[name], entries), indent=2))
     else:
-        component_card.print_card(console.results(), known[name])
+        component_card.print_card(console.results(), known[name], entries)
 
 
 def _warn_of_broken(found: Catalogue) -> None:

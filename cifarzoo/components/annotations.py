@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cifarzoo.components.kinds import FACTORIES
+from cifarzoo.errors import PluginError
 
 # Statements whose bodies run where they stand: importing the file defines what is in them.
 BLOCKS = (ast.If, ast.Try, ast.ExceptHandler, ast.With, ast.For, ast.While)
@@ -44,6 +45,8 @@ class Source:
         self._lines = self.content.splitlines()
         self._assigned = dict(_assignments(self.tree))
         self._imported = dict(_imports(self.tree))
+        definitions = (ast.FunctionDef, ast.ClassDef)
+        self._defined = {node.name for node in self.tree.body if isinstance(node, definitions)}
 
     def written(self, node: ast.expr) -> str:
         """``node`` as it stands in the file; on one line."""
@@ -53,6 +56,10 @@ class Source:
         return self._lines[start - 1][node.col_offset : node.end_col_offset].decode(
             errors="replace"
         )
+
+    def problem(self, node: ast.stmt | ast.expr, text: str) -> PluginError:
+        """What to raise where ``node`` can't be used."""
+        return PluginError(f"{self.path}:{node.lineno}: {text}")
 
     def spelled_out(self, annotation: ast.expr) -> ast.expr:
         """``annotation`` with every name of a type alias replaced by the alias's value."""
@@ -67,6 +74,16 @@ class Source:
             module, original = self._imported[name]
             other = self._open(module)
             return other.meaning(original) if other else None
+        return None
+
+    def home(self, name: str) -> tuple[str, Source] | None:
+        """The name that ``name`` has where it is defined or assigned, and that file."""
+        if name in self._defined or name in self._assigned:
+            return name, self
+        if name in self._imported:
+            module, original = self._imported[name]
+            other = self._open(module)
+            return other.home(original) if other else None
         return None
 
     def imports_as(self, name: str, module: str) -> set[str]:

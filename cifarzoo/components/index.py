@@ -1,7 +1,7 @@
 """What components there are, read from source without running any of it.
 
-A component is a top-level ``def`` or ``class`` under ``@register.<kind>``, where
-``register`` was imported from cifarzoo.
+A component is a top-level ``def`` or ``class`` under ``@register.<kind>``, or a top-level
+``NAME = register.preset(FAMILY, ...)``, where ``register`` was imported from cifarzoo.
 """
 
 from __future__ import annotations
@@ -9,14 +9,16 @@ from __future__ import annotations
 import ast
 import difflib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cifarzoo.components.annotations import BLOCKS, Source
 from cifarzoo.components.kinds import KINDS
-from cifarzoo.components.registry import ROOT, signature_problem
+from cifarzoo.components.preset_calls import PresetCall, preset_calls
+from cifarzoo.components.presets import preset_problem
+from cifarzoo.components.registry import ROOT, name_problem, signature_problem
 from cifarzoo.components.signatures import Definition, Parameter, parameters
 from cifarzoo.errors import PluginError
 
@@ -25,6 +27,21 @@ if TYPE_CHECKING:
 
 __all__ = ["Entry", "Parameter", "near", "root", "scan"]
 SPELT_OUT = ("cifarzoo.register", "cifarzoo.components.registry.register", "registry.register")
+
+
+@dataclass(frozen=True)
+class PresetOf:
+    """What makes a component a preset.
+
+    Attributes:
+        family: Entry of the component that it calls.
+        bound: Parameters of the family that are bound, each with its value as default.
+        num_parameters: Parameters of the network at 10 classes, as claimed.
+    """
+
+    family: Entry
+    bound: tuple[Parameter, ...]
+    num_parameters: int | None
 
 
 @dataclass(frozen=True)
@@ -44,6 +61,7 @@ class Entry:
         override: Whether it is registered to take the place of another.
         overridden: Component that it takes the place of, where that was found.
         file: Plugin file that it comes from; None: a package.
+        preset: Family and bound arguments of a preset; None: it is none.
     """
 
     kind: str
@@ -58,11 +76,25 @@ class Entry:
     override: bool = False
     overridden: Entry | None = None
     file: PluginFile | None = None
+    preset: PresetOf | None = None
 
     @property
     def summary(self) -> str:
-        """The first line of the docstring."""
-        return self.doc.partition("\n")[0]
+        """The first line of the docstring, with the number of parameters where one is claimed."""
+        line = self.doc.partition("\n")[0]
+        if self.preset is None or self.preset.num_parameters is None:
+            return line
+        return f"{line.removesuffix('.')}: {self.preset.num_parameters / 1e6:.3g} M parameters."
+
+    def family_with(self, parameter: str) -> Entry | None:
+        """The family in which ``parameter``, which this preset binds, can be set; None: it isn't.
+
+        A preset of a preset may bind what the other one does.
+        """
+        entry: Entry | None = self
+        while entry is not None and parameter not in {p.name for p in entry.parameters}:
+            entry = entry.preset.family if entry.preset else None
+        return entry if entry is not self else None
 
     @property
     def source(self) -> str:
@@ -106,22 +138,85 @@ def scan(path: Path, module: str, origin: str, content: bytes | None = None) -> 
     except SyntaxError as error:
         where = f"{path}:{error.lineno}" if error.lineno else f"{path}"
         raise PluginError(f"{where}: {error.msg}") from error
-    top = {id(node) for node in source.tree.body}
-    found = []
-    for node in _definitions(source.tree):
-        for kind, override in _registrations(node, source):
-            if id(node) not in top:
-                problem = f"{node.name} is registered inside a block; move it to the top level"
-                raise _problem(source, node, problem)
-            found.append(_entry(node, source, kind, override=override, origin=origin))
-    return found
+    return _Reader(origin).entries(source)
+
+
+class _Reader:
+    """Reads files, and those that presets take their families from, each once."""
+
+    def __init__(self, origin: str) -> None:
+        self._origin = origin
+        self._read: dict[Path, list[Entry]] = {}
+
+    def entries(self, source: Source) -> list[Entry]:
+        """The components that ``source`` registers, presets behind the others."""
+        if source.path in self._read:
+            return self._read[source.path]
+        found = self._read[source.path] = []
+        top = {id(node) for node in source.tree.body}
+        for node in _definitions(source.tree):
+            for kind, override in _registrations(node, source):
+                if id(node) not in top:
+                    problem = f"{node.name} is registered inside a block; move it to the top level"
+                    raise source.problem(node, problem)
+                found.append(_entry(node, source, kind, override=override, origin=self._origin))
+        registers = {*source.imports_as("register", "cifarzoo"), *SPELT_OUT}
+        for call in preset_calls(source, registers):
+            entry = self._preset(call, source)
+            found.append(entry)  # one by one: the next may be a preset of this one
+        return found
+
+    def _preset(self, call: PresetCall, source: Source) -> Entry:
+        """The entry of the family with what the call changes."""
+        family = self._family(call, source)
+        problem = name_problem(call.name) or preset_problem(
+            call.name,
+            family.name,
+            [parameter.name for parameter in family.parameters],
+            injected=family.injected,
+            bound=call.bound,
+            defaults=call.defaults,
+        )
+        if problem:
+            raise source.problem(call.node, f"{call.name}: {problem}")
+        parameters = [
+            replace(p, default={**call.bound, **call.defaults}.get(p.name, p.default))
+            for p in family.parameters
+        ]
+        return replace(
+            family,
+            name=call.name,
+            doc=call.doc,
+            parameters=tuple(p for p in parameters if p.name not in call.bound),
+            module=source.module,
+            origin=self._origin,
+            path=source.path,
+            line=call.node.lineno,
+            override=call.override,
+            preset=PresetOf(
+                family=family,
+                bound=tuple(p for p in parameters if p.name in call.bound),
+                num_parameters=call.num_parameters,
+            ),
+        )
+
+    def _family(self, call: PresetCall, source: Source) -> Entry:
+        home = source.home(call.family)
+        found = self.entries(home[1]) if home else []
+        for entry in found:
+            if home and entry.name == home[0]:
+                return entry
+        problem = f"{call.name}: no component {call.family!r} is defined in this file, or imported"
+        raise source.problem(
+            call.node, f"{problem} from a file of its own package or of cifarzoo that registers it"
+        )
 
 
 def _entry(node: Definition, source: Source, kind: str, *, override: bool, origin: str) -> Entry:
     read = parameters(node, source)
     problem = signature_problem(kind, node.name, [(p.name, how) for p, how in read])
     if problem:
-        raise _problem(source, node, problem)
+        raise source.problem(node, problem)
     return Entry(
         kind=kind,
         name=node.name,
@@ -134,10 +229,6 @@ def _entry(node: Definition, source: Source, kind: str, *, override: bool, origi
         line=node.lineno,
         override=override,
     )
-
-
-def _problem(source: Source, node: Definition, problem: str) -> PluginError:
-    return PluginError(f"{source.path}:{node.lineno}: {problem}")
 
 
 def _definitions(tree: ast.AST) -> Iterator[Definition]:
@@ -161,7 +252,7 @@ def _registrations(node: Definition, source: Source) -> Iterator[tuple[str, bool
             continue
         if kind not in KINDS:
             close = near(kind, KINDS) or f"; the kinds are {', '.join(KINDS)}"
-            raise _problem(source, node, f"no component kind {kind!r}{close}")
+            raise source.problem(node, f"no component kind {kind!r}{close}")
         yield kind, isinstance(decorator, ast.Call) and _override(node, source, decorator)
 
 
@@ -175,4 +266,4 @@ def _override(node: Definition, source: Source, call: ast.expr) -> bool:
             return value
     expected = "expected @register.<kind> or @register.<kind>(override=True)"
     problem = f"{expected}; the component's name is that of its definition, {node.name}"
-    raise _problem(source, node, problem)
+    raise source.problem(node, problem)

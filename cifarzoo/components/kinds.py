@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from cifarzoo.components.protocols import Dataset
+from cifarzoo.components.protocols import Dataset, Layers
 from cifarzoo.components.regularizers import Regularizer
 
 
@@ -66,6 +66,13 @@ _TABLE = (
         run_field="architecture",
         is_one=_is_module,
         expected="a torch.nn.Module",
+    ),
+    Kind(
+        name="layers",
+        plural="layers",
+        run_field=None,
+        is_one=lambda value: isinstance(value, Layers),
+        expected="an object with conv, norm and dense",
     ),
     Kind(
         name="regularizer",

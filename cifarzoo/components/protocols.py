@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -151,6 +151,20 @@ class Dataset:
     load: Callable[[], tuple[Split, Split]]
 
 
+@runtime_checkable
+class Layers(Protocol):
+    """What a network makes its convolutions, norms and classifier with: a code's conventions."""
+
+    def conv(self, in_channels: int, channels: int, kernel_size: int, stride: int = 1) -> nn.Module:
+        """A convolution of an odd size that keeps the images' size, up to its stride."""
+
+    def norm(self, channels: int) -> nn.Module:
+        """A normalisation of features (N, channels, H, W)."""
+
+    def dense(self, features: int, num_classes: int) -> nn.Module:
+        """A classifier: features (N, features) to logits (N, num_classes)."""
+
+
 ArchitectureFactory: TypeAlias = "Callable[..., nn.Module]"
 RegularizerFactory: TypeAlias = "Callable[..., Regularizer]"
 AugmentationFactory: TypeAlias = Callable[..., Augmentation]
@@ -158,3 +172,4 @@ LossFactory: TypeAlias = Callable[..., Loss]
 ScheduleFactory: TypeAlias = Callable[..., Schedule]
 OptimizerFactory: TypeAlias = "Callable[..., torch.optim.Optimizer]"
 DatasetFactory: TypeAlias = Callable[..., Dataset]
+LayersFactory: TypeAlias = Callable[..., Layers] | Layers  # in Python also what one makes

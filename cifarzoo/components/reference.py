@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from inspect import cleandoc
 
 from cifarzoo.components.index import Entry, Parameter
@@ -56,6 +57,16 @@ def parse_docstring(doc: str) -> Docstring:
     return Docstring("\n\n".join(map(_flowing, paragraphs)), items["Args"], items["Raises"])
 
 
+def docstring_of(entry: Entry) -> Docstring:
+    """What is said of a component, and of a preset's family where that is what it makes."""
+    own = parse_docstring(entry.doc)
+    if entry.preset is None:
+        return own
+    family = docstring_of(entry.preset.family)
+    text = f"{own.text}\n\n{family.text}" if entry.preset.bound else own.text
+    return replace(family, text=text)
+
+
 def _flowing(paragraph: str) -> str:
     """A paragraph as one line; a list or an indented block is left alone."""
     lines = paragraph.splitlines()
@@ -63,17 +74,29 @@ def _flowing(paragraph: str) -> str:
     return " ".join(lines) if is_prose else paragraph
 
 
-def snippet(entry: Entry) -> str:
+def snippet(entry: Entry, entries: Iterable[Entry] = ()) -> str:
     """Lines that put the component into a config, with its defaults.
 
     A parameter that must be set, and a default that gin can't write, are comments.
+
+    Args:
+        entry: Component of any kind.
+        entries: Components among which one is found to hold it, where ``run`` doesn't.
     """
-    return "\n".join([*_use(entry), *(_binding(entry.name, p) for p in entry.parameters)])
+    bindings = [_binding(entry.name, parameter) for parameter in entry.parameters]
+    return "\n".join([*_use(entry, list(entries)), *bindings])
 
 
-def _use(entry: Entry) -> list[str]:
+def _use(entry: Entry, entries: Sequence[Entry]) -> list[str]:
     kind = KINDS.get(entry.kind)
-    if kind is None or kind.run_field is None:
+    if kind is None:
+        return []
+    if kind.run_field is None:
+        holders = (e for e in entries if e.preset is None and KINDS[e.kind].run_field)
+        for holder in sorted(holders, key=lambda holder: holder.name):
+            for parameter in holder.parameters:
+                if kind.alias in (parameter.annotation or ""):
+                    return [*_use(holder, ()), f"{holder.name}.{parameter.name} = @{entry.name}"]
         return []
     used = f"[@{entry.name}]" if kind.is_list else f"@{entry.name}"
     return [f"{ROOT}.{kind.run_field} = {used}"]

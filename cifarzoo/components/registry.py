@@ -7,7 +7,8 @@ Python it behaves as written; only a reference in a .gin file (``@name``) carrie
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar, overload
@@ -15,9 +16,11 @@ from typing import Any, TypeVar, overload
 import gin
 
 from cifarzoo.components.kinds import KINDS
+from cifarzoo.components.presets import SHAPE, Preset, assigned_name, preset_problem
 from cifarzoo.errors import PluginError
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 ROOT = "run"  # what a config describes: the dataclass Run, under this gin name
 SESSION = "__main__"  # the module of what a script or a notebook registers itself
@@ -46,6 +49,15 @@ MARKS: dict[object, str] = {
 }
 
 
+def name_problem(name: str) -> str | None:
+    """Why no component can have this name, or None."""
+    if name in RESERVED:
+        return f"the name {name!r} is reserved"
+    if not (name.isascii() and name.isidentifier()):
+        return f"the name {name!r} cannot be written in a .gin file; use ASCII letters"
+    return None
+
+
 def signature_problem(kind: str, name: str, takes: Sequence[tuple[str, str]]) -> str | None:
     """Why the engine and configs could not use a factory, or None.
 
@@ -54,10 +66,8 @@ def signature_problem(kind: str, name: str, takes: Sequence[tuple[str, str]]) ->
         name: Name of the component.
         takes: Parameters of the factory, each with its mark (``MARKS``) or nothing.
     """
-    if name in RESERVED:
-        return f"the name {name!r} is reserved"
-    if not (name.isascii() and name.isidentifier()):
-        return f"the name {name!r} cannot be written in a .gin file; use ASCII letters"
+    if problem := name_problem(name):
+        return problem
     for parameter, mark in takes:
         if mark == "**":
             return f"{name} takes **{parameter}, which hides misspelt settings; name its arguments"
@@ -94,6 +104,8 @@ class Component:
     def source(self) -> str:
         """``file:line`` of the definition, or the module where there is no file."""
         plain = inspect.unwrap(self.factory)
+        if isinstance(plain, Preset):
+            return plain.source
         code = getattr(plain, "__code__", None)
         if code is not None:
             return f"{code.co_filename}:{code.co_firstlineno}"
@@ -154,6 +166,66 @@ class Registry:
         """Make the class that a config describes configurable under the name ``run``."""
         gin.external_configurable(cls, ROOT, module="cifarzoo")
         return cls
+
+    def preset(
+        self,
+        family: Callable[..., T],
+        /,
+        *,
+        defaults: Mapping[str, Any] | None = None,
+        num_parameters: int | None = None,
+        override: bool = False,
+        **bound: Any,
+    ) -> Preset[T]:
+        """Register ``family`` with some arguments bound, under the name that it is assigned to.
+
+        ``resnet20 = register.preset(resnet, depth=20)``, with a line of documentation as a text
+        below it; the index reads both, so that values are literals.
+
+        Args:
+            family: Registered component, a preset or not.
+            defaults: Other defaults of arguments that can still be set.
+            num_parameters: Parameters of the network at 10 classes and its default variant.
+            override: Whether it takes the place of another component of its name.
+            **bound: Arguments that can't be set any more.
+
+        Raises:
+            PluginError: It isn't assigned to a name at the top level of a module, or
+                ``family`` isn't registered or has no such parameters.
+        """
+        frame = sys._getframe(1)  # noqa: SLF001  # as collections.namedtuple finds its module
+        place, name = (frame.f_code.co_filename, frame.f_lineno), assigned_name(frame)
+        where, defaults = "{}:{}".format(*place), defaults or {}
+        if name is None:
+            raise PluginError(f"{where}: expected {SHAPE}, at the top level of a module")
+        kind = next((c.kind for c in self.known.values() if c.factory is family), None)
+        if kind is None:
+            named = getattr(family, "__name__", repr(family))
+            raise PluginError(f"{where}: {named} isn't registered; a preset's family is")
+        takes = inspect.signature(family).parameters
+        injected = [given for given in KINDS[kind].injected if given in takes]
+        problem = preset_problem(
+            name,
+            family.__name__,
+            [parameter for parameter in takes if parameter not in injected],
+            injected=injected,
+            bound=bound,
+            defaults=defaults,
+        )
+        if problem:
+            raise PluginError(f"{where}: {name}: {problem}")
+        made = Preset(
+            family,
+            name=name,
+            module=str(frame.f_globals["__name__"]),
+            place=place,
+            bound=bound,
+            defaults=defaults,
+            num_parameters=num_parameters,
+            injected=injected,
+        )
+        self.add(Component(kind, name, made, override))
+        return made
 
     def add(self, component: Component) -> None:
         """Register ``component``; see ``Decorator`` for the errors."""

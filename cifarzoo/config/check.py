@@ -13,7 +13,7 @@ from cifarzoo.components.registry import ROOT
 from cifarzoo.config.effects import missing, unused, unused_macros
 from cifarzoo.config.reader import Binding, Reader
 from cifarzoo.config.resolution import Resolution, resolve
-from cifarzoo.config.types import component_of, misfit, to_type
+from cifarzoo.config.types import component_of, kind_in, misfit, some, to_type
 from cifarzoo.config.values import Macro, Reference
 from cifarzoo.errors import ConfigProblemsError
 
@@ -89,14 +89,30 @@ class Check:
             self._say(binding, f"{binding.key} is given by the engine; configs can't set it")
         elif binding.parameter not in parameters:
             self.misnamed.add(entry.name)
-            its = ", ".join(parameters) or "none"
-            has = near(binding.parameter, parameters) or f"; it has {its}"
-            self._say(binding, f"{entry.name} has no parameter {binding.parameter!r}{has}")
+            self._say(binding, self._misnamed(entry, binding))
         elif fine:
             annotation = parameters[binding.parameter].annotation
             why = misfit(value, annotation, self._adapter) if annotation else None
             if why:
                 self._say(binding, binding.key + why + self._places(binding.key))
+
+    def _misnamed(self, entry: Entry, binding: Binding) -> str:
+        """What to say of a parameter that can't be set, and where it can."""
+        name = binding.parameter
+        if family := entry.family_with(name):
+            instead = f"use @{family.name} and {family.name}.{name}"
+            return f"{entry.name}.{name} is fixed by the preset; {instead}"
+        problem = f"{entry.name} has no parameter {name!r}"
+        for parameter in entry.parameters:  # it may be one of what another one holds
+            kind = kind_in(parameter.annotation)
+            held = [e for e in self.catalogue.entries.values() if e.kind == kind]
+            names = sorted(e.name for e in held if name in {p.name for p in e.parameters})
+            if names:
+                holder = f"{entry.name}.{parameter.name}"
+                how = f"write {holder} = @NAME and NAME.{name}"
+                return f"{problem}; {holder} has it: {how}{some(names)}"
+        parameters = [parameter.name for parameter in entry.parameters]
+        return problem + (near(name, parameters) or f"; it has {', '.join(parameters) or 'none'}")
 
     def _expand(
         self, value: Any, holder: Binding, used: set[str], inside: tuple[str, ...]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cifarzoo.components.index import near
-from cifarzoo.components.kinds import FACTORIES
+from cifarzoo.components.kinds import FACTORIES, KINDS
 from cifarzoo.components.plugins import Catalogue
 from cifarzoo.config.values import Reference, abbreviated
 
@@ -120,7 +120,9 @@ def misfit(value: Any, annotation: str, adapter: Callable[[str], Any]) -> str | 
 
 
 def a(kind: str) -> str:
-    """``kind`` with its article."""
+    """``kind`` with its article, where it is a word for one."""
+    if KINDS[kind].plural == kind:
+        return kind
     return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
 
 

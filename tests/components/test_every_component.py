@@ -61,6 +61,12 @@ SETTINGS: dict[str, dict[str, str]] = {
         name: FULL_SIZE | ({"run.regularizers": "[@shake_shake]"} if "shake" in name else {})
         for name in NETWORKS
     },
+    # layers
+    "torch_layers": {},
+    "he2015_layers": {},
+    "paper_layers": {},
+    "autoaugment_layers": {},
+    "flax2020_layers": {},
     # regularizers
     "shake_shake": BRANCH,
     "shake_drop": BRANCH,
@@ -100,7 +106,11 @@ SETTINGS: dict[str, dict[str, str]] = {
 }
 # Of the papers' networks two are trained here; all of them are in ``make trust``.
 LEFT_OUT = NETWORKS.keys() - {"shake26_2x32d", "pyramid110_a84"}
-AS_LIST = {"regularizer": "run.regularizers", "augmentation": "run.augmentations"}
+HOLDERS = {  # of what is no setting of the run by itself
+    "regularizer": "run.regularizers = [@{}]",
+    "augmentation": "run.augmentations = [@{}]",
+    "layers": "resnet8.layers = @{}",
+}
 HUB = {"cifar10": (CIFAR10, "label"), "cifar100": (CIFAR100, "fine_label")}
 DROPPED = ("glyphs", "resnet8")  # settings of what a change puts something else in place of
 
@@ -111,9 +121,14 @@ def own_components() -> dict[str, str]:
     return {entry.name: entry.kind for entry in entries if entry.origin == "cifarzoo"}
 
 
+def chosen(name: str, kind: str) -> dict[str, str]:
+    """The binding that puts a component into a run."""
+    held, _, value = HOLDERS.get(kind, f"run.{kind} = @{{}}").format(name).partition(" = ")
+    return {held: value}
+
+
 def config_text(name: str, kind: str) -> str:
-    chosen = {AS_LIST[kind]: f"[@{name}]"} if kind in AS_LIST else {f"run.{kind}": f"@{name}"}
-    bindings = {**SMALLEST, **chosen, **SETTINGS[name]}
+    bindings = {**SMALLEST, **chosen(name, kind), **SETTINGS[name]}
     used = " ".join(bindings.values())
     return "".join(
         f"{key} = {value}\n"

@@ -15,6 +15,7 @@ from cifarzoo.components.index import Entry, root, scan
 from cifarzoo.components.kinds import FACTORIES, KINDS
 from cifarzoo.components.loading import import_components
 from cifarzoo.components.plugins import catalogue
+from cifarzoo.components.presets import Preset
 from cifarzoo.components.registry import register
 from cifarzoo.components.run import Run
 from cifarzoo.config.types import to_type
@@ -81,6 +82,9 @@ def test_an_entry_says_what_the_imported_factory_says(name: str, factories: dict
             assert default is inspect.Parameter.empty
         else:
             assert ast.literal_eval(parameter.default) == default
+    if isinstance(factory, Preset):
+        assert factory.source == entry.source
+        return
     lines, start = inspect.getsourcelines(factory)
     assert start <= entry.line < start + len(lines)
 
@@ -92,7 +96,7 @@ def test_every_annotation_is_understood_and_means_what_it_means_to_python(
     entry = root() if name == "run" else ZOO[name]
     factory = Run if name == "run" else factories[name]
     meant = inspect.signature(factory).parameters
-    module = inspect.getmodule(factory)
+    module = inspect.getmodule(getattr(factory, "family", factory))
     stand_ins = {alias: type(alias, (), {}) for alias in FACTORIES}
 
     for parameter in entry.parameters:

@@ -10,7 +10,7 @@ from torch import nn
 
 from cifarzoo import create_model
 from cifarzoo.engine.device.compiling import blocks, compile_network, uncompiled
-from cifarzoo.zoo.architectures.network import ResidualBlock
+from cifarzoo.zoo.architectures.blocks import ResidualBlock
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,10 @@ def test_every_component_has_a_section_with_all_that_is_said_of_it(entry):
     text = section(PAGES[KINDS[entry.kind].plural], entry.name)
     doc = parse_docstring(entry.doc)
 
-    assert f"```gin\n{snippet(entry)}\n```" in text
+    assert f"```gin\n{snippet(entry, ENTRIES)}\n```" in text
+    if entry.preset:
+        assert f"A preset of [`{entry.preset.family.name}`](#{entry.preset.family.name})" in text
+        assert all(f"`{p.name} = {p.default}`" in text for p in entry.preset.bound)
     for paragraph in doc.text.split("\n\n"):
         assert markdown.prose(paragraph) in text
     for parameter in entry.parameters:

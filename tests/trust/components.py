@@ -20,12 +20,12 @@ from cifarzoo.components.plugins import catalogue
 from cifarzoo.errors import CifarzooError
 from cifarzoo.runs.folder import adopt
 from tests.components.test_every_component import (
-    AS_LIST,
     DROPPED,
     FULL_SIZE,
     HUB,
     SETTINGS,
     SMALLEST,
+    chosen,
 )
 from tests.small_cifar import small, write_parquets
 from tests.trust.attempts import attempt
@@ -57,11 +57,10 @@ def entries() -> list[Entry]:
 
 def config_text(entry: Entry) -> str:
     """The smallest run that uses a component."""
-    kind, name = entry.kind, entry.name
-    chosen = {AS_LIST[kind]: f"[@{name}]"} if kind in AS_LIST else {f"run.{kind}": f"@{name}"}
+    name = entry.name
     settings = SETTINGS.get(name, {})
     lengths = FULL_LENGTHS if is_full_size(entry) else LENGTHS
-    bindings = {**SMALLEST, **lengths, **chosen, **settings}
+    bindings = {**SMALLEST, **lengths, **chosen(name, entry.kind), **settings}
     used = " ".join(bindings.values())
     return "".join(
         f"{key} = {value}\n"

@@ -10,9 +10,10 @@ import pytest
 from cifarzoo.engine.assembly.residual import ResidualPort
 from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Regularizer
+from cifarzoo.zoo.architectures.named import resnet18, wrn26_6_ss
 from cifarzoo.zoo.architectures.pyramidnet import pyramidnet
-from cifarzoo.zoo.architectures.resnet import resnet, resnet18
-from cifarzoo.zoo.architectures.shake_resnet import shake_resnet, wrn26_6_ss
+from cifarzoo.zoo.architectures.resnet import resnet
+from cifarzoo.zoo.architectures.shake_resnet import shake_resnet
 from cifarzoo.zoo.architectures.wide_resnet import wide_resnet
 from cifarzoo.zoo.regularizers.shake_drop import shake_drop
 from cifarzoo.zoo.regularizers.stochastic_depth import stochastic_depth
@@ -44,11 +45,8 @@ def test_a_wide_resnet_without_final_norm_refuses_shake_drop():
         (wide_resnet, {"variant": "flax"}, "variant is 'flax'; expected one of 'flax2020', 'p"),
         (wide_resnet, {"shortcut": "two_path"}, "shortcut is 'two_path'; expected one of 'conv3"),
         (wide_resnet, {"shortcut_input": "x"}, "shortcut_input is 'x'; expected one of 'raw'"),
-        (wide_resnet, {"bn_momentum": 0.0}, "bn_momentum is 0.0; expected above 0 to 1"),
-        (wide_resnet, {"bn_eps": 0.0}, "bn_eps is 0.0; expected above 0 to below 1"),
         (shake_resnet, {"blocks_per_group": -1}, "blocks_per_group is -1; expected at least 1"),
         (shake_resnet, {"shortcut": "pool_pad"}, "shortcut is 'pool_pad'; expected one of 'conv"),
-        (shake_resnet, {"padding": "valid"}, "padding is 'valid'; expected one of 'same', 'sym"),
         (pyramidnet, {"depth": 111}, r"depth is 111; expected 9 n \+ 2, such as 110 or 119"),
         (pyramidnet, {"depth": 2}, r"depth is 2; expected 9 n \+ 2, such as 11 or 20"),
         (pyramidnet, {"block": "basic", "depth": 21}, r"depth is 21; expected 6 n \+ 2, such as"),
@@ -60,7 +58,14 @@ def test_a_wide_resnet_without_final_norm_refuses_shake_drop():
         (resnet, {"width": 0}, "width is 0; expected at least 1"),
         (resnet18, {"width": 0}, "width is 0; expected at least 1"),
         (resnet, {"stem_stride": 0}, "stem_stride is 0; expected at least 1"),
-        (resnet, {"conv_init": "zeros"}, "conv_init is 'zeros'; expected one of 'lecun_trunc"),
+        (resnet, {"num_groups": 0}, "num_groups is 0; expected at least 1"),
+        (resnet, {"num_groups": 4}, r"depth is 8; expected 8 n \+ 2, such as 10 or 18"),
+        (resnet, {"layers": "paper"}, "layers is 'paper'; expected a component of kind layers, or"),
+        (
+            resnet,
+            {"layers": dict},
+            r"dict: gives \{\} \(dict\); expected an object with conv, n",
+        ),
         (resnet, {"shortcut": "A"}, "shortcut is 'A'; expected one of 'subsample_pad', 'conv1"),
     ],
 )

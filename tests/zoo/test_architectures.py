@@ -14,12 +14,22 @@ from torch import nn
 from cifarzoo.layers.batch_norm import BatchNorm2d
 from cifarzoo.protocols import Regularizer, Site
 from cifarzoo.zoo.architectures import pyramidnet as pyramids
-from cifarzoo.zoo.architectures.layers import INITIALISERS, PADDINGS, SameConv2d
-from cifarzoo.zoo.architectures.pyramidnet import pyramid, pyramidnet
-from cifarzoo.zoo.architectures.resnet import resnet, resnet8, resnet18, resnet20
-from cifarzoo.zoo.architectures.shake_resnet import shake_resnet, wrn26_6_ss
-from cifarzoo.zoo.architectures.shortcuts import FIXED, LEARNED
-from cifarzoo.zoo.architectures.wide_resnet import wide_resnet, wrn26_2, wrn26_10
+from cifarzoo.zoo.architectures.named import (
+    pyramid,
+    resnet8,
+    resnet18,
+    resnet20,
+    wrn26_2,
+    wrn26_6_ss,
+    wrn26_10,
+)
+from cifarzoo.zoo.architectures.pyramidnet import pyramidnet
+from cifarzoo.zoo.architectures.resnet import resnet
+from cifarzoo.zoo.architectures.shake_resnet import shake_resnet
+from cifarzoo.zoo.architectures.wide_resnet import wide_resnet
+from cifarzoo.zoo.layers.conventions import torch_layers
+from cifarzoo.zoo.layers.initialisers import INITIALISERS
+from cifarzoo.zoo.layers.padding import PADDINGS, SameConv2d
 from cifarzoo.zoo.regularizers.shake_drop import shake_drop
 from cifarzoo.zoo.regularizers.shake_shake import shake_shake
 from cifarzoo.zoo.regularizers.stochastic_depth import stochastic_depth
@@ -143,29 +153,37 @@ def test_memory_format_and_image_size_are_free(family: Factory, variant: str):
 
 
 @pytest.mark.parametrize(("family", "module"), FAMILIES.items())
-def test_a_family_has_an_argument_for_each_detail(family: Factory, module: Any):
+def test_a_family_has_an_argument_for_each_part_of_a_variant(family: Factory, module: Any):
     parameters = inspect.signature(family).parameters
-    details = {field.name for field in fields(module.Details)}
-    defaults = {name: parameters[name].default for name in parameters if name in details}
-    assert defaults == dict.fromkeys(details)
+    parts = {field.name for field in fields(module.Variant)}
+    defaults = {name: parameters[name].default for name in parameters if name in parts}
+    assert defaults == dict.fromkeys(parts)
+
+
+def words(function: Any, name: str) -> set[str]:
+    """The texts that an annotation admits."""
+    hint = get_type_hints(function)[name]
+    literals = [hint, *get_args(hint)]
+    return {word for literal in literals for word in get_args(literal) if type(word) is str}
 
 
 @pytest.mark.parametrize(("family", "module"), FAMILIES.items())
 def test_the_words_that_an_annotation_admits_are_those_with_a_meaning(family: Factory, module: Any):
-    def words(name: str) -> set[str]:
-        hint = get_type_hints(family)[name]
-        literals = [hint, *get_args(hint)]
-        return {word for literal in literals for word in get_args(literal) if type(word) is str}
+    assert words(family, "variant") == set(module.VARIANTS)
+    tables = {"shortcut": "SHORTCUTS", "shortcut_input": "SHARES", "channel_rounding": "ROUNDINGS"}
+    for name, table in tables.items():
+        if hasattr(module, table):
+            assert words(family, name) == set(getattr(module, table))
 
-    assert words("variant") == set(module.VARIANTS)
-    assert words("padding") == set(PADDINGS)
-    assert words("conv_init") == words("dense_init") == set(INITIALISERS)
-    if "shortcut" in get_type_hints(family):
-        assert words("shortcut") <= {*LEARNED, *FIXED}
+
+def test_the_words_for_layers_are_those_with_a_meaning():
+    assert words(torch_layers, "padding") == set(PADDINGS)
+    assert words(torch_layers, "conv_init") == words(torch_layers, "dense_init")
+    assert words(torch_layers, "conv_init") == set(INITIALISERS)
 
 
 @pytest.mark.parametrize(
-    ("family", "detail"),
+    ("family", "change"),
     [
         (wide_resnet, {"conv_bias": False}),
         (wide_resnet, {"bn_momentum": 0.3}),
@@ -177,7 +195,7 @@ def test_the_words_that_an_annotation_admits_are_those_with_a_meaning(family: Fa
         (resnet, {"shortcut": "conv1x1"}),
     ],
 )
-def test_one_detail_changes_what_it_names(family: Factory, detail: dict[str, Any]):
+def test_one_change_changes_what_it_names(family: Factory, change: dict[str, Any]):
     def facts(model: nn.Module) -> dict[str, Any]:
         found, norm = layers(model), next(m for m in model.modules() if isinstance(m, BatchNorm2d))
         return {
@@ -191,9 +209,12 @@ def test_one_detail_changes_what_it_names(family: Factory, detail: dict[str, Any
             "shortcut": "conv1x1" if any(has_kernel(m, 1) for m in found) else "other",
         }
 
-    before, after = facts(small(family)), facts(small(family, **detail))
-    (name,) = detail
-    expected = {"final_norm": before["final_norm"] + 3} if name == "final_norm" else detail
+    is_structural = change.keys() <= inspect.signature(family).parameters.keys()
+    first, *_ = FAMILIES[family].VARIANTS.values()
+    settings = change if is_structural else {"layers": partial(first.layers, **change)}
+    before, after = facts(small(family)), facts(small(family, **settings))
+    (name,) = change
+    expected = {"final_norm": before["final_norm"] + 3} if name == "final_norm" else change
     changed = {key: value for key, value in after.items() if value != before[key]}
     assert expected.items() <= changed.items()
     assert changed.keys() <= {name, "final_norm"}  # more norms where there are more layers

@@ -14,11 +14,11 @@ from cifarzoo.engine.device.compiling import blocks
 from cifarzoo.errors import ConfigError
 from cifarzoo.randomness.injection import inject
 from cifarzoo.zoo.architectures import shake_resnet as shakes
-from cifarzoo.zoo.architectures.network import BlockPlan, add_shortcut
+from cifarzoo.zoo.architectures.blocks import BlockPlan, add_shortcut
 from cifarzoo.zoo.architectures.pyramidnet import pyramidnet
 from cifarzoo.zoo.architectures.shake_resnet import shake_resnet
-from cifarzoo.zoo.architectures.shortcuts import LEARNED
 from cifarzoo.zoo.architectures.wide_resnet import wide_resnet
+from cifarzoo.zoo.layers.conventions import autoaugment_layers, paper_layers
 from cifarzoo.zoo.regularizers.shake_shake import shake_shake
 from tests.small_networks import normalised
 
@@ -140,7 +140,8 @@ def test_a_sum_with_fewer_channels_has_the_gradient_of_a_padded_one(padding: str
 def test_the_second_path_sees_rows_and_columns_a_pixel_away(
     kind: str, stride: int, rows: list[int]
 ):
-    shortcut = LEARNED[kind](shakes.VARIANTS["paper"], 1, 2, stride)
+    plan = BlockPlan(in_channels=1, channels=2, stride=stride, index=1, total=1)
+    shortcut = shakes.SHORTCUTS[kind](paper_layers(), plan)
     for conv in (shortcut.conv1, shortcut.conv2):
         nn.init.ones_(conv.weight)
     image = torch.randn(1, 1, 32, 32)
@@ -153,8 +154,8 @@ def test_the_second_path_sees_rows_and_columns_a_pixel_away(
 
 def test_a_shake_block_takes_its_shortcut_from_the_raw_input():
     plan = BlockPlan(in_channels=4, channels=6, stride=2, index=1, total=1)
-    details = shakes.VARIANTS["autoaugment"]
-    block = shakes.shake_block(details, plan, ResidualPort([shake_shake()])).double().train()
+    form, port = shakes.VARIANTS["autoaugment"], ResidualPort([shake_shake()])
+    block = shakes.shake_block(autoaugment_layers(), form, plan, port).double().train()
     x = torch.randn(3, 4, 8, 8, dtype=torch.float64)
     p = dict(block.named_parameters())
 

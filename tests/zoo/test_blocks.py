@@ -14,10 +14,13 @@ from cifarzoo.randomness.injection import inject
 from cifarzoo.zoo.architectures import resnet as resnets
 from cifarzoo.zoo.architectures import shake_resnet as shakes
 from cifarzoo.zoo.architectures import wide_resnet as wides
-from cifarzoo.zoo.architectures.layers import INITIALISERS, TRUNCATED_STD, SameConv2d
-from cifarzoo.zoo.architectures.network import BlockPlan
+from cifarzoo.zoo.architectures.blocks import BlockPlan
+from cifarzoo.zoo.architectures.named import resnet18
 from cifarzoo.zoo.architectures.pyramidnet import pyramidnet
-from cifarzoo.zoo.architectures.resnet import resnet, resnet18
+from cifarzoo.zoo.architectures.resnet import resnet
+from cifarzoo.zoo.layers.conventions import paper_layers, torch_layers
+from cifarzoo.zoo.layers.initialisers import INITIALISERS, TRUNCATED_STD
+from cifarzoo.zoo.layers.padding import SameConv2d
 from cifarzoo.zoo.regularizers.shake_shake import shake_shake
 from tests.small_networks import build, normalised, small
 
@@ -33,7 +36,8 @@ def test_same_padding_looks_at_the_pixels_that_xla_looks_at(size: int, first: tu
 
 def test_a_wide_block_of_the_paper_shares_its_first_activation_with_the_shortcut():
     plan = BlockPlan(in_channels=4, channels=6, stride=2, index=1, total=1)
-    block = wides.wide_block(wides.VARIANTS["paper"], plan, ResidualPort(), dropout_rate=0.0)
+    form = wides.VARIANTS["paper"]
+    block = wides.wide_block(paper_layers(), form, plan, ResidualPort(), dropout_rate=0.0)
     block = block.double().train()
     x = torch.randn(3, 4, 8, 8, dtype=torch.float64)
     activated = torch.relu(normalised(x))
@@ -48,7 +52,8 @@ def test_a_wide_block_of_the_paper_shares_its_first_activation_with_the_shortcut
 
 def test_a_shake_block_of_the_paper_activates_paths_and_shortcut_each_for_itself():
     plan = BlockPlan(in_channels=4, channels=6, stride=2, index=1, total=1)
-    block = shakes.shake_block(shakes.VARIANTS["paper"], plan, ResidualPort([shake_shake()]))
+    form, port = shakes.VARIANTS["paper"], ResidualPort([shake_shake()])
+    block = shakes.shake_block(paper_layers(), form, plan, port)
     block = block.double().train()
     x = torch.randn(3, 4, 8, 8, dtype=torch.float64)
     p = dict(block.named_parameters())
@@ -71,8 +76,7 @@ def test_a_shake_block_of_the_paper_activates_paths_and_shortcut_each_for_itself
 
 def test_a_resnet_block_equals_torchvisions():
     plan = BlockPlan(in_channels=4, channels=8, stride=2, index=1, total=1)
-    details = resnets.choose(resnets.VARIANTS, "paper", shortcut="conv1x1")
-    ours = resnets.plain_block(details, plan, ResidualPort())
+    ours = resnets.plain_block(torch_layers(), resnets.VARIANTS["torch"], plan, ResidualPort())
     projection = nn.Sequential(nn.Conv2d(4, 8, 1, 2, bias=False), nn.BatchNorm2d(8))
     theirs = BasicBlock(4, 8, 2, projection)
     tensors = ours.state_dict().values()

@@ -1,4 +1,4 @@
-"""Networks with a paper's name are a family with settings, of the paper's size."""
+"""Networks with a paper's name are a family with settings, of the size that they claim."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pytest
 import torch
 from torch import nn
 
+from cifarzoo import create_model
+from cifarzoo.components.plugins import catalogue
 from cifarzoo.engine.assembly.residual import ResidualPort
 from cifarzoo.zoo.architectures import named
 from cifarzoo.zoo.architectures.pyramidnet import pyramidnet
@@ -64,6 +66,28 @@ def test_its_other_variant_is_the_familys(name: str):
     assert str(model) == str(build(family, classes=100, variant="autoaugment", **own))
     parameters = sum(p.numel() for p in model.parameters())
     assert AUTOAUGMENT.get(name, parameters) == parameters
+
+
+PRESETS = {
+    name: entry
+    for name, entry in catalogue().entries.items()
+    if entry.preset and (entry.kind, entry.origin) == ("architecture", "cifarzoo")
+}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_has_the_parameters_that_it_claims(name: str):
+    regularizers = ["shake_shake"] if "shake" in PRESETS[name].preset.family.name else []
+    with torch.device("meta"):
+        model = create_model(name, regularizers=regularizers)
+    assert sum(p.numel() for p in model.parameters()) == PRESETS[name].preset.num_parameters
+
+
+def test_every_named_network_is_a_preset():
+    assert PRESETS.keys() == {name for name in vars(named) if name in catalogue().entries} - {
+        entry.preset.family.name for entry in PRESETS.values()
+    }
+    assert PRESETS.keys() >= {*NETWORKS, "resnet8", "resnet18", "wrn26_10", "pyramid", "airbench94"}
 
 
 def test_dropout_of_a_named_network_reaches_every_block():

@@ -14,9 +14,7 @@ from torch.nn import functional as F
 from cifarzoo import flax_weights
 from cifarzoo.engine.assembly.residual import ResidualPort
 from cifarzoo.randomness.injection import inject
-from cifarzoo.zoo.architectures.pyramidnet import pyramid
-from cifarzoo.zoo.architectures.shake_resnet import wrn26_6_ss
-from cifarzoo.zoo.architectures.wide_resnet import wrn26_2, wrn26_10
+from cifarzoo.zoo.architectures.named import pyramid, wrn26_2, wrn26_6_ss, wrn26_10
 from cifarzoo.zoo.regularizers.shake_drop import shake_drop
 from cifarzoo.zoo.regularizers.shake_shake import shake_shake
 from tests.oracle import FOLDER, L2, NETWORKS, Recording

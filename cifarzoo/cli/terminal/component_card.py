@@ -5,6 +5,7 @@ Everything is read from its source; nothing of it is imported.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from rich.console import Console
@@ -12,12 +13,12 @@ from rich.text import Text
 
 from cifarzoo.cli.terminal import console
 from cifarzoo.components.index import Entry, Parameter
-from cifarzoo.components.reference import parse_docstring, snippet
+from cifarzoo.components.reference import docstring_of, snippet
 
 
-def to_json(entry: Entry) -> dict[str, Any]:
-    """The card as one object."""
-    doc = parse_docstring(entry.doc)
+def to_json(entry: Entry, entries: Collection[Entry]) -> dict[str, Any]:
+    """The card as one object; ``entries`` are all the components there are."""
+    doc = docstring_of(entry)
     return {
         "kind": entry.kind,
         "name": entry.name,
@@ -35,13 +36,24 @@ def to_json(entry: Entry) -> dict[str, Any]:
             }
             for parameter in entry.parameters
         },
-        "gin": snippet(entry),
+        "preset": _preset(entry),
+        "gin": snippet(entry, entries),
     }
 
 
-def print_card(out: Console, entry: Entry) -> None:
-    """Print the card."""
-    doc = parse_docstring(entry.doc)
+def _preset(entry: Entry) -> dict[str, Any] | None:
+    if entry.preset is None:
+        return None
+    return {
+        "family": entry.preset.family.name,
+        "bound": {parameter.name: parameter.default for parameter in entry.preset.bound},
+        "num_parameters": entry.preset.num_parameters,
+    }
+
+
+def print_card(out: Console, entry: Entry, entries: Collection[Entry]) -> None:
+    """Print the card; ``entries`` are all the components there are."""
+    doc = docstring_of(entry)
     out.print(Text.assemble((entry.name, "bold cyan"), (f"  {entry.kind}", "dim")))
     out.print()
     for line in doc.text.replace("``", "").splitlines():
@@ -53,12 +65,18 @@ def print_card(out: Console, entry: Entry) -> None:
         if about := doc.arguments.get(parameter.name):
             console.print_table(out, console.labelled([("  ", about.replace("``", ""))]))
     out.print(Text("\nIn a config", style="bold"))
-    for line in snippet(entry).splitlines():
+    for line in snippet(entry, entries).splitlines():
         out.print(Text(f"  {line}", style="green"), soft_wrap=True)
     out.print()
     rows = [("from", entry.origin)]
     if entry.overridden:
         rows.append(("in the place of", f"{entry.overridden.origin}: {entry.overridden.source}"))
+    if entry.preset:
+        fixed = ", ".join(f"{p.name} = {p.default}" for p in entry.preset.bound)
+        family = entry.preset.family.name
+        rows.append(("preset of", f"{family}, with {fixed}" if fixed else family))
+        if entry.preset.num_parameters is not None:
+            rows.append(("parameters", f"{entry.preset.num_parameters:,} at 10 classes"))
     if entry.injected:
         rows.append(("given by the engine", ", ".join(entry.injected)))
     console.print_table(out, console.labelled([*rows, ("source", entry.source)]))

@@ -166,16 +166,6 @@ def airbench(
     )
 
 
-@register.architecture
-def airbench94(num_classes: int) -> nn.Module:
-    """The speed-run network for 94 %: 1.97 M parameters.
-
-    Args:
-        num_classes: K.
-    """
-    return airbench(num_classes)
-
-
 def _classifier(features: int, num_classes: int, std: float | None) -> nn.Linear:
     head = nn.Linear(features, num_classes, bias=False)
     if std is not None:

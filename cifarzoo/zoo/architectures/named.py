@@ -1,183 +1,83 @@
-"""Networks by the names that papers give them, each a family with its settings.
+"""Networks by the names that papers and codes give them, each a family with its settings.
 
-The Flax example's own names are beside their families: they are other networks.
+What stands under ``defaults`` can still be set, as can all that isn't named; the rest is what
+the name means. A network's number of parameters is checked by a test.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal
-
-from torch import nn
-
 from cifarzoo import register
-from cifarzoo.protocols import Residual
-from cifarzoo.zoo.architectures.pyramidnet import ChannelRounding, pyramidnet
+from cifarzoo.zoo.architectures.airbench import airbench
+from cifarzoo.zoo.architectures.pyramidnet import pyramidnet
+from cifarzoo.zoo.architectures.resnet import resnet
 from cifarzoo.zoo.architectures.shake_resnet import shake_resnet
 from cifarzoo.zoo.architectures.wide_resnet import wide_resnet
 
-Variant = Literal["paper", "autoaugment"]
-TABLE_ROUNDING: Mapping[str, ChannelRounding] = {"paper": "truncate"}
+# A table, three lines a network.
+# fmt: off
 
+resnet8 = register.preset(resnet, depth=8, shortcut="conv1x1", defaults={"stem_stride": 2},
+                          num_parameters=78_042)
+"""A ResNet for first runs on a CPU."""
 
-@register.architecture
-def wrn28_10(
-    num_classes: int, residual: Residual, *, dropout_rate: float = 0.0, variant: Variant = "paper"
-) -> nn.Module:
-    """WRN-28-10: 36.5 M parameters.
+resnet20 = register.preset(resnet, depth=20, num_parameters=269_722)
+"""ResNet-20 as in the paper."""
 
-    Wide Residual Networks (Zagoruyko and Komodakis, 2016; arXiv:1605.07146).
+resnet18 = register.preset(resnet, depth=18, num_groups=4, variant="torch",
+                           defaults={"width": 64}, num_parameters=11_173_962)
+"""ResNet-18 as in kuangliu/pytorch-cifar."""
 
-    Args:
-        num_classes: K.
-        residual: The residual port.
-        dropout_rate: Share of single activations dropped between a block's convolutions.
-        variant: See ``wide_resnet``.
-    """
-    return wide_resnet(
-        num_classes,
-        residual,
-        blocks_per_group=4,
-        widen_factor=10,
-        dropout_rate=dropout_rate,
-        variant=variant,
-    )
+wrn26_2 = register.preset(wide_resnet, blocks_per_group=4, widen_factor=2,
+                          defaults={"dropout_rate": 0.3}, num_parameters=1_555_658)
+"""The Flax example's WRN-26-2 (others' 28-2)."""
 
+wrn26_10 = register.preset(wide_resnet, blocks_per_group=4, widen_factor=10,
+                           defaults={"dropout_rate": 0.3}, num_parameters=38_557_770)
+"""The Flax example's WRN-26-10 (others' 28-10)."""
 
-@register.architecture
-def wrn40_10(
-    num_classes: int, residual: Residual, *, dropout_rate: float = 0.0, variant: Variant = "paper"
-) -> nn.Module:
-    """WRN-40-10: 55.8 M parameters.
+wrn28_10 = register.preset(wide_resnet, blocks_per_group=4, widen_factor=10,
+                           defaults={"variant": "paper"}, num_parameters=36_479_194)
+"""WRN-28-10."""
 
-    Wide Residual Networks (Zagoruyko and Komodakis, 2016; arXiv:1605.07146).
+wrn40_10 = register.preset(wide_resnet, blocks_per_group=6, widen_factor=10,
+                           defaults={"variant": "paper"}, num_parameters=55_841_754)
+"""WRN-40-10."""
 
-    Args:
-        num_classes: K.
-        residual: The residual port.
-        dropout_rate: Share of single activations dropped between a block's convolutions.
-        variant: See ``wide_resnet``.
-    """
-    return wide_resnet(
-        num_classes,
-        residual,
-        blocks_per_group=6,
-        widen_factor=10,
-        dropout_rate=dropout_rate,
-        variant=variant,
-    )
+wrn26_6_ss = register.preset(shake_resnet, blocks_per_group=4, widen_factor=6,
+                             num_parameters=26_953_898)
+"""The Flax example's 26 2x96d for shake-shake."""
 
+shake26_2x32d = register.preset(shake_resnet, blocks_per_group=4, widen_factor=2,
+                                defaults={"variant": "paper"}, num_parameters=2_923_162)
+"""Shake-Shake-26 2x32d."""
 
-@register.architecture
-def shake26_2x32d(num_classes: int, residual: Residual, *, variant: Variant = "paper") -> nn.Module:
-    """Shake-Shake-26 2x32d: 2.9 M parameters.
+shake26_2x64d = register.preset(shake_resnet, blocks_per_group=4, widen_factor=4,
+                                defaults={"variant": "paper"}, num_parameters=11_653_978)
+"""Shake-Shake-26 2x64d."""
 
-    Shake-Shake regularization (Gastaldi, 2017; arXiv:1705.07485).
+shake26_2x96d = register.preset(shake_resnet, blocks_per_group=4, widen_factor=6,
+                                defaults={"variant": "paper"}, num_parameters=26_192_922)
+"""Shake-Shake-26 2x96d."""
 
-    Args:
-        num_classes: K.
-        residual: The residual port; a regularizer has to merge its paths.
-        variant: See ``shake_resnet``.
-    """
-    return shake_resnet(num_classes, residual, blocks_per_group=4, widen_factor=2, variant=variant)
+pyramid = register.preset(pyramidnet, depth=272, alpha=200.0, block="bottleneck",
+                          num_parameters=26_109_432)
+"""The Flax example's PyramidNet-272, alpha 200."""
 
+pyramid110_a84 = register.preset(pyramidnet, depth=110, alpha=84.0, block="basic",
+                                 defaults={"variant": "paper"}, num_parameters=3_904_446)
+"""PyramidNet-110 of basic blocks, alpha 84."""
 
-@register.architecture
-def shake26_2x64d(num_classes: int, residual: Residual, *, variant: Variant = "paper") -> nn.Module:
-    """Shake-Shake-26 2x64d: 11.7 M parameters.
+pyramid110_a270 = register.preset(pyramidnet, depth=110, alpha=270.0, block="basic",
+                                  defaults={"variant": "paper"}, num_parameters=28_485_477)
+"""PyramidNet-110 of basic blocks, alpha 270."""
 
-    Shake-Shake regularization (Gastaldi, 2017; arXiv:1705.07485).
+pyramid164_a270 = register.preset(pyramidnet, depth=164, alpha=270.0, block="bottleneck",
+                                  defaults={"variant": "paper"}, num_parameters=27_216_021)
+"""PyramidNet-164 of bottlenecks, alpha 270."""
 
-    Args:
-        num_classes: K.
-        residual: The residual port; a regularizer has to merge its paths.
-        variant: See ``shake_resnet``.
-    """
-    return shake_resnet(num_classes, residual, blocks_per_group=4, widen_factor=4, variant=variant)
+pyramid272_a200 = register.preset(pyramidnet, depth=272, alpha=200.0, block="bottleneck",
+                                  defaults={"variant": "paper_table"}, num_parameters=26_046_428)
+"""PyramidNet-272 of bottlenecks, alpha 200."""
 
-
-@register.architecture
-def shake26_2x96d(num_classes: int, residual: Residual, *, variant: Variant = "paper") -> nn.Module:
-    """Shake-Shake-26 2x96d: 26.2 M parameters.
-
-    Shake-Shake regularization (Gastaldi, 2017; arXiv:1705.07485).
-
-    Args:
-        num_classes: K.
-        residual: The residual port; a regularizer has to merge its paths.
-        variant: See ``shake_resnet``.
-    """
-    return shake_resnet(num_classes, residual, blocks_per_group=4, widen_factor=6, variant=variant)
-
-
-@register.architecture
-def pyramid110_a84(
-    num_classes: int, residual: Residual, *, variant: Variant = "paper"
-) -> nn.Module:
-    """PyramidNet-110 of basic blocks and alpha 84: 3.9 M parameters.
-
-    Deep Pyramidal Residual Networks (Han et al., 2017; arXiv:1610.02915).
-
-    Args:
-        num_classes: K.
-        residual: The residual port.
-        variant: See ``pyramidnet``.
-    """
-    return pyramidnet(num_classes, residual, depth=110, alpha=84.0, block="basic", variant=variant)
-
-
-@register.architecture
-def pyramid110_a270(
-    num_classes: int, residual: Residual, *, variant: Variant = "paper"
-) -> nn.Module:
-    """PyramidNet-110 of basic blocks and alpha 270: 28.5 M parameters.
-
-    Deep Pyramidal Residual Networks (Han et al., 2017; arXiv:1610.02915).
-
-    Args:
-        num_classes: K.
-        residual: The residual port.
-        variant: See ``pyramidnet``.
-    """
-    return pyramidnet(num_classes, residual, depth=110, alpha=270.0, block="basic", variant=variant)
-
-
-@register.architecture
-def pyramid164_a270(
-    num_classes: int, residual: Residual, *, variant: Variant = "paper"
-) -> nn.Module:
-    """PyramidNet-164 of bottlenecks and alpha 270: 27.2 M parameters.
-
-    Deep Pyramidal Residual Networks (Han et al., 2017; arXiv:1610.02915).
-
-    Args:
-        num_classes: K.
-        residual: The residual port.
-        variant: See ``pyramidnet``.
-    """
-    return pyramidnet(num_classes, residual, depth=164, alpha=270.0, variant=variant)
-
-
-@register.architecture
-def pyramid272_a200(
-    num_classes: int, residual: Residual, *, variant: Variant = "paper"
-) -> nn.Module:
-    """PyramidNet-272 of bottlenecks and alpha 200: 26.0 M parameters.
-
-    Deep Pyramidal Residual Networks (Han et al., 2017; arXiv:1610.02915). Variant ``paper``
-    cuts widths off here: that gives the 26.0 M parameters of the paper, where rounding, as in
-    the authors' code, gives 26.2 M.
-
-    Args:
-        num_classes: K.
-        residual: The residual port.
-        variant: See ``pyramidnet``.
-    """
-    return pyramidnet(
-        num_classes,
-        residual,
-        depth=272,
-        alpha=200.0,
-        variant=variant,
-        channel_rounding=TABLE_ROUNDING.get(variant),
-    )
+airbench94 = register.preset(airbench, widths=(64, 256, 256), num_parameters=1_972_792)
+"""The speed-run network for 94 %."""

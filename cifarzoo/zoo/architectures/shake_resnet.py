@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from functools import partial
+from typing import Literal
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Residual
-from cifarzoo.zoo.architectures.details import (
-    AUTOAUGMENT,
-    FLAX2020,
-    PAPER,
-    Init,
-    LayerDetails,
-    Padding,
-    choose,
-)
-from cifarzoo.zoo.architectures.limits import check_at_least, check_choice
-from cifarzoo.zoo.architectures.network import (
+from cifarzoo.protocols import Layers, LayersFactory, Residual
+from cifarzoo.zoo.architectures import blocks
+from cifarzoo.zoo.architectures.blocks import (
     BlockPlan,
     ResidualBlock,
     ResidualNetwork,
@@ -28,51 +23,58 @@ from cifarzoo.zoo.architectures.network import (
     chain,
     plan_groups,
 )
-from cifarzoo.zoo.architectures.shortcuts import project
+from cifarzoo.zoo.architectures.limits import check_at_least
+from cifarzoo.zoo.architectures.variants import choose, make_layers
+from cifarzoo.zoo.layers.conventions import autoaugment_layers, flax2020_layers, paper_layers
+
+
+class TwoPath(nn.Module):
+    """Two strided 1x1 convolutions, each with half of the channels, on grids a pixel apart.
+
+    A grid that leaves the image sees zeros there.
+
+    Args:
+        make: Makes the convolutions.
+        plan: Channels and stride of the block.
+        shift: By how many pixels the second grid lies below and to the right of the first.
+    """
+
+    def __init__(self, make: Layers, plan: BlockPlan, *, shift: int) -> None:
+        super().__init__()
+        half = plan.channels // 2
+        self.conv1 = make.conv(plan.in_channels, half, 1, plan.stride)
+        self.conv2 = make.conv(plan.in_channels, plan.channels - half, 1, plan.stride)
+        self.shift = shift
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (N, C, H, W) to (N, channels, H / stride, W / stride)."""
+        shifted = F.pad(x, (-self.shift, self.shift, -self.shift, self.shift))
+        return torch.cat([self.conv1(x), self.conv2(shifted)], dim=1)
+
 
 Shortcut = Literal["conv3x3", "conv1x1", "two_path", "two_path_down"]
-STEM_CHANNELS = 16
+SHORTCUTS: Mapping[str, Callable[[Layers, BlockPlan], nn.Module]] = {
+    "conv3x3": blocks.conv3x3,
+    "conv1x1": blocks.conv1x1,
+    "two_path": partial(TwoPath, shift=-1),
+    "two_path_down": partial(TwoPath, shift=1),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Details(LayerDetails):
-    """What differs between published networks for Shake-Shake.
+class Variant:
+    """What differs between published networks; ``shake_resnet`` says what each word means."""
 
-    Attributes:
-        stem_norm: Whether the first convolution is followed by a norm.
-        shortcut: Where channels or size change; a norm follows. The second of two paths is a
-            pixel above and to the left of the first, or below and to the right (``down``).
-        shortcut_relu: Whether such a shortcut starts with a ReLU.
-    """
-
-    stem_norm: bool
+    layers: LayersFactory
     shortcut: Shortcut
-    shortcut_relu: bool
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_choice(get_args(Shortcut), shortcut=self.shortcut)
+    shortcut_relu: bool = False
+    stem_norm: bool = True
 
 
 VARIANTS = {
-    "flax2020": Details(
-        **vars(FLAX2020),
-        stem_norm=False,
-        shortcut="conv3x3",
-        shortcut_relu=False,
-    ),
-    "paper": Details(
-        **vars(PAPER),
-        stem_norm=True,
-        shortcut="two_path",
-        shortcut_relu=True,
-    ),
-    "autoaugment": Details(
-        **vars(AUTOAUGMENT),
-        stem_norm=True,
-        shortcut="two_path_down",
-        shortcut_relu=False,
-    ),
+    "flax2020": Variant(layers=flax2020_layers, shortcut="conv3x3", stem_norm=False),
+    "paper": Variant(layers=paper_layers, shortcut="two_path", shortcut_relu=True),
+    "autoaugment": Variant(layers=autoaugment_layers, shortcut="two_path_down"),
 }
 
 
@@ -84,13 +86,7 @@ def shake_resnet(
     blocks_per_group: int = 4,
     widen_factor: int = 6,
     variant: Literal["flax2020", "paper", "autoaugment"] = "flax2020",
-    conv_bias: bool | None = None,
-    padding: Padding | None = None,
-    bn_momentum: float | None = None,
-    bn_eps: float | None = None,
-    bn_unbiased: bool | None = None,
-    conv_init: Init | None = None,
-    dense_init: Init | None = None,
+    layers: LayersFactory | None = None,
     stem_norm: bool | None = None,
     shortcut: Shortcut | None = None,
     shortcut_relu: bool | None = None,
@@ -107,14 +103,8 @@ def shake_resnet(
         blocks_per_group: Blocks in each of the three groups.
         widen_factor: How many times 16, 32 and 64 channels.
         variant: The Flax example of 2020, the author's code, or AutoAugment's. What follows
-            changes one detail of it; None: as it is there.
-        conv_bias: Whether convolutions have a bias.
-        padding: Of strided convolutions: as XLA's SAME, or the same on all sides.
-        bn_momentum: Weight of a step in BatchNorm's running statistics.
-        bn_eps: BatchNorm's epsilon.
-        bn_unbiased: Whether the running variance is the unbiased one.
-        conv_init: Initialiser of convolution kernels.
-        dense_init: Initialiser of the classifier's kernel.
+            changes one part of it; None: as it is there.
+        layers: What convolutions, norms and the classifier are made with.
         stem_norm: Whether the first convolution is followed by a norm.
         shortcut: Where channels or size change; a norm follows. The second of two paths is a
             pixel above and to the left of the first, or below and to the right (``down``).
@@ -123,24 +113,17 @@ def shake_resnet(
     Raises:
         ConfigError: A setting is out of its range, or no regularizer merges parallel paths.
 
-    Differs from the paper: variant ``flax2020`` has 3x3 shortcuts from the raw input, biases,
-    no norm after the stem, XLA's padding, the biased running variance and LeCun's
-    initialisation. ``autoaugment``, the network in the code of AutoAugment (Cubuk et al., 2019;
-    arXiv:1805.09501), has two-path shortcuts without a ReLU whose second path is shifted the
-    other way, XLA's padding, and a classifier that starts uniform within 1 / sqrt(K); its
-    coefficients are those of ``shake_shake.distribution = 'ratio'``.
+    Differs from the paper: variant ``flax2020`` has 3x3 shortcuts from the raw input, no norm
+    after the stem, and ``flax2020_layers``. ``autoaugment``, the network in the code of
+    AutoAugment (Cubuk et al., 2019; arXiv:1805.09501), has two-path shortcuts without a ReLU
+    whose second path is shifted the other way, and ``autoaugment_layers``; its coefficients
+    are those of ``shake_shake.distribution = 'ratio'``.
     """
     check_at_least(1, blocks_per_group=blocks_per_group, widen_factor=widen_factor)
-    details = choose(
+    form = choose(
         VARIANTS,
         variant,
-        conv_bias=conv_bias,
-        padding=padding,
-        bn_momentum=bn_momentum,
-        bn_eps=bn_eps,
-        bn_unbiased=bn_unbiased,
-        conv_init=conv_init,
-        dense_init=dense_init,
+        layers=layers,
         stem_norm=stem_norm,
         shortcut=shortcut,
         shortcut_relu=shortcut_relu,
@@ -150,52 +133,40 @@ def shake_resnet(
             "needs a regularizer that merges parallel residual paths; "
             "write run.regularizers = [@shake_shake]"
         )
+    make = make_layers(form.layers)
     widths = [16 * widen_factor, 32 * widen_factor, 64 * widen_factor]
 
     def make_block(plan: BlockPlan) -> nn.Module:
-        return shake_block(details, plan, residual)
+        return shake_block(make, form, plan, residual)
 
     return ResidualNetwork(
-        stem=chain(
-            conv=details.conv(3, STEM_CHANNELS, 3),
-            norm=details.norm(STEM_CHANNELS) if details.stem_norm else None,
-        ),
-        blocks=build_groups(plan_groups(STEM_CHANNELS, widths, blocks_per_group), make_block),
+        stem=chain(conv=make.conv(3, 16, 3), norm=make.norm(16) if form.stem_norm else None),
+        blocks=build_groups(plan_groups(16, widths, blocks_per_group), make_block),
         last=chain(relu=nn.ReLU()),
-        head=details.dense(widths[-1], num_classes),
+        head=make.dense(widths[-1], num_classes),
     )
 
 
-def shake_block(details: Details, plan: BlockPlan, residual: Residual) -> nn.Module:
+def shake_block(make: Layers, form: Variant, plan: BlockPlan, residual: Residual) -> nn.Module:
     """A block whose paths start with a ReLU of their own and end in a norm."""
-    shape = (plan.in_channels, plan.channels)
 
     def make_path() -> nn.Module:
         return chain(
             relu1=nn.ReLU(),  # not in place: the other path and the shortcut read x
-            conv1=details.conv(*shape, 3, plan.stride),
-            norm1=details.norm(plan.channels),
+            conv1=make.conv(plan.in_channels, plan.channels, 3, plan.stride),
+            norm1=make.norm(plan.channels),
             relu2=nn.ReLU(inplace=True),
-            conv2=details.conv(plan.channels, plan.channels, 3),
-            norm2=details.norm(plan.channels),
+            conv2=make.conv(plan.channels, plan.channels, 3),
+            norm2=make.norm(plan.channels),
         )
 
     return ResidualBlock(
         residual=residual(make_path, plan.site(final_norm=True)),
         shortcut=nn.Identity()
         if plan.is_identity
-        else project(
-            details.shortcut, details, *shape, plan.stride, relu=details.shortcut_relu, norm=True
+        else chain(
+            relu=nn.ReLU() if form.shortcut_relu else None,
+            conv=SHORTCUTS[form.shortcut](make, plan),
+            norm=make.norm(plan.channels),
         ),
     )
-
-
-@register.architecture
-def wrn26_6_ss(num_classes: int, residual: Residual) -> nn.Module:
-    """The Flax example's WRN-26-6 for shake-shake: 27.0 M parameters; others call it 26 2x96d.
-
-    Args:
-        num_classes: K.
-        residual: The residual port; a regularizer has to merge its paths.
-    """
-    return shake_resnet(num_classes, residual, blocks_per_group=4, widen_factor=6)

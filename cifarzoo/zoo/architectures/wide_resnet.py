@@ -4,26 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from torch import nn
 
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
 from cifarzoo.layers.dropout import Dropout
-from cifarzoo.protocols import Residual
-from cifarzoo.zoo.architectures.details import (
-    AUTOAUGMENT,
-    FLAX2020,
-    PAPER,
-    Init,
-    LayerDetails,
-    Padding,
-    choose,
-)
-from cifarzoo.zoo.architectures.limits import check_at_least, check_choice, check_dropout
-from cifarzoo.zoo.architectures.network import (
-    STRIDES,
+from cifarzoo.protocols import Layers, LayersFactory, Residual
+from cifarzoo.zoo.architectures import blocks
+from cifarzoo.zoo.architectures.blocks import (
     BlockPlan,
     ChannelPadding,
     ResidualBlock,
@@ -32,11 +22,18 @@ from cifarzoo.zoo.architectures.network import (
     chain,
     plan_groups,
 )
-from cifarzoo.zoo.architectures.shortcuts import SkippedGroups, project
+from cifarzoo.zoo.architectures.group_skips import GroupSkips
+from cifarzoo.zoo.architectures.limits import check_at_least, check_dropout
+from cifarzoo.zoo.architectures.variants import choose, make_layers
+from cifarzoo.zoo.layers.conventions import autoaugment_layers, flax2020_layers, paper_layers
 
 Shortcut = Literal["conv3x3", "conv1x1", "pool_pad"]
 ShortcutInput = Literal["raw", "preactivated", "first_preactivated"]
-STEM_CHANNELS = 16
+SHORTCUTS: Mapping[str, Callable[[Layers, BlockPlan], nn.Module]] = {
+    "conv3x3": blocks.conv3x3,
+    "conv1x1": blocks.conv1x1,
+    "pool_pad": blocks.pool_pad,
+}
 # Which blocks share their first norm and ReLU with their shortcut.
 SHARES: Mapping[str, Callable[[BlockPlan], bool]] = {
     "raw": lambda _: False,
@@ -46,57 +43,26 @@ SHARES: Mapping[str, Callable[[BlockPlan], bool]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Details(LayerDetails):
-    """What differs between published Wide ResNets.
+class Variant:
+    """What differs between published Wide ResNets; ``wide_resnet`` says what each word means."""
 
-    Attributes:
-        shortcut: Where channels or size change.
-        shortcut_input: Whether such a shortcut starts from x, or from x after the block's
-            first norm and ReLU, which it then shares with the residual; or whether the
-            network's first block alone does that, whatever its shortcut.
-        channel_padding: Where the zeros are that stand for channels which a shortcut without
-            weights lacks: behind its own, or half before and half behind.
-        extra_skips: Whether inputs are also added past whole groups and past all of them.
-        final_norm: Whether a residual path ends in one more norm, which ShakeDrop needs.
-    """
-
+    layers: LayersFactory
     shortcut: Shortcut
     shortcut_input: ShortcutInput
-    channel_padding: ChannelPadding
-    extra_skips: bool
-    final_norm: bool
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_choice(get_args(Shortcut), shortcut=self.shortcut)
-        check_choice(SHARES, shortcut_input=self.shortcut_input)
-        check_choice(get_args(ChannelPadding), channel_padding=self.channel_padding)
+    channel_padding: ChannelPadding = "end"
+    extra_skips: bool = False
+    final_norm: bool = False
 
 
 VARIANTS = {
-    "flax2020": Details(
-        **vars(FLAX2020),
-        shortcut="conv3x3",
-        shortcut_input="raw",
-        channel_padding="end",
-        extra_skips=False,
-        final_norm=False,
-    ),
-    "paper": Details(
-        **vars(PAPER),
-        shortcut="conv1x1",
-        shortcut_input="preactivated",
-        channel_padding="end",
-        extra_skips=False,
-        final_norm=False,
-    ),
-    "autoaugment": Details(
-        **vars(AUTOAUGMENT),
+    "flax2020": Variant(layers=flax2020_layers, shortcut="conv3x3", shortcut_input="raw"),
+    "paper": Variant(layers=paper_layers, shortcut="conv1x1", shortcut_input="preactivated"),
+    "autoaugment": Variant(
+        layers=autoaugment_layers,
         shortcut="pool_pad",
         shortcut_input="first_preactivated",
         channel_padding="split",
         extra_skips=True,
-        final_norm=False,
     ),
 }
 
@@ -110,13 +76,7 @@ def wide_resnet(
     widen_factor: int = 10,
     dropout_rate: float = 0.0,
     variant: Literal["flax2020", "paper", "autoaugment"] = "flax2020",
-    conv_bias: bool | None = None,
-    padding: Padding | None = None,
-    bn_momentum: float | None = None,
-    bn_eps: float | None = None,
-    bn_unbiased: bool | None = None,
-    conv_init: Init | None = None,
-    dense_init: Init | None = None,
+    layers: LayersFactory | None = None,
     shortcut: Shortcut | None = None,
     shortcut_input: ShortcutInput | None = None,
     channel_padding: ChannelPadding | None = None,
@@ -125,9 +85,9 @@ def wide_resnet(
 ) -> nn.Module:
     """A Wide ResNet of 6 blocks_per_group + 4 layers: few blocks with many channels.
 
-    Wide Residual Networks (Zagoruyko and Komodakis, 2016; arXiv:1605.07146): a group of
-    blocks each of 16, 32 and 64 times ``widen_factor`` channels. A block is norm, ReLU, 3x3,
-    norm, ReLU, dropout, 3x3; the first of the second and third group halve the image.
+    Wide Residual Networks (Zagoruyko and Komodakis, 2016; arXiv:1605.07146), table 1: groups
+    of blocks with 16, 32 and 64 times ``widen_factor`` channels; the second and third halve
+    the image. A block is norm, ReLU, 3x3, norm, ReLU, dropout, 3x3 (figure 1d).
 
     Args:
         num_classes: K.
@@ -137,127 +97,84 @@ def wide_resnet(
         widen_factor: How many times 16, 32 and 64 channels.
         dropout_rate: Share of single activations dropped between a block's convolutions.
         variant: The Flax example of 2020, the authors' code, or AutoAugment's. What follows
-            changes one detail of it; None: as it is there.
-        conv_bias: Whether convolutions have a bias.
-        padding: Of strided convolutions: as XLA's SAME, or the same on all sides.
-        bn_momentum: Weight of a step in BatchNorm's running statistics.
-        bn_eps: BatchNorm's epsilon.
-        bn_unbiased: Whether the running variance is the unbiased one.
-        conv_init: Initialiser of convolution kernels.
-        dense_init: Initialiser of the classifier's kernel.
+            changes one part of it; None: as it is there.
+        layers: What convolutions, norms and the classifier are made with.
         shortcut: Where channels or size change.
         shortcut_input: Whether such a shortcut starts from the block's raw input or shares
             its first norm and ReLU, or whether only the network's first block does that.
         channel_padding: Whether channels that a shortcut without weights lacks are zeros
             behind its own, or half of them before and half behind.
         extra_skips: Whether inputs are also added past whole groups and past all of them.
-        final_norm: Whether residual paths end in one more norm.
+        final_norm: Whether residual paths end in one more norm, which ShakeDrop needs.
 
     Raises:
         ConfigError: A setting is out of its range or changes nothing.
 
-    Differs from the paper: variant ``flax2020`` has 3x3 shortcuts from the raw input, biases,
-    XLA's padding, the biased running variance and LeCun's initialisation. ``autoaugment``, the
-    network in the code of AutoAugment (Cubuk et al., 2019; arXiv:1805.09501), has shortcuts
-    without weights, mostly from the raw input, extra skips, the same padding, and a classifier
-    that starts uniform within 1 / sqrt(K). google-research/sam has it with zeros behind, the
-    biased running variance and, unless asked for, no extra skips.
+    Differs from the paper: variant ``flax2020`` has 3x3 shortcuts from the raw input and
+    ``flax2020_layers``. ``autoaugment``, the network in the code of AutoAugment (Cubuk et al.,
+    2019; arXiv:1805.09501), has shortcuts without weights, mostly from the raw input, extra
+    skips, and ``autoaugment_layers``. google-research/sam has it with zeros behind, the biased
+    running variance and, unless asked for, no extra skips.
     """
     check_at_least(1, blocks_per_group=blocks_per_group, widen_factor=widen_factor)
     check_dropout(dropout_rate)
-    details = choose(
+    form = choose(
         VARIANTS,
         variant,
-        conv_bias=conv_bias,
-        padding=padding,
-        bn_momentum=bn_momentum,
-        bn_eps=bn_eps,
-        bn_unbiased=bn_unbiased,
-        conv_init=conv_init,
-        dense_init=dense_init,
+        layers=layers,
         shortcut=shortcut,
         shortcut_input=shortcut_input,
         channel_padding=channel_padding,
         extra_skips=extra_skips,
         final_norm=final_norm,
     )
-    if channel_padding and details.shortcut != "pool_pad" and not details.extra_skips:
+    if channel_padding and form.shortcut != "pool_pad" and not form.extra_skips:
         raise ConfigError(
             f"is {channel_padding!r}, but no shortcut lacks channels; expected it with "
             "wide_resnet.shortcut = 'pool_pad' or wide_resnet.extra_skips = True",
             parameter="channel_padding",
         )
+    make = make_layers(form.layers)
     widths = [16 * widen_factor, 32 * widen_factor, 64 * widen_factor]
 
     def make_block(plan: BlockPlan) -> nn.Module:
-        return wide_block(details, plan, residual, dropout_rate=dropout_rate)
+        return wide_block(make, form, plan, residual, dropout_rate=dropout_rate)
 
-    stem = chain(conv=details.conv(3, STEM_CHANNELS, 3))
-    groups = build_groups(plan_groups(STEM_CHANNELS, widths, blocks_per_group), make_block)
+    stem = chain(conv=make.conv(3, 16, 3))
+    groups = build_groups(plan_groups(16, widths, blocks_per_group), make_block)
     return ResidualNetwork(
         stem=stem,
-        blocks=SkippedGroups(groups, STRIDES, details.channel_padding)
-        if details.extra_skips
-        else groups,
-        last=chain(norm=details.norm(widths[-1]), relu=nn.ReLU(inplace=True)),
-        head=details.dense(widths[-1], num_classes),
+        blocks=GroupSkips(groups, form.channel_padding) if form.extra_skips else groups,
+        last=chain(norm=make.norm(widths[-1]), relu=nn.ReLU(inplace=True)),
+        head=make.dense(widths[-1], num_classes),
     )
 
 
 def wide_block(
-    details: Details, plan: BlockPlan, residual: Residual, *, dropout_rate: float
+    make: Layers, form: Variant, plan: BlockPlan, residual: Residual, *, dropout_rate: float
 ) -> nn.Module:
-    """A pre-activated block of two 3x3 convolutions, with dropout between them."""
-    is_shared = SHARES[details.shortcut_input](plan)
-    shape = (plan.in_channels, plan.channels)
+    """A pre-activated block of two 3x3 convolutions, with dropout between them (section 2.4)."""
+    is_shared = SHARES[form.shortcut_input](plan)
 
     def make_path() -> nn.Module:
         return chain(
-            norm1=None if is_shared else details.norm(plan.in_channels),
+            norm1=None if is_shared else make.norm(plan.in_channels),
             relu1=None if is_shared else nn.ReLU(inplace=True),
-            conv1=details.conv(*shape, 3, plan.stride),
-            norm2=details.norm(plan.channels),
+            conv1=make.conv(plan.in_channels, plan.channels, 3, plan.stride),
+            norm2=make.norm(plan.channels),
             relu2=nn.ReLU(inplace=True),
             dropout=Dropout(dropout_rate) if dropout_rate else None,
-            conv2=details.conv(plan.channels, plan.channels, 3),
-            norm3=details.norm(plan.channels) if details.final_norm else None,
+            conv2=make.conv(plan.channels, plan.channels, 3),
+            norm3=make.norm(plan.channels) if form.final_norm else None,
         )
 
     return ResidualBlock(
-        before=chain(norm=details.norm(plan.in_channels), relu=nn.ReLU(inplace=True))
+        before=chain(norm=make.norm(plan.in_channels), relu=nn.ReLU(inplace=True))
         if is_shared
         else None,
-        residual=residual(make_path, plan.site(final_norm=details.final_norm)),
+        residual=residual(make_path, plan.site(final_norm=form.final_norm)),
         shortcut=nn.Identity()
         if plan.is_identity
-        else project(details.shortcut, details, *shape, plan.stride),
-        padding=details.channel_padding,
-    )
-
-
-@register.architecture
-def wrn26_10(num_classes: int, residual: Residual, *, dropout_rate: float = 0.3) -> nn.Module:
-    """The Flax example's WRN-26-10: 38.6 M parameters, of the depth that others call 28.
-
-    Args:
-        num_classes: K.
-        residual: The residual port.
-        dropout_rate: Share of single activations dropped between a block's convolutions.
-    """
-    return wide_resnet(
-        num_classes, residual, blocks_per_group=4, widen_factor=10, dropout_rate=dropout_rate
-    )
-
-
-@register.architecture
-def wrn26_2(num_classes: int, residual: Residual, *, dropout_rate: float = 0.3) -> nn.Module:
-    """The Flax example's WRN-26-2: 1.6 M parameters, of the depth that others call 28.
-
-    Args:
-        num_classes: K.
-        residual: The residual port.
-        dropout_rate: Share of single activations dropped between a block's convolutions.
-    """
-    return wide_resnet(
-        num_classes, residual, blocks_per_group=4, widen_factor=2, dropout_rate=dropout_rate
+        else chain(conv=SHORTCUTS[form.shortcut](make, plan)),
+        padding=form.channel_padding,
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from cifarzoo.components.index import Entry, Parameter, root
 from cifarzoo.components.kinds import KINDS, Kind
 from cifarzoo.components.plugins import OURS, catalogue
-from cifarzoo.components.reference import parse_docstring, snippet
+from cifarzoo.components.reference import docstring_of, parse_docstring, snippet
 from cifarzoo.components.registry import ROOT
 from cifarzoo_docs.markdown import block, code, definitions, page, prose, table
 
@@ -68,14 +68,26 @@ def _use(kind: Kind) -> str:
 
 
 def _section(entry: Entry) -> str:
-    doc = parse_docstring(entry.doc)
-    parts = [f"## {entry.name}", *map(prose, doc.text.split("\n\n"))]
+    doc = docstring_of(entry)
+    own = parse_docstring(entry.doc).text.split("\n\n")
+    parts = [f"## {entry.name}", *map(prose, own), *_preset(entry)]
     if entry.parameters:
         parts += [definitions(_parameters(entry.parameters, doc.arguments))]
     parts += [f"Raises {code(name)}: {prose(said)}" for name, said in doc.errors.items()]
     place = entry.path.relative_to(REPOSITORY).as_posix()
-    parts += ["In a config:", block("gin", snippet(entry)), f"Source: {code(place)}"]
+    parts += ["In a config:", block("gin", snippet(entry, entries())), f"Source: {code(place)}"]
     return "\n\n".join(parts)
+
+
+def _preset(entry: Entry) -> list[str]:
+    """What makes it a preset, if it is one."""
+    if entry.preset is None:
+        return []
+    family = entry.preset.family.name
+    bound = ", ".join(code(f"{p.name} = {p.default}") for p in entry.preset.bound)
+    said = f"A preset of [{code(family)}](#{family})" + f", with {bound}" * bool(bound)
+    claim = entry.preset.num_parameters
+    return [f"{said}: {claim:,} parameters at 10 classes." if claim else f"{said}."]
 
 
 def _parameters(parameters: Iterable[Parameter], said: dict[str, str]) -> Iterable[tuple[str, str]]:

@@ -1,7 +1,7 @@
-"""The frame of a residual network: stem, blocks, last activation, mean over pixels, classifier.
+"""What residual families are made of: the frame of a network, its blocks and their shortcuts.
 
-Families fill it. Layers are registered in the order in which they run, so that a list of
-parameters reads like the network.
+Layers are registered in the order in which they run, so that a list of parameters reads like
+the network.
 """
 
 from __future__ import annotations
@@ -14,20 +14,19 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from cifarzoo.protocols import Site
+from cifarzoo.protocols import Layers, Site
 
 ChannelPadding = Literal["end", "split"]
-STRIDES = (1, 2, 2)  # of the first block of each group, where a family has three
 
 
 class ResidualNetwork(nn.Module):
-    """A network on images (N, 3, H, W) that gives logits (N, K).
+    """Stem, blocks, last activation, mean over pixels, classifier: images to logits (N, K).
 
     Args:
-        stem: From images to the first features.
-        blocks: The residual blocks, in groups or not.
-        last: What comes between the last block and the mean over pixels.
-        head: The classifier.
+        stem: Layers from images (N, 3, H, W) to the first features.
+        blocks: Residual blocks, in groups or not.
+        last: Layers between the last block and the mean over pixels.
+        head: Classifier.
     """
 
     def __init__(
@@ -111,14 +110,14 @@ def add_shortcut(residual: Tensor, shortcut: Tensor, padding: ChannelPadding = "
 
 @dataclass(frozen=True, kw_only=True)
 class BlockPlan:
-    """What one block is to do.
+    """The shape of one block, and where it sits.
 
     Attributes:
-        in_channels: Channels it gets.
-        channels: Its width.
-        stride: Of its first strided layer.
-        index: Its number, from 1.
-        total: Blocks in the network.
+        in_channels: Channels of its input.
+        channels: Width of the block.
+        stride: Stride of its first strided layer.
+        index: Number of the block, from 1.
+        total: Number of blocks in the network.
     """
 
     in_channels: int
@@ -133,24 +132,19 @@ class BlockPlan:
         return self.stride == 1 and self.in_channels == self.channels
 
     def site(self, *, final_norm: bool) -> Site:
-        """Where the block's residual sits."""
+        """The place of the block's residual."""
         return Site(self.index, self.total, final_norm=final_norm)
 
 
 def plan_groups(
-    in_channels: int,
-    widths: Sequence[int],
-    blocks_per_group: int,
-    *,
-    strides: Sequence[int] = STRIDES,
+    in_channels: int, widths: Sequence[int], blocks_per_group: int
 ) -> list[list[BlockPlan]]:
-    """Groups of equal blocks; all but the first halve the image.
+    """Groups of equal blocks; the first block of each group but the first halves the image.
 
     Args:
         in_channels: Channels after the stem.
-        widths: Of the groups.
-        blocks_per_group: Blocks in each.
-        strides: Of the first block of each group.
+        widths: Width of each group.
+        blocks_per_group: Number of blocks in each.
     """
     inputs = (in_channels, *widths)
     return [
@@ -158,13 +152,13 @@ def plan_groups(
             BlockPlan(
                 in_channels=inputs[group] if block == 0 else width,
                 channels=width,
-                stride=stride if block == 0 else 1,
+                stride=2 if group and block == 0 else 1,
                 index=group * blocks_per_group + block + 1,
                 total=len(widths) * blocks_per_group,
             )
             for block in range(blocks_per_group)
         ]
-        for group, (width, stride) in enumerate(zip(widths, strides, strict=True))
+        for group, width in enumerate(widths)
     ]
 
 
@@ -178,3 +172,26 @@ def build_groups(
 def chain(**layers: nn.Module | None) -> nn.Sequential:
     """Named layers in order; None leaves one out."""
     return nn.Sequential(OrderedDict((k, v) for k, v in layers.items() if v is not None))
+
+
+# Shortcuts where channels or image size change -------------------------------------------------
+
+
+def conv3x3(layers: Layers, plan: BlockPlan) -> nn.Module:
+    """A 3x3 convolution."""
+    return layers.conv(plan.in_channels, plan.channels, 3, plan.stride)
+
+
+def conv1x1(layers: Layers, plan: BlockPlan) -> nn.Module:
+    """A 1x1 convolution: option B of He et al. (2015; arXiv:1512.03385)."""
+    return layers.conv(plan.in_channels, plan.channels, 1, plan.stride)
+
+
+def pool_pad(_: Layers, plan: BlockPlan) -> nn.Module:
+    """The mean over stride by stride pixels; the block's sum takes missing channels as zeros."""
+    return nn.AvgPool2d(plan.stride) if plan.stride > 1 else nn.Identity()
+
+
+def subsample_pad(_: Layers, plan: BlockPlan) -> nn.Module:
+    """Every stride-th pixel, and channels of zeros: option A of He et al."""
+    return nn.AvgPool2d(1, plan.stride) if plan.stride > 1 else nn.Identity()

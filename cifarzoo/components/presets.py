@@ -1,0 +1,178 @@
+"""Presets: a component under a name of its own, some of its arguments bound.
+
+``resnet20 = register.preset(resnet, depth=20)`` at the top level of a module. The index reads
+such a line from source; what is here is what running it makes.
+"""
+
+from __future__ import annotations
+
+import ast
+import dis
+import inspect
+import linecache
+from collections.abc import Callable, Collection, Mapping
+from itertools import zip_longest
+from types import FrameType
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+SHAPE = "NAME = register.preset(FAMILY, argument=value, ...)"
+
+
+class Preset(Generic[T]):
+    """A factory that calls its family with some arguments bound, and other defaults of the rest.
+
+    Attributes:
+        family: Factory that is called.
+        bound: Arguments that can't be set any more.
+        defaults: Arguments that can, with the values that they have otherwise.
+        num_parameters: Parameters of the network at 10 classes, as claimed.
+        place: File and line of the call that made it.
+    """
+
+    def __init__(
+        self,
+        family: Callable[..., T],
+        *,
+        name: str,
+        module: str,
+        place: tuple[str, int],
+        bound: Mapping[str, Any],
+        defaults: Mapping[str, Any],
+        num_parameters: int | None = None,
+        injected: Collection[str] = (),
+    ) -> None:
+        self.__name__ = self.__qualname__ = name
+        self.__module__ = module
+        self.__signature__ = _signature(family, bound, defaults, injected)
+        self.family = family
+        self.bound = dict(bound)
+        self.defaults = dict(defaults)
+        self.num_parameters = num_parameters
+        self.place = place
+
+    def __call__(self, *args: Any, **kwargs: Any) -> T:
+        """What the family makes.
+
+        Raises:
+            TypeError: An argument is bound, unknown or missing.
+        """
+        for name in self.bound.keys() & kwargs:
+            raise TypeError(f"{fixed(self.__name__, name)}; call {self.family.__name__}")
+        given = self.__signature__.bind(*args, **kwargs).arguments
+        return self.family(**{**self.defaults, **self.bound, **given})
+
+    def __reduce__(self) -> str:
+        return self.__name__  # pickled as a function is: by its module and name
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{k}={v!r}" for k, v in {**self.bound, **self.defaults}.items())
+        return f"<preset {self.__name__}: {self.family.__name__}({settings})>"
+
+    @property
+    def source(self) -> str:
+        """``file:line`` of the call that made it."""
+        return "{}:{}".format(*self.place)
+
+    @property
+    def __doc__(self) -> str:  # type: ignore[override]  # of the preset, not of this class
+        """The text below the call, where its source can be read."""
+        path, line = self.place
+        try:
+            tree = ast.parse("".join(linecache.getlines(path)))
+        except SyntaxError:
+            return ""
+        texts = {node.lineno: text for node, text in documented(tree)}
+        return texts.get(line, "")
+
+
+def fixed(preset: str, parameter: str) -> str:
+    """What to say where a bound argument is set, before what to do."""
+    return f"{preset}.{parameter} is fixed by the preset"
+
+
+def documented(tree: ast.Module) -> list[tuple[ast.Assign | ast.AnnAssign, str]]:
+    """Each assignment at the top level of a module, with the text that stands right below it."""
+    return [
+        (node, _text(after))
+        for node, after in zip_longest(tree.body, tree.body[1:])
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+    ]
+
+
+def _text(node: ast.stmt | None) -> str:
+    match node:
+        case ast.Expr(value=ast.Constant(value=str(text))):
+            return inspect.cleandoc(text)
+    return ""
+
+
+def preset_problem(
+    name: str,
+    family: str,
+    parameters: Collection[str],
+    *,
+    injected: Collection[str],
+    bound: Collection[str],
+    defaults: Collection[str],
+) -> str | None:
+    """Why a preset of ``family`` can't bind these arguments, or None.
+
+    Args:
+        name: Name of the preset.
+        family: Name of the family.
+        parameters: Parameters of the family that can be set.
+        injected: Parameters of the family that the engine gives.
+        bound: Names of the arguments that are bound.
+        defaults: Names of those that get another default.
+    """
+    if name == family:
+        return f"the name {name!r} is its family's; pick another"
+    for argument in [*bound, *defaults]:
+        if argument in injected:
+            return f"{argument} is given by the engine; a preset can't set it"
+        if argument not in parameters:
+            its = ", ".join(parameters) or "none"
+            return f"{family} has no parameter {argument!r} to bind; it has {its}"
+        if argument in bound and argument in defaults:
+            return f"{argument} is both bound and among the defaults; expected one of them"
+    if not bound and not defaults:
+        return f"it sets nothing: it would be {family} under a second name"
+    return None
+
+
+def assigned_name(frame: FrameType) -> str | None:
+    """The global name that gets the value of the call which ``frame`` is in, or None.
+
+    Taken from the instruction behind the call: a module that was typed into a console has no
+    source to read.
+    """
+    if frame.f_locals is not frame.f_globals:
+        return None
+    for instruction in dis.get_instructions(frame.f_code):
+        if instruction.offset > frame.f_lasti and instruction.opname != "EXTENDED_ARG":
+            is_name = instruction.opname in ("STORE_NAME", "STORE_GLOBAL")
+            return str(instruction.argval) if is_name else None
+    return None
+
+
+def _signature(
+    family: Callable[..., Any],
+    bound: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    injected: Collection[str],
+) -> inspect.Signature:
+    """The family's, without what is bound; what can be set is passed by name."""
+    signature = inspect.signature(family)
+    takes = [p for name, p in signature.parameters.items() if name not in bound]
+    by_place = [
+        p
+        for p in takes
+        if p.name in injected and p.default is p.empty and p.kind is not p.KEYWORD_ONLY
+    ]
+    by_name = [
+        p.replace(kind=p.KEYWORD_ONLY, default=defaults.get(p.name, p.default))
+        for p in takes
+        if p not in by_place
+    ]
+    return signature.replace(parameters=[*by_place, *by_name])

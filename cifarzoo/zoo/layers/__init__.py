@@ -1,0 +1,1 @@
+"""Conventions: how a network makes its convolutions, norms and classifier."""
