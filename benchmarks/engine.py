@@ -22,9 +22,9 @@ def measure(data: Path, *, rounds: int, emit: Callable[[str], None]) -> list[dic
     """What ``cifarzoo bench`` found for each recipe.
 
     Args:
-        data: Where CIFAR-10 lies.
-        rounds: How often everything is measured.
-        emit: Receives what is being done.
+        data: Folder with CIFAR-10.
+        rounds: Number of samples of each.
+        emit: Callback that receives a line of progress.
     """
     found = []
     for recipe, batch_size, steps, policies in RECIPES:

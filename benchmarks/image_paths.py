@@ -79,11 +79,11 @@ class Source:
     """The images of a benchmark.
 
     Attributes:
-        dataset: What cifarzoo reads.
-        split: Its training images.
-        batch_size: Images a batch.
-        pixels: The images (N, H, W, C), as torchvision's dataset has them.
-        stores: Of all ways together: with a frame CIFAR-10 takes half a gigabyte.
+        dataset: Dataset as cifarzoo reads it.
+        split: Training images of the dataset.
+        batch_size: Number of images in a batch.
+        pixels: Images (N, H, W, C), as torchvision's dataset has them.
+        stores: Stores of images that all ways share: with a frame CIFAR-10 takes half a gigabyte.
     """
 
     dataset: Dataset

@@ -39,9 +39,9 @@ class Layout:
     """How a batch is shared out on one host.
 
     Attributes:
-        name: Of processes by threads.
-        nproc: Processes.
-        threads: Of each.
+        name: Name, as processes x threads.
+        nproc: Number of processes.
+        threads: Number of threads of each.
         has_groups: Whether each process has BatchNorm statistics of its own.
     """
 

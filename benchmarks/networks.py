@@ -15,9 +15,9 @@ class Block(nn.Module):
     """Two 3x3 convolutions beside a shortcut.
 
     Args:
-        in_channels: Of its input.
-        channels: Of its output.
-        stride: Of its first convolution.
+        in_channels: Channels of the input.
+        channels: Channels of the output.
+        stride: Stride of the first convolution.
     """
 
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
@@ -67,10 +67,10 @@ class WideBlock(nn.Module):
     """Norm, ReLU, 3x3, norm, ReLU, dropout, 3x3, beside x or a 3x3 convolution of it.
 
     Args:
-        in_channels: Of its input.
-        channels: Of its output.
-        stride: Of its first convolution.
-        drop_prob: Of its dropout.
+        in_channels: Channels of the input.
+        channels: Channels of the output.
+        stride: Stride of the first convolution.
+        drop_prob: Probability of dropping an activation.
     """
 
     def __init__(self, in_channels: int, channels: int, stride: int, drop_prob: float) -> None:

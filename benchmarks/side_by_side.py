@@ -32,8 +32,8 @@ class Contender:
     """A process that trains when it is told to.
 
     Args:
-        name: One of ``CONTENDERS``.
-        process: Its process, which speaks ``pace.Pace``'s language.
+        name: Name among ``CONTENDERS``.
+        process: Process of the contender, which speaks ``pace.Pace``'s language.
     """
 
     def __init__(self, name: str, process: subprocess.Popen[str]) -> None:
@@ -89,11 +89,11 @@ def compare(
     """Let all contenders train ``task`` in turns.
 
     Args:
-        task: What is trained.
-        rounds: Turns of each; one more comes first and isn't counted.
-        steps: Of a turn.
-        emit: Receives what is being done.
-        names: Which contenders; ours are compared with all.
+        task: Task that all are given.
+        rounds: Number of turns of each; one more comes first and isn't counted.
+        steps: Optimizer steps of a turn.
+        emit: Callback that receives a line of progress.
+        names: Names of the contenders; ours are compared with all.
 
     Returns:
         What is written as JSON.

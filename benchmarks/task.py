@@ -20,12 +20,12 @@ class Task:
     """What is trained.
 
     Attributes:
-        network: ``resnet18`` or ``wrn26_2``.
-        batch_size: Images a step.
-        threads: Of the process that trains.
-        workers: Of the loaders that have some.
+        network: Name of the network, ``resnet18`` or ``wrn26_2``.
+        batch_size: Number of images in a step.
+        threads: Number of threads of the process that trains.
+        workers: Number of workers of the loaders that have some.
         images: Folder with the arrays that ``save_images`` wrote.
-        precision: ``auto``: the contender's own choice; else ``float32`` or ``bfloat16``.
+        precision: Precision: ``float32``, ``bfloat16``, or ``auto``, the contender's own choice.
     """
 
     network: str

@@ -16,8 +16,8 @@ class DecodedCIFAR10(CIFAR10):
     """torchvision's dataset, its items made by its own code, without its archive.
 
     Args:
-        task: Has the images.
-        transform: Of each image.
+        task: Task that has the images.
+        transform: Transform of each image.
     """
 
     def __init__(self, task: Task, transform: Callable[..., Any] | None = None) -> None:

@@ -42,10 +42,10 @@ class Harness:
     """A training that is measured.
 
     Attributes:
-        training: The engine's.
-        flops: Floating-point operations of an image in a training step.
-        warm_up_seconds: What the first steps took, compilation included.
-        step_seconds: What the last of these took.
+        training: Training as the engine prepared it.
+        flops: Number of floating-point operations of an image in a training step.
+        warm_up_seconds: Time of the first steps, compilation included.
+        step_seconds: Time of the last of the first steps.
     """
 
     training: Training
@@ -144,9 +144,9 @@ def build_harness(run: Run, variant: Variant, *, data: Path | None, world: World
     """Prepare a training, count its operations and take its first steps.
 
     Args:
-        run: What is trained, with the variant's settings.
-        variant: Its threads and its layout.
-        data: Where data lie, or None.
+        run: Run to prepare, with the variant's settings.
+        variant: Variant, for its threads and its memory layout.
+        data: Folder with datasets, or None.
         world: One process and its device.
 
     Raises:

@@ -28,8 +28,8 @@ class Arithmetic:
     """What a rate depends on.
 
     Attributes:
-        precision: The name of a ``Policy``.
-        threads: On the CPU.
+        precision: Name of the ``Policy``'s precision.
+        threads: Number of threads on the CPU.
     """
 
     precision: str

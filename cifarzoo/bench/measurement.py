@@ -41,14 +41,14 @@ class Measured:
     """What was measured.
 
     Attributes:
-        cases: The first is what the others are compared with.
-        rigs: Of the cases; a bare one has its engine's.
-        samples: By variant or arithmetic, and what was done.
-        rounds: How often each was measured.
-        steps: Optimizer steps a sample.
-        device: Such as ``cpu``.
-        load_before: Of the machine.
-        load_after: The benchmark itself included.
+        cases: Cases that were measured; the others are compared with the first.
+        harnesses: Harness of each case; a bare case has its engine's.
+        samples: Samples by (variant or arithmetic, work that was done).
+        rounds: Number of samples of each.
+        steps: Optimizer steps in a sample of training.
+        device: Name of the device, such as ``cpu``.
+        load_before: Load averages of the machine before the first sample.
+        load_after: Load averages after the last one, the benchmark itself included.
     """
 
     cases: Sequence[Case]
@@ -72,11 +72,11 @@ def measure(
     """Measure ``cases`` in turns.
 
     Args:
-        cases: At least one.
-        data: Where data lie, or None.
-        rounds: How often each is measured.
+        cases: Cases to measure, at least one.
+        data: Folder with datasets, or None.
+        rounds: Number of samples of each.
         steps: Optimizer steps a sample; None: about a second of the first case.
-        emit: Receives what is being done.
+        emit: Callback that receives a line of progress.
 
     Raises:
         UsageError: Several processes, or more steps than the run has.
@@ -107,7 +107,7 @@ def measure(
 def _harnesses(
     cases: Sequence[Case], *, data: Path | None, world: World, emit: Callable[[str], None]
 ) -> list[Harness]:
-    """A rig for each case; a bare loop has the network of its engine, bit for bit."""
+    """A harness for each case; a bare loop has the network of its engine, bit for bit."""
     made: dict[Variant, Harness] = {}
     datasets: dict[str, DatasetFactory] = {}
     for case in cases:
@@ -150,7 +150,7 @@ def _jobs(cases: Sequence[Case], harnesses: Sequence[Harness], steps: int) -> di
 
 
 def _within(harness: Harness, job: Job) -> Job:
-    """``job`` with the threads and switches of ``rig``."""
+    """``job`` with the threads and switches of ``harness``."""
 
     def ready() -> Work:
         with harness.settings():

@@ -19,11 +19,11 @@ class Sample:
     """One measurement.
 
     Attributes:
-        round: Its round, from 0.
-        order: Its place among all samples of the benchmark, from 0.
-        amount: Images, or floating-point operations, that were worked on.
-        wall_seconds: Time passed.
-        cpu_seconds: Time that the process's threads had on cores.
+        round: Number of the round, from 0.
+        order: Position among all samples of the benchmark, from 0.
+        amount: Number of images, or of floating-point operations.
+        wall_seconds: Wall-clock time.
+        cpu_seconds: CPU time of the process's threads.
     """
 
     round: int
@@ -43,10 +43,10 @@ def interleave(
     """Do each of ``jobs`` once a round, always in their order, and time it.
 
     Args:
-        jobs: What is done, by name.
-        rounds: How often each is done.
-        device: Where; a GPU is waited for.
-        emit: Receives of each round.
+        jobs: Jobs by name.
+        rounds: Number of samples of each.
+        device: Device of the work; a GPU is waited for.
+        emit: Callback that receives a line of progress a round.
     """
     samples: dict[K, list[Sample]] = {name: [] for name in jobs}
     order = 0

@@ -32,8 +32,8 @@ class Variant:
     """One way to train a recipe.
 
     Attributes:
-        name: What tables call it.
-        settings: ``NAME=VALUE`` each, on top of the recipe.
+        name: Name in tables.
+        settings: Settings ``NAME=VALUE`` on top of the recipe's.
         is_bare: Whether only forward, backward and update are run, without the engine.
         channels_last: Whether networks and images are stored (N, H, W, C), as the engine does.
         threads: Threads on the CPU; None: as many as torch takes.
@@ -55,7 +55,7 @@ def variants(texts: Sequence[str]) -> list[Variant]:
     """The recipe as it is, and a variant a text; without any text, the bare loop.
 
     Args:
-        texts: Policies and settings each, with ``;`` between them: ``nchw; threads=1``.
+        texts: Policies and settings of a variant each, with ``;`` between: ``nchw; threads=1``.
 
     Raises:
         UsageError: A text that says nothing, something unknown, or what another said before.

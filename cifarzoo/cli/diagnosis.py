@@ -24,8 +24,8 @@ class Finding:
     """A line of the report.
 
     Attributes:
-        subject: What was looked at.
-        text: What was found.
+        subject: Thing that was looked at.
+        text: Facts that were found.
         is_problem: Whether something will not work.
     """
 

@@ -128,7 +128,7 @@ def numbers(text: str) -> list[int]:
     """The seeds that ``--seeds`` means.
 
     Args:
-        text: ``3``: the first three; ``4:7``: from 4 to 6; ``0,5``: these.
+        text: Value of ``--seeds``: ``3``: the first three; ``4:7``: from 4 to 6; ``0,5``: these.
 
     Raises:
         UsageError: It is none of these.

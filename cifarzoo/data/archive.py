@@ -22,9 +22,9 @@ class Member:
     """A file in an archive.
 
     Attributes:
-        name: Its name inside ``Archive.folder``.
-        size: Its bytes, or None where only the digest is published.
-        digest: ``md5:`` or ``sha256:`` and the hexadecimal digest; None: none is published.
+        name: Name of the file inside ``Archive.folder``.
+        size: Number of bytes, or None where only the digest is published.
+        digest: Published digest, ``md5:`` or ``sha256:`` and hexadecimal figures, or None.
     """
 
     name: str
@@ -37,12 +37,12 @@ class Archive:
     """A .tar.gz as its author publishes it.
 
     Attributes:
-        url: Where it is.
-        size: Its bytes.
-        sha256: Its digest.
-        folder: The one folder in it, which is also what unpacking leaves on a disk.
-        train: Its files of training images, in order.
-        test: Its files of test images, in order.
+        url: Address of the archive.
+        size: Number of bytes of the archive.
+        sha256: Digest of the archive, in hexadecimal.
+        folder: Name of the one folder in it, which is also what unpacking leaves on a disk.
+        train: Files of training images, in order.
+        test: Files of test images, in order.
     """
 
     url: str

@@ -44,7 +44,7 @@ class Fetched:
     """An archive that is there, whole.
 
     Attributes:
-        path: Where it is.
+        path: Path of the archive.
         is_new: Whether it was downloaded now.
     """
 
@@ -78,9 +78,9 @@ def fetch(
     arrived and been checked.
 
     Args:
-        archive: What to fetch.
-        folder: Where to put it; made if it isn't there.
-        listener: Hears of the progress.
+        archive: Archive to fetch.
+        folder: Folder for the archive; made if it isn't there.
+        listener: Listener that receives the progress.
         pauses: Seconds to wait before each further attempt; any progress starts them anew.
         timeout: Seconds without a byte after which an attempt is given up.
 

@@ -29,9 +29,9 @@ def locate(published: Published, folder: Path, *, labelling: Labelling) -> Sourc
     looked at, and of Parquet files the first image.
 
     Args:
-        published: What to look for.
-        folder: Where: in it, and in sub-folders named after the dataset.
-        labelling: Which labels are wanted.
+        published: Dataset to look for.
+        folder: Folder to look in, and in its sub-folders named after the dataset.
+        labelling: Labels that are wanted.
 
     Raises:
         MissingError: There is no such folder, or nothing of the dataset in it.

@@ -20,9 +20,9 @@ def open_published(published: Published, folder: Path | None, *, labelling: Labe
     machine that has no data.
 
     Args:
-        published: Which dataset.
-        folder: Where it is, or None: not known.
-        labelling: Which labels.
+        published: Dataset to open.
+        folder: Folder with datasets, or None: not known.
+        labelling: Labels that are wanted.
 
     Raises:
         DataError: There is a folder, but no such dataset in it.

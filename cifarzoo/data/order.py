@@ -34,9 +34,9 @@ def subset(num_images: int, count: int, *, rest: bool = False) -> Indices:
     that differ by seed are trained, chosen and tested on the same images.
 
     Args:
-        num_images: Images to choose from.
-        count: How many are chosen.
-        rest: Give those that were not chosen instead.
+        num_images: Number of images to choose from.
+        count: Number of images that are chosen.
+        rest: Whether to give those that were not chosen instead.
     """
     order = generator(0, "subset", num_images).permutation(num_images)
     return np.sort(order[count:] if rest else order[:count])

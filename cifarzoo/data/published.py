@@ -14,11 +14,11 @@ class Labelling:
     """One of the ways in which the images are labelled.
 
     Attributes:
-        name: What to call it among several.
+        name: Name of the labelling, among several.
         classes: Names of the K classes, in the order of the labels.
-        byte: Where it is in a record of the binary version.
-        key: What it is called in the python version.
-        column: What it is called in the Parquet version.
+        byte: Index of its byte in a record of the binary version.
+        key: Name of its list in the python version.
+        column: Name of its column in the Parquet version.
     """
 
     name: str
@@ -33,13 +33,13 @@ class Published:
     """A dataset as its author published it.
 
     Attributes:
-        name: Its name for commands.
-        title: Its name for people.
-        labellings: The usual one first.
-        mean: Per channel, of training pixels scaled to [0, 1].
-        std: Per channel, of training pixels scaled to [0, 1].
-        num_train: Training images.
-        num_test: Test images.
+        name: Name for commands.
+        title: Name for people.
+        labellings: Labellings of the images, the usual one first.
+        mean: Mean per channel, of training pixels scaled to [0, 1].
+        std: Standard deviation per channel, of training pixels scaled to [0, 1].
+        num_train: Number of training images.
+        num_test: Number of test images.
         binary: The archive without pickles, which ``cifarzoo data fetch`` gets.
         python: The archive of pickles, which torchvision gets.
     """

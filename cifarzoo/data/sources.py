@@ -38,13 +38,13 @@ class ArchiveSource:
     """A published archive, or the folder that unpacking it left.
 
     Attributes:
-        form: What it is.
-        path: The archive, or the folder.
-        archive: What it should hold.
-        num_train: Training images.
-        num_test: Test images.
-        decode: Bytes of a member to images and labels.
-        codec: None: images are not compressed one by one.
+        form: Name of the form for people.
+        path: Path of the archive, or of the folder.
+        archive: Contents that it should have.
+        num_train: Number of training images.
+        num_test: Number of test images.
+        decode: Function from the bytes of a member to images and labels.
+        codec: Compression of single images; None: there is none.
     """
 
     form: str
@@ -79,12 +79,12 @@ class ParquetSource:
     """The two files of the Hugging Face hub's layout.
 
     Attributes:
-        train: The file of training images.
-        test: The file of test images.
-        num_train: Training images.
-        num_test: Test images.
-        codec: How the images are compressed: ``JPEG``, ``PNG``, or None for neither.
-        form: What it is.
+        train: Path of the file of training images.
+        test: Path of the file of test images.
+        num_train: Number of training images.
+        num_test: Number of test images.
+        codec: Compression of the images: ``JPEG``, ``PNG``, or None for neither.
+        form: Name of the form for people.
     """
 
     train: Path

@@ -20,8 +20,8 @@ def join(parts: Sequence[tuple[Images, Labels]], *, num_classes: int, where: str
 
     Args:
         parts: Images (N, 3, H, W) and labels (N,) of each file.
-        num_classes: K; labels must be below it.
-        where: The file or folder, for the error.
+        num_classes: Number K of classes; labels must be below it.
+        where: Name of the file or folder, for the error.
 
     Raises:
         DamageError: There are no images, or a label is no class.

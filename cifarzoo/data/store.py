@@ -27,10 +27,10 @@ class ImageStore:
 
     Args:
         split: Images uint8 (N, C, H, W) and labels (N,).
-        num_classes: K.
-        device: Where batches are made.
+        num_classes: Number K of classes.
+        device: Device on which batches are made.
         chosen: Rows of the split that the store holds; None: all.
-        frame: What surrounds the images, for windows.
+        frame: Padding around the images, for windows.
     """
 
     def __init__(
@@ -63,8 +63,8 @@ class ImageStore:
         """Some images and their labels, gathered on the device in one go.
 
         Args:
-            indices: Which images (n,).
-            window: What is cut out of each, within the store's frame; None: the image itself.
+            indices: Indices (n,) of the images.
+            window: Window in the store's frame that is cut out of each; None: the image itself.
 
         Returns:
             Images uint8 (n, C, H, W), channels_last, and targets (n, K), one-hot float32.
@@ -97,7 +97,7 @@ def framed(images: Tensor, frame: Frame) -> Tensor:
 
     Args:
         images: Batch (N, H, W, C) of any type.
-        frame: Its padding is below H and W where it reflects.
+        frame: Padding, below H and W where it reflects.
 
     Returns:
         (N, S, H + 2 * padding, W + 2 * padding, C), contiguous; S is 2 with the mirrored images

@@ -21,17 +21,17 @@ class Verification:
     """What is in a dataset.
 
     Attributes:
-        dataset: Its name for commands.
-        title: Its name for people.
-        form: Which of its forms was found.
-        path: Where.
-        shape: Of one image: channels, height, width.
-        classes: How many.
-        train_images: Training images of each class.
-        test_images: Test images of each class.
-        repeated: Test images that are, to the byte, among the training images.
-        sha256: Of each file.
-        problem: What isn't as published, or None.
+        dataset: Name of the dataset for commands.
+        title: Name of the dataset for people.
+        form: Form of the dataset that was found.
+        path: Path of the archive, the folder or the first file.
+        shape: Shape of one image: channels, height, width.
+        classes: Number of classes.
+        train_images: Number of training images of each class.
+        test_images: Number of test images of each class.
+        repeated: Number of test images that are, to the byte, among the training images.
+        sha256: Digest of each file.
+        problem: Difference from what is published, or None.
     """
 
     dataset: str

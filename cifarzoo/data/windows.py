@@ -26,7 +26,7 @@ def windowed(
     before a frame that would make the stored images more than ``MAX_GROWTH`` times as large.
 
     Args:
-        augmentations: Of training images, in order, by name.
+        augmentations: Augmentations of training images by name, in order.
         image_size: Height and width of the images.
 
     Returns:
@@ -55,8 +55,8 @@ def window_of(leading: Mapping[str, Windowed], draws_for: Callable[[str], Draws]
     """The window that all of ``leading`` cut one after another.
 
     Args:
-        leading: Augmentations by name.
-        draws_for: The draws of one of them, asked for just before it draws.
+        leading: First augmentations by name, which offer windows.
+        draws_for: Function that gives the draws of one of them, asked for just before it draws.
 
     Returns:
         None where there are none.

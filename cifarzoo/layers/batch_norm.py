@@ -25,8 +25,8 @@ class BatchNorm2d(nn.BatchNorm2d):
     take in the mean over the groups, as copies on several devices have on average.
 
     Args:
-        num_features: C.
-        eps: Added to the variance.
+        num_features: Number C of channels.
+        eps: Number added to the variance.
         momentum: Weight of a step in the running statistics; None: their plain average.
         affine: Whether there is a scale and a shift.
         track_running_stats: Whether there are running statistics.
@@ -36,8 +36,8 @@ class BatchNorm2d(nn.BatchNorm2d):
     Attributes:
         group_size: Images that share statistics in training; divides the local batch. None:
             the whole local batch.
-        gather: Stacks a tensor over the ranks whose local batches, of equal size, share
-            statistics; None: this rank alone. Excludes ``group_size``.
+        gather: Function that stacks a tensor over the ranks whose local batches, of equal size,
+            share statistics; None: this rank alone. Excludes ``group_size``.
     """
 
     unbiased: bool = True
@@ -150,7 +150,7 @@ def batch_norm(
         x: Images (N, C, H, W).
         weight: Scale (C,), or None.
         bias: Shift (C,), or None.
-        eps: Added to the variance.
+        eps: Number added to the variance.
 
     Returns:
         The normalised batch, and its mean and unbiased variance a channel (2, C).

@@ -29,8 +29,8 @@ class Rows:
     """Which masks a layer uses in a forward pass.
 
     Attributes:
-        key: 128 bits, for this layer in this step.
-        first: Where the rows begin in the global batch.
+        key: Key of 128 bits, for this layer in this step.
+        first: Index of the first row in the global batch.
     """
 
     key: int
@@ -45,8 +45,9 @@ class Dropout(nn.Dropout):
     and in compiled networks, torch's own dropout is used.
 
     Attributes:
-        rows: Set by the engine before each forward pass; None: a key from torch's generator.
-        owner: What the layer belongs to inside a residual branch; None: to the architecture.
+        rows: Key and rows, set by the engine before each forward pass; None: torch's generator
+            gives a key.
+        owner: Name of what the layer belongs to in a residual branch; None: the architecture.
     """
 
     rows: Rows | None = None
@@ -86,9 +87,9 @@ def kept(rows: Rows, x: Tensor, threshold: int) -> Tensor:
     """Which activations stay: bool, of x's shape.
 
     Args:
-        rows: Whose masks.
+        rows: Rows whose masks are drawn.
         x: Activations (N, ...).
-        threshold: How many of 65,536 levels are dropped.
+        threshold: Number of levels, of 65,536, that are dropped.
     """
     bits = sixteen_bits(rows, len(x), x[0].numel())
     keep = bits.ge(threshold - LEVELS // 2)
@@ -128,10 +129,10 @@ def feed(layers: list[Dropout], *, seed: int, step: int, first: int) -> None:
     """Name the masks of a forward pass.
 
     Args:
-        layers: ``dropouts(model)``.
+        layers: Layers as ``dropouts(model)`` gives them.
         seed: Seed of the run.
         step: Number of the optimizer step, from 0.
-        first: Where the rows that go through begin in the global batch.
+        first: Index in the global batch of the first row that goes through.
     """
     numbers = count()
     for layer in layers:

@@ -1,4 +1,4 @@
-"""What a download says while it goes on: a bar on a terminal, a line now and then elsewhere."""
+"""Progress of a download: a bar on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EVERY_SECONDS = 10.0  # between the plain lines of one download
 
 
 class DownloadListener(Protocol):
-    """Hears how a download goes on; a context manager, so that the terminal is left tidy."""
+    """Receives a download's progress; a context manager, so that the terminal is left tidy."""
 
     def arrived(self, done: int, total: int) -> None:
         """So many bytes are there."""

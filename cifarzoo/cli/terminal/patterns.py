@@ -12,9 +12,9 @@ def starred(names: Iterable[str], others: Iterable[str]) -> dict[str, int]:
     """Names with a star for each number, and how many names each of them stands for.
 
     Args:
-        names: What is to be said.
-        others: Names that are not meant. Where a star would mean one of them too, names stay as
-            they are; so does one that stands alone.
+        names: Names to abbreviate.
+        others: Names of the tensors that are not meant. Where a star would mean one of them too,
+            names stay as they are; so does one that stands alone.
     """
     groups: dict[str, list[str]] = {}
     for name in names:

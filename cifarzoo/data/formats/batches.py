@@ -41,8 +41,8 @@ def decode(raw: bytes, *, key: str, where: str) -> tuple[Images, Labels]:
 
     Args:
         raw: A pickled dictionary with ``data``, uint8 (N, 3072), and lists of labels.
-        key: Which labels: ``labels``, ``fine_labels`` or ``coarse_labels``.
-        where: The file, for the error.
+        key: Key of the labels: ``labels``, ``fine_labels`` or ``coarse_labels``.
+        where: Name of the file, for the error.
 
     Returns:
         Images (N, 3, 32, 32) and labels (N,).

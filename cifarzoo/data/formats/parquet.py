@@ -25,7 +25,7 @@ def peek(path: Path, *, label: str) -> tuple[int, str | None]:
     """Count the images and tell the first one's codec, reading as little as possible.
 
     Args:
-        path: The file.
+        path: Path of the file.
         label: Name of the column of labels.
 
     Returns:
@@ -51,7 +51,7 @@ def decode(raw: bytes, *, label: str, where: Path) -> tuple[Images, Labels]:
     Args:
         raw: The bytes of the file.
         label: Name of the column of labels.
-        where: The file, for the error.
+        where: Name of the file, for the error.
 
     Returns:
         Images (N, 3, 32, 32) and labels (N,).

@@ -32,7 +32,7 @@ def decode(pictures: Sequence[bytes], *, where: str) -> Images:
 
     Args:
         pictures: N files in memory, 32 x 32 pixels each, all JPEG or all PNG.
-        where: The file that they are from, for the error.
+        where: Name of the file that they are from, for the error.
 
     Returns:
         Images (N, 3, 32, 32); grey ones get three equal channels.

@@ -15,9 +15,9 @@ def decode(raw: bytes, *, label: int, num_labels: int, where: str) -> tuple[Imag
 
     Args:
         raw: Records of ``num_labels`` bytes and 3072 pixels: red, green, blue, row by row.
-        label: Which of the label bytes is wanted.
+        label: Index of the label byte that is wanted.
         num_labels: Label bytes a record: 1 in CIFAR-10, 2 in CIFAR-100 (coarse, fine).
-        where: The file, for the error.
+        where: Name of the file, for the error.
 
     Returns:
         Images (N, 3, 32, 32), a view of ``raw``, and labels (N,).

@@ -62,7 +62,7 @@ def draw(
         numbers: Random numbers for as many pictures.
         noise: Noise (n, 3, 32, 32) of deviation 1.
         labels: Indices (n,) into ``SHAPES``.
-        level: How hard the pictures are.
+        level: Difficulty of the pictures.
 
     Returns:
         uint8 pictures (n, 3, 32, 32).

@@ -21,10 +21,10 @@ def generate(count: int, split: Literal["train", "test"], *, seed: int, level: L
     """Draw the first ``count`` pictures of a split; image i shows shape i mod 10.
 
     Args:
-        count: How many; more only adds pictures behind the same first ones.
-        split: The two splits share no random numbers.
-        seed: Another seed, other pictures.
-        level: How hard they are.
+        count: Number of pictures; more only adds pictures behind the same first ones.
+        split: Name of the split; two splits share no random numbers.
+        seed: Seed of the pictures.
+        level: Difficulty of the pictures.
 
     Returns:
         uint8 images (count, 3, 32, 32) and their labels.
