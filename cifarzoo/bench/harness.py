@@ -113,6 +113,11 @@ class Harness:
 
         return work
 
+    def weights(self) -> dict[str, Tensor]:
+        """Parameters and buffers of the network, on the CPU in float64."""
+        state = self.training.state.model.state_dict()
+        return {name: tensor.to("cpu", torch.float64) for name, tensor in state.items()}
+
     def _repeat(self, count: int, step: Callable[[int], object]) -> float:
         with self.settings():
             for index in range(count):

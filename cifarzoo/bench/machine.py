@@ -16,10 +16,9 @@ from torch.nn import functional as F
 from cifarzoo.bench.timing import Job, Work, timed
 from cifarzoo.engine.device.precision import DTYPES
 
-MATMUL_SIZE = 1024
-CONV_BATCH, CONV_CHANNELS, CONV_PIXELS = 64, 160, 32  # those of the first group of WRN-26-10
-MATMUL_FLOPS = 2 * MATMUL_SIZE**3
-CONV_FLOPS = 3 * 2 * CONV_BATCH * CONV_PIXELS**2 * CONV_CHANNELS**2 * 9  # forward and two backward
+MATMUL_SIZE = {"cpu": 1024, "cuda": 8192}  # by type of device: a GPU needs more to be busy
+CONV_BATCH = {"cpu": 64, "cuda": 512}
+CONV_CHANNELS, CONV_PIXELS = 160, 32  # those of the first group of WRN-26-10
 SECONDS = 0.5  # at least, a sample
 
 
@@ -38,16 +37,18 @@ class Arithmetic:
 
 def matmul(arithmetic: Arithmetic, device: torch.device) -> Job:
     """Products of two square matrices; gives floating-point operations."""
-    return _repeated(_matmul(device, dtype_of(arithmetic)), MATMUL_FLOPS, device)
+    flops = 2 * MATMUL_SIZE[device.type] ** 3
+    return _repeated(_matmul(device, dtype_of(arithmetic)), flops, device)
 
 
 def convolution(arithmetic: Arithmetic, device: torch.device) -> Job:
     """3x3 convolutions with both their gradients; gives floating-point operations."""
-    return _repeated(_convolution(device, dtype_of(arithmetic)), CONV_FLOPS, device)
+    one_pass = 2 * CONV_BATCH[device.type] * CONV_PIXELS**2 * CONV_CHANNELS**2 * 9
+    return _repeated(_convolution(device, dtype_of(arithmetic)), 3 * one_pass, device)
 
 
 def dtype_of(arithmetic: Arithmetic) -> torch.dtype:
-    """What the numbers are."""
+    """The type of the numbers."""
     return DTYPES[arithmetic.precision]
 
 
@@ -72,7 +73,8 @@ def _repeated(once: Callable[[], None], flops: int, device: torch.device) -> Job
 
 
 def _matmul(device: torch.device, dtype: torch.dtype) -> Callable[[], None]:
-    a, b = torch.randn(2, MATMUL_SIZE, MATMUL_SIZE, device=device, dtype=dtype)
+    size = MATMUL_SIZE[device.type]
+    a, b = torch.randn(2, size, size, device=device, dtype=dtype)
     product = torch.empty_like(a)
 
     def work() -> None:
@@ -82,7 +84,7 @@ def _matmul(device: torch.device, dtype: torch.dtype) -> Callable[[], None]:
 
 
 def _convolution(device: torch.device, dtype: torch.dtype) -> Callable[[], None]:
-    shape = (CONV_BATCH, CONV_CHANNELS, CONV_PIXELS, CONV_PIXELS)
+    shape = (CONV_BATCH[device.type], CONV_CHANNELS, CONV_PIXELS, CONV_PIXELS)
     layout = torch.channels_last
     images = torch.randn(shape, device=device, dtype=dtype).contiguous(memory_format=layout)
     kernel = torch.randn(CONV_CHANNELS, CONV_CHANNELS, 3, 3, device=device, dtype=dtype)
