@@ -147,8 +147,8 @@ def check_split(
 
     Args:
         split: The images and labels.
-        part: Which split it is, in words.
-        num_classes: K.
+        part: Name of the split, in words.
+        num_classes: Number K of classes.
         image_shape: Shape of an image (C, H, W).
 
     Raises:
