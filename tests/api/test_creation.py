@@ -141,4 +141,5 @@ def test_a_network_is_made_with_its_classes_and_regularizers():
     images = torch.rand(64, 3, 32, 32)
 
     assert model(images).shape == (64, 7)
-    assert not torch.equal(model(images), model(images))
+    # The likeliest gates have probability 0.28, and 20 passes the same ones 0.28 ** 19 = 3e-11.
+    assert len({model(images).sum().item() for _ in range(20)}) > 1
