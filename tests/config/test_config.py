@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -126,6 +128,43 @@ def test_a_run_pickles(folder: Path):
 
     assert again.architecture(num_classes=10) == run.architecture(num_classes=10)
     assert len(pickle.dumps(run)) < 2000
+
+
+COUNTING = """
+import collections, sys
+opened, parsed = collections.Counter(), collections.Counter()
+
+def count(event, args):
+    if event == "open" and isinstance(args[0], str):
+        opened[args[0].rpartition("/")[2]] += 1
+
+sys.addaudithook(count)
+from cifarzoo.config import grammar, load
+parser = grammar.config_parser.ConfigParser
+made = parser.__init__
+parser.__init__ = lambda self, text, delegate: parsed.update([text]) or made(self, text, delegate)
+
+config = load("c.gin", sets=["run.seed=3"], plugins=["mine.py"])
+config = config.with_values({"run.seed": 4})
+factory = config.build().schedule
+texts = {count for text, count in parsed.items() if "=" in text}  # gin also parses defaults
+print([factory(), opened["c.gin"], opened["shared.gin"], opened["mine.py"], texts])
+"""
+
+
+def test_from_files_to_a_component_each_file_is_opened_and_each_config_parsed_once(tmp_path: Path):
+    source = PLUGIN.read_text()
+    (tmp_path / "mine.py").write_text(source.replace("toy_flat", "mine_flat"))
+    (tmp_path / "c.gin").write_text(
+        "include 'shared.gin'\n" + BASE.replace("toy_flat", "mine_flat")
+    )
+    (tmp_path / "shared.gin").write_text("toy_net.width = 5\n")
+
+    done = subprocess.run(
+        [sys.executable, "-c", COUNTING], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "['mine_flat', 1, 1, 1, {1}]\n"
 
 
 def test_components_hold_components(folder: Path):
