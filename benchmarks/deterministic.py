@@ -69,16 +69,17 @@ def _rig(name: str, options: argparse.Namespace) -> Harness:
 
 def _job(name: str, harness: Harness, steps: int) -> Callable[[], Work]:
     training = harness.training
+    plan = training.setup.plan
     module: Any = torch.utils.deterministic  # its setting is a property of the module
 
     def work() -> float:
-        if training.state.step + steps > training.plan.total_steps:
-            training.state.step = 0
+        if training.state.step + steps > plan.total_steps:
+            training.state.progress.step = 0
         with harness.settings():
             module.fill_uninitialized_memory = name == FILLED
             for _ in range(steps):
                 advance(training)
-        return float(steps * training.plan.batch_size)
+        return float(steps * plan.batch_size)
 
     return lambda: work
 

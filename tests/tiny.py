@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from cifarzoo.components.run import Run
+from cifarzoo.engine.events import EvaluationEvent, Event, WarningEvent
 from cifarzoo.engine.runner import Task, execute
+from cifarzoo.engine.trained import evaluate_run
 from cifarzoo.protocols import Augmentation, Residual, Site
 from cifarzoo.runs.folder import RunFolder, adopt
 from cifarzoo.zoo.augmentations.flip import flip
@@ -98,6 +100,17 @@ def tiny_task(root: Path, name: str = "run", **changes: Any) -> Task:
         data=None,
         provenance={},
     )
+
+
+def evaluated(task: Task) -> EvaluationEvent:
+    """The test of a task's newest weights, as ``cifarzoo eval`` does it."""
+    folder = task.open_folder()
+    return evaluate_run(task.run, folder, digest=task.digest, data=task.data, emit=print)
+
+
+def messages(events: list[Event]) -> list[str]:
+    """What was warned of."""
+    return [event.message for event in events if isinstance(event, WarningEvent)]
 
 
 def train_as_rank(job: tuple[Path, str, dict[str, Any]]) -> None:

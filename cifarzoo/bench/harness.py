@@ -26,11 +26,13 @@ from cifarzoo.engine.assembly.build import make
 from cifarzoo.engine.device.precision import choose, numerics
 from cifarzoo.engine.distributed.signals import StopRequest
 from cifarzoo.engine.distributed.world import World
+from cifarzoo.engine.evaluation import score
 from cifarzoo.engine.events import ignore_event
-from cifarzoo.engine.loop import advance, score
+from cifarzoo.engine.loop import advance
+from cifarzoo.engine.objective import step_loss
 from cifarzoo.engine.step import micro_batches
 from cifarzoo.engine.step_draws import StepDraws
-from cifarzoo.engine.training import Training, prepare
+from cifarzoo.engine.training import Training, open_session, prepare
 from cifarzoo.runs.folder import RunFolder
 
 WARM_UP_STEPS = 2
@@ -56,12 +58,12 @@ class Harness:
     @property
     def device(self) -> torch.device:
         """Where it trains."""
-        return self.training.world.device
+        return self.training.setup.world.device
 
     @property
     def arithmetic(self) -> Arithmetic:
         """What the machine's rates are measured with."""
-        return Arithmetic(self.training.policy.name, self.training.policy.threads)
+        return Arithmetic(self.training.setup.policy.name, self.training.setup.policy.threads)
 
     @contextmanager
     def settings(self) -> Iterator[None]:
@@ -70,7 +72,7 @@ class Harness:
             yield
 
     def train(self, steps: int) -> Work:
-        """Optimizer steps by the engine; gives images."""
+        """Work of so many optimizer steps by the engine, counted in images."""
         self._make_room(steps)
         return partial(self._repeat, steps, lambda _: advance(self.training))
 
@@ -82,33 +84,33 @@ class Harness:
         self._make_room(steps)
         training, first = self.training, self.training.state.step
         with self.settings():
-            batches = [training.batches(first + index) for index in range(steps)]
-            StepDraws(training).feed(micro_batches(training.plan)[0])
+            batches = [training.data.batches(first + index) for index in range(steps)]
+            draws = StepDraws(training.setup, training.state)
+            draws.feed(micro_batches(training.setup.plan)[0])
         return partial(self._repeat, steps, lambda index: bare_step(training, *batches[index]))
 
     def make_batches(self, steps: int) -> Work:
-        """Training batches alone; gives images."""
-        batch_size, total = self.training.plan.batch_size, self.training.plan.total_steps
-        count = max(steps, -(-BATCH_IMAGES // batch_size))
-        first = self.training.state.step
-        return partial(
-            self._repeat, count, lambda index: self.training.batches((first + index) % total)
-        )
+        """Work of making training batches alone, counted in images."""
+        plan, batches = self.training.setup.plan, self.training.data.batches
+        count = max(steps, -(-BATCH_IMAGES // plan.batch_size))
+        first, total = self.training.state.step, plan.total_steps
+        return partial(self._repeat, count, lambda index: batches((first + index) % total))
 
     def evaluate(self, steps: int) -> Work:
         """A test on as many images as ``steps`` batches have, if there are so many."""
-        _, split = self.training.components.dataset.load()
-        images = min(steps * self.training.plan.batch_size, len(split.labels))
+        setup, state = self.training.setup, self.training.state
+        _, split = setup.components.dataset.load()
+        images = min(steps * setup.plan.batch_size, len(split.labels))
         store = ImageStore(
             split,
-            num_classes=len(self.training.components.dataset.classes),
+            num_classes=len(setup.components.dataset.classes),
             device=self.device,
             chosen=np.arange(images),
         )
 
         def work() -> float:
             with self.settings():
-                score(self.training, store)
+                score(setup, state.evaluated, state.scaler, store)
             return images
 
         return work
@@ -122,23 +124,25 @@ class Harness:
         with self.settings():
             for index in range(count):
                 step(index)
-        return count * self.training.plan.batch_size
+        return count * self.training.setup.plan.batch_size
 
     def _make_room(self, steps: int) -> None:
         """Start anew where the run would end."""
-        if self.training.state.step + steps > self.training.plan.total_steps:
-            self.training.state.step = 0
+        if self.training.state.step + steps > self.training.setup.plan.total_steps:
+            self.training.state.progress.step = 0
 
 
 def bare_step(training: Training, images: Tensor, targets: Tensor) -> None:
     """Forward, loss, backward and update, as the shortest of loops has them."""
-    state, plan = training.state, training.plan
+    setup, state = training.setup, training.state
+    parts = setup.plan.num_micro_batches
+    objective = step_loss(setup.components, targets, world=setup.world, num_parts=parts)
 
     def closure() -> Tensor:
         state.optimizer.zero_grad(set_to_none=True)
-        for rows in micro_batches(plan):
-            logits = state.scaler.forward(training.parallel, images[rows])
-            loss = training.components.loss(logits, targets[rows]).mean() / plan.num_micro_batches
+        for rows in micro_batches(setup.plan):
+            logits = state.scaler.forward(state.parallel, images[rows])
+            loss = objective.part(logits, targets[rows], None, rows)
             state.scaler.backward(loss)
         return loss
 
@@ -159,24 +163,23 @@ def build_harness(run: Run, variant: Variant, *, data: Path | None, world: World
         DataError: The dataset can't be read.
     """
     policy = choose(run, world.device)
-    training = prepare(
-        run,
-        data=data,
-        world=world,
-        policy=replace(
-            policy,
-            channels_last=variant.channels_last,
-            threads=variant.threads or policy.threads,
-        ),
-        folder=RunFolder(Path("not-written")),
+    policy = replace(
+        policy, channels_last=variant.channels_last, threads=variant.threads or policy.threads
+    )
+    setup, images, state = prepare(run, folder=data, world=world, policy=policy)
+    session = open_session(
+        setup,
+        images,
+        RunFolder(Path("not-written")),
         facts={},
         stop=StopRequest(),
         emit=ignore_event,
     )
+    training = Training(setup=setup, data=images, state=state, session=session)
     if not variant.channels_last:
-        training.state.model.register_forward_pre_hook(_as_nchw)
-    training.parallel.train()
-    training.clock.start()
+        state.model.register_forward_pre_hook(_as_nchw)
+    state.parallel.train()
+    session.clock.start()
     flops = _count_flops(training)
     seconds = [_first_step(training) for _ in range(WARM_UP_STEPS)]
     return Harness(
@@ -201,27 +204,28 @@ def read_once(factory: DatasetFactory) -> DatasetFactory:
 def _count_flops(training: Training) -> float:
     with _settings(training), FlopCounterMode(display=False) as counter:
         advance(training)
-    return float(counter.get_total_flops()) / training.plan.batch_size
+    return float(counter.get_total_flops()) / training.setup.plan.batch_size
 
 
 def _first_step(training: Training) -> float:
     def work() -> float:
-        if training.state.step == training.plan.total_steps:
-            training.state.step = 0
+        if training.state.step == training.setup.plan.total_steps:
+            training.state.progress.step = 0
         with _settings(training):
             advance(training)
         return 1
 
-    _, seconds, _ = timed(work, training.world.device)
+    _, seconds, _ = timed(work, training.setup.world.device)
     return seconds
 
 
 @contextmanager
 def _settings(training: Training) -> Iterator[None]:
     before = torch.get_num_threads()
-    torch.set_num_threads(training.policy.threads)
+    policy = training.setup.policy
+    torch.set_num_threads(policy.threads)
     try:
-        with numerics(training.policy, strict=bool(training.run.deterministic)):
+        with numerics(policy, strict=bool(training.setup.run.deterministic)):
             yield
     finally:
         torch.set_num_threads(before)

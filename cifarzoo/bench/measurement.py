@@ -124,7 +124,7 @@ def _harnesses(
 
 
 def _steps(asked: int | None, harnesses: Sequence[Harness]) -> int:
-    most = min(harness.training.plan.total_steps for harness in harnesses)
+    most = min(harness.training.setup.plan.total_steps for harness in harnesses)
     if asked is None:
         return min(most, MOST_STEPS, math.ceil(SAMPLE_SECONDS / harnesses[0].step_seconds))
     if asked > most:

@@ -35,7 +35,7 @@ def to_json(found: Measured) -> dict[str, Any]:
         **origin(),
         "name": first.config.name,
         "config": first.config.text(),
-        "dataset": harness.training.components.dataset.title,
+        "dataset": harness.training.setup.components.dataset.title,
         "device": found.device,
         "rounds": found.rounds,
         "steps": found.steps,
@@ -69,7 +69,7 @@ def _rates(arithmetic: Arithmetic, found: Measured) -> dict[str, Any]:
 
 
 def _variant(case: Case, harness: Harness, found: Measured) -> dict[str, Any]:
-    variant, plan = case.variant, harness.training.plan
+    variant, plan = case.variant, harness.training.setup.plan
     training = found.samples[variant, TRAINING]
     limits = {what: found.samples[harness.arithmetic, what] for what in (MATMUL, CONVOLUTION)}
     others = {what: found.samples.get((variant, what)) for what in (BATCHES, EVALUATION)}
@@ -77,7 +77,7 @@ def _variant(case: Case, harness: Harness, found: Measured) -> dict[str, Any]:
         "name": variant.name,
         "settings": list(variant.settings),
         "is_bare": variant.is_bare,
-        "policy": harness.training.policy.record(),
+        "policy": harness.training.setup.policy.record(),
         "batch_size": plan.batch_size,
         "flops_per_image": harness.flops,
         "warm_up_seconds": harness.warm_up_seconds,

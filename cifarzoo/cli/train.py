@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cifarzoo.cli.launching import Ranks, opener, task_of, train
+from cifarzoo.cli.launching import Ranks, opener, train
 from cifarzoo.cli.options import (
     ConfigName,
     DataFolder,
@@ -101,11 +101,17 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Test the newest weights of a run."""
-    from cifarzoo.engine.runner import evaluate_run
+    from cifarzoo.engine.trained import evaluate_run
 
     folder, loaded, data = _reopen(name, out, data)
     with loaded.locating():
-        event = evaluate_run(task_of(loaded, lambda: folder, data), listener_for(as_json))
+        event = evaluate_run(
+            loaded.build(),
+            folder,
+            digest=loaded.digest(),
+            data=data,
+            emit=listener_for(as_json),
+        )
     console.print_evaluation(event, as_json=as_json)
 
 

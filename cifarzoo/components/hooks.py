@@ -25,7 +25,8 @@ class DataInitialised(Protocol):
     def initialise_from(self, images: Tensor) -> None:
         """Called once, on every rank with the same images: normalised (n, C, H, W), n <= 5000.
 
-        A run that is resumed calls it too, before it loads its weights.
+        A run that is resumed calls it too, before it loads its weights; a test of the weights
+        alone does not.
         """
 
 

@@ -13,7 +13,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,8 @@ class Loaded:
 
     Attributes:
         step: Optimizer steps done.
-        state: What was saved.
-        manifest: What the manifest says about it.
+        state: Tensors, numbers and texts, as they were saved.
+        manifest: Entries of the manifest.
     """
 
     step: int
@@ -50,15 +50,20 @@ class Checkpoints:
     """The checkpoints of one run.
 
     Args:
-        folder: Where they lie; made if it is absent.
+        folder: Folder of the checkpoints; made if it is absent.
         keep: How many of the newest are kept, besides the best on validation.
-        warn: Hears what went wrong without ending the run.
+        warn: Receives what went wrong without ending the run.
+
+    Attributes:
+        saved_step: Step of the newest checkpoint that this process wrote or went on from; None:
+            neither yet.
     """
 
     def __init__(self, folder: Path, *, keep: int, warn: Callable[[str], None]) -> None:
         self._folder = folder
         self._keep = keep
         self._warn = warn
+        self.saved_step: int | None = None
 
     def steps(self) -> list[int]:
         """The steps of all checkpoints, the newest last."""
@@ -70,7 +75,7 @@ class Checkpoints:
         return self._folder / f"{PREFIX}{step:08d}"
 
     def save(
-        self, step: int, state: State, *, facts: dict[str, Any], best: int | None = None
+        self, step: int, state: State, *, facts: Mapping[str, Any], best: int | None = None
     ) -> bool:
         """Write a checkpoint; whatever goes wrong, the run and the older ones live on.
 
@@ -104,6 +109,8 @@ class Checkpoints:
                 f"training goes on, {newest}"
             )
             return False
+        self.saved_step = step
+        # Only now that the new one is whole: a full disk or a kill never costs the older ones.
         self.tidy(step, best)
         return True
 
@@ -181,7 +188,7 @@ class Checkpoints:
             raise _DamagedError(f"{folder / STATE} cannot be read: {reason}") from error
         return Loaded(step=step, state=state, manifest=manifest)
 
-    def _write(self, step: int, data: memoryview, facts: dict[str, Any]) -> None:
+    def _write(self, step: int, data: memoryview, facts: Mapping[str, Any]) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         _sync_folder(self._folder.parent)  # what lies beside it, such as the metrics it counts
         temporary = self._folder / f".tmp-{step}-{os.getpid()}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 
@@ -12,24 +11,47 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cifarzoo.components.hooks import SupportsViews
 from cifarzoo.data.store import ImageStore
+from cifarzoo.engine.batches import prepare_for_evaluation, views_of
 from cifarzoo.engine.device.precision import Scaler
 from cifarzoo.engine.distributed.world import World
+from cifarzoo.engine.events import Score
+from cifarzoo.engine.training import Setup
 
 Views: TypeAlias = Callable[[Tensor], Sequence[tuple[float, Tensor]]]
 
+# On a CPU 64 images stay in its cache: 1.2 times as fast as 500. A GPU is filled by many.
+BATCH_SIZE = {"cpu": 64, "cuda": 1000}
 
-@dataclass(frozen=True)
-class Score:
-    """How well a network does on a split.
 
-    Attributes:
-        loss: Mean cross-entropy, in nats.
-        error: Share of images whose most probable class is wrong.
+def score(
+    setup: Setup, network: nn.Module, scaler: Scaler, store: ImageStore, *, views: bool = False
+) -> Score:
+    """Test a network as its run says on all images of ``store``.
+
+    Args:
+        setup: What is trained, and on which ranks.
+        network: The network, or its average.
+        scaler: The arithmetic of forward passes.
+        store: The images.
+        views: Whether logits are averaged over the views that augmentations offer.
     """
+    augmentations = setup.components.augmentations
+    return evaluate(
+        network,
+        store,
+        prepare=partial(prepare_for_evaluation, augmentations),
+        scaler=scaler,
+        world=setup.world,
+        batch_size=BATCH_SIZE.get(setup.world.device.type, 64),
+        views=partial(views_of, augmentations) if views else None,
+    )
 
-    loss: float
-    error: float
+
+def offers_views(setup: Setup) -> bool:
+    """Whether an augmentation offers several views of a test image."""
+    return any(isinstance(a, SupportsViews) for a in setup.components.augmentations.values())
 
 
 @torch.no_grad()
@@ -52,7 +74,8 @@ def evaluate(
         scaler: The arithmetic of forward passes.
         world: The ranks.
         batch_size: Images a forward pass.
-        views: Of a prepared batch, whose logits are averaged; None: the batch alone.
+        views: Gives the weighted views of a prepared batch, whose logits are averaged; None: the
+            batch alone.
     """
     was_training = model.training
     model.eval()

@@ -9,21 +9,22 @@ from torch import Tensor
 
 from cifarzoo.engine.assembly.forward import Plain, network_stages, wrap_forward
 from cifarzoo.engine.device.compiling import uncompiled
-from cifarzoo.engine.training import Training
+from cifarzoo.engine.state import TrainingState
+from cifarzoo.engine.training import Setup
 from cifarzoo.randomness.batch_draws import BatchDraws
 from cifarzoo.randomness.keys import generator
 
 
 class StepForward:
-    """The forward passes of the step at which ``training`` stands."""
+    """The forward passes of the step at which ``state`` stands."""
 
-    def __init__(self, training: Training) -> None:
-        self._seed, self._step = training.run.seed, training.state.step
-        self._plan, self._world = training.plan, training.world
-        self._scaler = training.state.scaler
-        self._innermost = Plain(training.state.model, training.parallel)
-        self._stages = network_stages(training.components.regularizers)
-        self._is_compiled = training.policy.compile
+    def __init__(self, setup: Setup, state: TrainingState) -> None:
+        self._seed, self._step = setup.run.seed, state.step
+        self._plan, self._world = setup.plan, setup.world
+        self._scaler = state.scaler
+        self._innermost = Plain(state.model, state.parallel)
+        self._stages = network_stages(setup.components.regularizers)
+        self._is_compiled = setup.policy.compile
 
     def __call__(
         self, images: Tensor, targets: Tensor, rows: slice

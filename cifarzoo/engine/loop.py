@@ -1,6 +1,6 @@
 """The loop: order, augment, forward, loss, backward, step, average, by name and in this order.
 
-Everything that changes a number is called here. Listeners hear of it and change nothing.
+Everything that changes a number is called here. Listeners receive events and change nothing.
 """
 
 from __future__ import annotations
@@ -8,20 +8,15 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from functools import partial, reduce
+from functools import reduce
 
-from cifarzoo.components.hooks import SupportsViews
-from cifarzoo.data.store import ImageStore
-from cifarzoo.engine.batches import prepare_for_evaluation, views_of
 from cifarzoo.engine.distributed.step_exchange import StepReport
-from cifarzoo.engine.evaluation import Score, Views, evaluate
-from cifarzoo.engine.events import Event
+from cifarzoo.engine.evaluation import offers_views, score
+from cifarzoo.engine.events import CheckpointEvent, EpochEvent, Speed, WarningEvent, to_json
+from cifarzoo.engine.state import TrainingState, trainable, wrap
 from cifarzoo.engine.step import train_step
-from cifarzoo.engine.training import Training, trainable, wrap
+from cifarzoo.engine.training import Setup, Training
 from cifarzoo.errors import CifarzooError, StoppedError
-
-# On a CPU 64 images stay in its cache: 1.2 times as fast as 500. A GPU is filled by many.
-EVALUATION_BATCH = {"cpu": 64, "cuda": 1000}
 
 
 def fit(training: Training) -> None:
@@ -32,155 +27,147 @@ def fit(training: Training) -> None:
         CifarzooError: A signal came, and the checkpoint could not be written.
         NotFiniteError: The loss, a gradient or what would be saved is not finite.
     """
-    state, plan = training.state, training.plan
-    training.parallel.train()
-    training.clock.start()
+    plan, state, session = training.setup.plan, training.state, training.session
+    state.parallel.train()
+    session.clock.start()
     while state.step < plan.total_steps:
         report = advance(training)
         is_done = state.step == plan.total_steps
         ends_epoch = is_done or state.step % plan.steps_per_epoch == 0
-        is_due = training.clock.is_due_by_step(state.step)
+        is_due = session.clock.is_due_by_step(state.step)
+        # What follows is decided by what all ranks know alike: a rank that tested or saved by
+        # its own clock would leave the others waiting in the next step's exchange.
         if ends_epoch or is_due or report.save_due or report.signal:
-            report = report.merged(record_losses(training, training.exchange.flush()))
+            # On a GPU the newest losses are still on their way; nothing is tested or saved before
+            # they are known to be finite.
+            report = report.merged(record_losses(training, session.exchange.flush()))
         if ends_epoch:
             end_epoch(training)
         if is_done or is_due or report.save_due or report.signal:
             save(training)
+        # Only after the save; and a run that is done has its result, whatever signal came.
         if report.signal and not is_done:
             raise stopped(training, report.signal_name)
 
 
 def advance(training: Training) -> StepReport:
     """One optimizer step, from its learning rate to the averaged weights."""
-    state = training.state
-    begin_step(training)
-    images, targets = training.batches(state.step)
-    reports = train_step(training, images, targets)
+    setup, state = training.setup, training.state
+    begin_step(setup, state)
+    images, targets = training.data.batches(state.step)
+    reports = train_step(setup, state, images, targets, submit=training.session.submit)
     if state.average is not None:
         state.average.update_parameters(state.model)
-    state.step += 1
+    state.progress.step += 1
     report = record_losses(training, reports)
     emit_step(training)
     return report
 
 
-def record_losses(training: Training, reports: Sequence[StepReport]) -> StepReport:
-    """Count the losses that are known by now; give what the steps they are of ask for."""
-    for report in reports:
-        training.state.note_loss(report.loss)
-        message = training.divergence.message(report.loss, step=training.state.step)
-        if message is not None:
-            training.emit({"event": "warning", "message": message})
-    return reduce(StepReport.merged, reports, StepReport(training.state.last_loss))
-
-
-def begin_step(training: Training) -> None:
+def begin_step(setup: Setup, state: TrainingState) -> None:
     """Bring the learning rate, and all that is ``Timed``, to where training stands."""
-    state, timestamp = training.state, training.plan.timestamp(training.state.step)
-    state.set_rate(training.components.schedule(timestamp))
+    timestamp = setup.plan.timestamp(state.step)
+    # Set anew from the base rates, not multiplied on: a resumed run needs no scheduler's state.
+    state.set_rate(setup.components.schedule(timestamp))
     if not state.timed:
         return
     trained = trainable(state.model)
     for part in state.timed:
         part.begin_step(timestamp)
     if trainable(state.model) != trained:  # DDP waits for the gradients that it knew of
-        training.parallel = wrap(state.model, world=training.world, policy=training.policy)
+        state.parallel = wrap(state.model, world=setup.world, policy=setup.policy)
 
 
-def stopped(training: Training, signal: str) -> CifarzooError:
-    """How a run ends that a signal stopped: what to say depends on whether it could be saved."""
-    state = training.state
-    # From rank 0, which all wait for: one that left would end the others while it writes.
-    was_saved = training.world.broadcast(state.saved_step == state.step)
-    text = f"stopped by {signal} after step {state.step} of {training.plan.total_steps}"
-    if was_saved:
-        return StoppedError(f"{text}, with a checkpoint", step=state.step, signal=signal)
-    return CifarzooError(f"{text}, and its checkpoint could not be written")
+def record_losses(training: Training, reports: Sequence[StepReport]) -> StepReport:
+    """Count the losses that are known by now; give what the steps they are of ask for."""
+    state, session = training.state, training.session
+    for report in reports:
+        state.note_loss(report.loss)
+        message = session.divergence.message(report.loss, step=state.step)
+        if message is not None:
+            session.emit(WarningEvent(message=message))
+    return reduce(StepReport.merged, reports, StepReport(state.last_loss))
 
 
 def emit_step(training: Training) -> None:
-    """Count the step, and tell of it now and then."""
-    training.clock.count_step()
-    event = training.clock.step_event(training.state)
+    """Count the step, and report it now and then."""
+    session = training.session
+    session.clock.count_step()
+    event = session.clock.step_event(training.state)
     if event is not None:
-        training.emit(event)
+        session.emit(event)
 
 
 def end_epoch(training: Training) -> None:
-    """Test, write the epoch's line of metrics and tell of it."""
-    state, plan = training.state, training.plan
-    training.clock.pause(state)
-    seconds, images_per_second = training.clock.end_epoch()
+    """Test, write the epoch's line of metrics and report it."""
+    setup, state, session = training.setup, training.state, training.session
+    session.clock.pause(state.progress)
+    speed = session.clock.end_epoch()
     state.check_finite()
-    tested = score(training, training.test)
-    event: Event = {
-        "event": "epoch",
-        "epoch": math.ceil(state.step / plan.steps_per_epoch),
-        "epochs": math.ceil(plan.total_epochs),
-        "step": state.step,
-        "train_loss": state.loss_sum / state.loss_steps,
-        "test_loss": tested.loss,
-        "test_error": tested.error,
-        "lr": state.rate,
-        "images_per_second": images_per_second,
-        "seconds": seconds,
-    }
-    state.loss_sum, state.loss_steps = 0.0, 0
-    if state.step == plan.total_steps:
-        event |= score_in_views(training)
-    is_best = False
-    if training.validation is not None:
-        validated = score(training, training.validation)
-        event |= {"validation_loss": validated.loss, "validation_error": validated.error}
-        is_best = state.note_validation(validated.error)
-    if training.world.is_main:
-        training.folder.append_metrics(event)
-    training.emit(event)
+    event = tested_epoch(training, speed)
+    state.progress.begin_epoch()
+    is_best = event.validation is not None and state.progress.note_validation(
+        event.validation.error
+    )
+    # Metrics come before the checkpoint that counts them: a kill between the two leaves a line
+    # too many, which resuming cuts, and never one too few.
+    if setup.world.is_main:
+        session.folder.append_metrics(to_json(event))
+    session.emit(event)
     if is_best:
         save(training)
-    training.clock.start()
+    session.clock.start()
 
 
-def score_in_views(training: Training) -> Event:
-    """Test it on the test images in several views too, where an augmentation offers them."""
-    augmentations = training.components.augmentations
-    if not any(isinstance(augment, SupportsViews) for augment in augmentations.values()):
-        return {}
-    tested = score(training, training.test, views=partial(views_of, augmentations))
-    return {"tta_test_loss": tested.loss, "tta_test_error": tested.error}
-
-
-def score(training: Training, store: ImageStore, *, views: Views | None = None) -> Score:
-    """Test the network, or its average, on all images of ``store``."""
-    return evaluate(
-        training.state.evaluated,
-        store,
-        prepare=partial(prepare_for_evaluation, training.components.augmentations),
-        scaler=training.state.scaler,
-        world=training.world,
-        batch_size=EVALUATION_BATCH.get(training.world.device.type, 64),
-        views=views,
+def tested_epoch(training: Training, speed: Speed) -> EpochEvent:
+    """Test the epoch's weights; several views of the test images only at the end of the run."""
+    setup, state, data = training.setup, training.state, training.data
+    is_done = state.step == setup.plan.total_steps
+    network, scaler = state.evaluated, state.scaler
+    return EpochEvent(
+        epoch=math.ceil(state.step / setup.plan.steps_per_epoch),
+        epochs=math.ceil(setup.plan.total_epochs),
+        step=state.step,
+        train_loss=state.progress.mean_loss,
+        test=score(setup, network, scaler, data.test),
+        lr=state.rate,
+        speed=speed,
+        tta_test=score(setup, network, scaler, data.test, views=True)
+        if is_done and offers_views(setup)
+        else None,
+        validation=score(setup, network, scaler, data.validation) if data.validation else None,
     )
 
 
 def save(training: Training) -> None:
     """Write a checkpoint of the step just done, which rank 0 does; all check that it is finite."""
-    state = training.state
-    if state.saved_step == state.step:
+    state, session = training.state, training.session
+    if session.checkpoints.saved_step == state.step:
         return
-    training.clock.pause(state)
+    session.clock.pause(state.progress)
+    # On every rank, and before rank 0 writes: what one rank refuses, none saves.
     state.check_finite()
-    if training.world.is_main:
+    if training.setup.world.is_main:
         started = time.monotonic()
-        written = training.checkpoints.save(
+        written = session.checkpoints.save(
             state.step,
-            {**state.state_dict(), "metrics_size": training.folder.metrics_size},
-            facts=training.facts,
-            best=state.best_step,
+            {**state.state_dict(), "metrics_size": session.folder.metrics_size},
+            facts=session.facts,
+            best=state.progress.best_step,
         )
         if written:
-            state.saved_step = state.step
             seconds = time.monotonic() - started
-            training.emit({"event": "checkpoint", "step": state.step, "seconds": seconds})
-    training.clock.saved()
-    training.clock.start()
+            session.emit(CheckpointEvent(step=state.step, seconds=seconds))
+    session.clock.saved()
+    session.clock.start()
+
+
+def stopped(training: Training, signal: str) -> CifarzooError:
+    """How a run ends that a signal stopped: what to say depends on whether it could be saved."""
+    step = training.state.step
+    # From rank 0, which all wait for: one that left would end the others while it writes.
+    was_saved = training.setup.world.broadcast(training.session.checkpoints.saved_step == step)
+    text = f"stopped by {signal} after step {step} of {training.setup.plan.total_steps}"
+    if was_saved:
+        return StoppedError(f"{text}, with a checkpoint", step=step, signal=signal)
+    return CifarzooError(f"{text}, and its checkpoint could not be written")

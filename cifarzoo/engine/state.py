@@ -6,8 +6,10 @@ step. BatchNorm's statistics are, in the model's buffers.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -16,12 +18,49 @@ from torch import Tensor, nn
 
 from cifarzoo.components.hooks import Timed
 from cifarzoo.components.regularizers import Average
-from cifarzoo.engine.device.precision import Scaler
+from cifarzoo.engine.device.compiling import compile_network
+from cifarzoo.engine.device.precision import Policy, Scaler
+from cifarzoo.engine.distributed.world import World
 from cifarzoo.errors import CheckpointError, NotFiniteError
 from cifarzoo.layers.dropout import Dropout, dropouts
 from cifarzoo.randomness.gates import SiteDraw, site_draws
 
-NUMBERS = ("step", "loss_sum", "loss_steps", "train_seconds", "best_error", "best_step")
+
+@dataclass(kw_only=True)
+class Progress:
+    """How far training has come, in numbers.
+
+    Attributes:
+        step: Optimizer steps done.
+        loss_sum: Sum of the training losses of this epoch's steps.
+        loss_steps: Steps in that sum.
+        train_seconds: Seconds spent in training steps, over all attempts.
+        best_error: Lowest validation error so far.
+        best_step: Optimizer steps done when it was reached.
+    """
+
+    step: int = 0
+    loss_sum: float = 0.0
+    loss_steps: int = 0
+    train_seconds: float = 0.0
+    best_error: float | None = None
+    best_step: int | None = None
+
+    @property
+    def mean_loss(self) -> float:
+        """Mean training loss of this epoch's steps; 0 before the first."""
+        return self.loss_sum / max(1, self.loss_steps)
+
+    def begin_epoch(self) -> None:
+        """Start the mean of another epoch's losses."""
+        self.loss_sum, self.loss_steps = 0.0, 0
+
+    def note_validation(self, error: float) -> bool:
+        """Whether ``error`` is the lowest on the validation images so far."""
+        is_best = self.best_error is None or error < self.best_error
+        if is_best:
+            self.best_error, self.best_step = error, self.step
+        return is_best
 
 
 @dataclass(kw_only=True)
@@ -30,33 +69,28 @@ class TrainingState:
 
     Attributes:
         model: The network, without wrappers.
-        optimizer: As the regularizers wrapped it.
+        parallel: The network as it is called: compiled, gradients averaged over the ranks.
+        optimizer: The optimizer, as the regularizers wrapped it.
         base_rates: Learning rate of each of the optimizer's groups before the schedule.
-        average: Averaged weights, if a regularizer keeps them.
+        average: Averaged weights; None: no regularizer keeps any.
         scaler: Scales the loss where the precision needs it.
-        step: Optimizer steps done.
-        loss_sum: Sum over this epoch's steps of the training loss.
-        loss_steps: Steps in it.
-        train_seconds: Time spent in training steps, over all attempts.
-        best_error: Lowest validation error so far.
-        best_step: Where it was.
-        saved_step: Step of the newest checkpoint that this rank wrote; not in the checkpoint.
+        progress: The numbers that say how far training has come.
         last_loss: Training loss of the newest step; not in the checkpoint.
     """
 
     model: nn.Module
+    parallel: nn.Module
     optimizer: Any
     base_rates: Sequence[float]
     average: Average | None
     scaler: Scaler
-    step: int = 0
-    loss_sum: float = 0.0
-    loss_steps: int = 0
-    train_seconds: float = 0.0
-    best_error: float | None = None
-    best_step: int | None = None
-    saved_step: int | None = None
+    progress: Progress = field(default_factory=Progress)
     last_loss: float = 0.0
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps done."""
+        return self.progress.step
 
     @property
     def evaluated(self) -> nn.Module:
@@ -65,23 +99,26 @@ class TrainingState:
 
     @cached_property
     def timed(self) -> list[Timed]:
-        """What is told where training stands: found once, since asking every module takes long."""
+        """What begins each step by the progress of training.
+
+        Found once, as the three below are: to ask every module in every step takes long.
+        """
         parts = (self.optimizer, self.average, *self.model.modules())
         return [part for part in parts if isinstance(part, Timed)]
 
     @cached_property
     def parameters(self) -> list[nn.Parameter]:
-        """All of the network's, frozen ones too, in its order; found once too."""
+        """All parameters of the network, frozen ones too, in its order."""
         return list(self.model.parameters())
 
     @cached_property
     def sites(self) -> list[SiteDraw]:
-        """What gets random numbers in every step, in the network's order; found once too."""
+        """What gets random numbers in every step, in the network's order."""
         return site_draws(self.model)
 
     @cached_property
     def dropouts(self) -> list[Dropout]:
-        """What is told its masks in every step, in the network's order; found once too."""
+        """What gets its masks in every step, in the network's order."""
         return dropouts(self.model)
 
     def set_rate(self, factor: float) -> None:
@@ -95,17 +132,10 @@ class TrainingState:
         return float(self.optimizer.param_groups[0]["lr"])
 
     def note_loss(self, loss: float) -> None:
-        """The mean loss over the global batch of one more step is known."""
-        self.loss_sum += loss
+        """Count the mean loss over the global batch of one more step."""
+        self.progress.loss_sum += loss
+        self.progress.loss_steps += 1
         self.last_loss = loss
-        self.loss_steps += 1
-
-    def note_validation(self, error: float) -> bool:
-        """Whether ``error`` is the lowest on the validation images so far."""
-        is_best = self.best_error is None or error < self.best_error
-        if is_best:
-            self.best_error, self.best_step = error, self.step
-        return is_best
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors, numbers and texts: what ``torch.load(weights_only=True)`` reads back."""
@@ -114,7 +144,7 @@ class TrainingState:
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.state_dict() if self.average is not None else None,
             "scaler": self.scaler.state_dict(),
-            "numbers": {name: getattr(self, name) for name in NUMBERS},
+            "numbers": asdict(self.progress),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -123,20 +153,14 @@ class TrainingState:
         Raises:
             CheckpointError: It is not of this network, optimizer or average.
         """
-        try:
+        with fitting():
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
             if self.average is not None:
                 self.average.load_state_dict(state["average"])
             self.scaler.load_state_dict(state["scaler"])
-            for name in NUMBERS:
-                setattr(self, name, state["numbers"][name])
-        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            raise CheckpointError(
-                f"the checkpoint does not fit this run ({reason[:200]}); its code or plugins have "
-                "changed since; bring them back, or start a new run"
-            ) from error
+            names = [number.name for number in fields(Progress)]
+            self.progress = Progress(**{name: state["numbers"][name] for name in names})
 
     def check_finite(self) -> None:
         """Refuse to save or test numbers that nothing could go on from.
@@ -151,6 +175,47 @@ class TrainingState:
                     f"{name} is not finite after step {self.step}; nothing was saved since; lower "
                     "the learning rate, or look at the data"
                 )
+
+
+def wrap(model: nn.Module, *, world: World, policy: Policy) -> nn.Module:
+    """The network as the loop calls it: gradients averaged over the ranks, compiled."""
+    parallel = world.parallel(model)
+    if policy.compile:
+        compile_network(parallel)
+    return parallel
+
+
+def trainable(model: nn.Module) -> list[bool]:
+    """Which of the parameters are trained."""
+    return [parameter.requires_grad for parameter in model.parameters()]
+
+
+@contextmanager
+def fitting() -> Iterator[None]:
+    """While parts of a checkpoint are loaded: what doesn't fit is refused in words.
+
+    Raises:
+        CheckpointError: It is not of this network, optimizer or average.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise CheckpointError(
+            f"the checkpoint does not fit this run ({reason[:200]}); its code or plugins have "
+            "changed since; bring them back, or start a new run"
+        ) from error
+
+
+def digest_of(tensors: Mapping[str, Any]) -> str:
+    """SHA-256 (hex) of named tensors: names, types, shapes and bytes, sorted by name."""
+    sha256 = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        if isinstance(tensor, Tensor):
+            plain = tensor.detach().cpu().contiguous()
+            sha256.update(f"{name} {plain.dtype} {tuple(plain.shape)}\n".encode())
+            sha256.update(plain.flatten().view(torch.uint8).numpy().tobytes())
+    return sha256.hexdigest()
 
 
 def _tensors(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:

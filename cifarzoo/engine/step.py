@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -12,18 +13,25 @@ from cifarzoo.engine.distributed.step_exchange import StepInfo, StepReport
 from cifarzoo.engine.distributed.world import unsynchronised
 from cifarzoo.engine.forward import StepForward
 from cifarzoo.engine.objective import step_loss
+from cifarzoo.engine.state import TrainingState
 from cifarzoo.engine.step_draws import StepDraws
-from cifarzoo.engine.training import Training
+from cifarzoo.engine.training import Setup
 from cifarzoo.layers.batch_norm import batch_norms, running_statistics, tracked
 
+Submit: TypeAlias = Callable[[StepInfo, Tensor, Tensor], list[StepReport]]
 
-def train_step(training: Training, images: Tensor, targets: Tensor) -> list[StepReport]:
+
+def train_step(
+    setup: Setup, state: TrainingState, images: Tensor, targets: Tensor, *, submit: Submit
+) -> list[StepReport]:
     """Train on this rank's rows of one batch.
 
     Args:
-        training: What is trained; its model, optimizer and scaler change.
-        images: (n, 3, H, W).
-        targets: (n, K).
+        setup: What is trained, and with what.
+        state: What a step changes: the network, the optimizer and the scaler of losses.
+        images: Images (n, 3, H, W).
+        targets: Class probabilities (n, K).
+        submit: Exchanges a step's loss and gradient norm with the other ranks.
 
     Returns:
         What is known by now: of this step, or of an earlier one where reading is delayed.
@@ -32,38 +40,40 @@ def train_step(training: Training, images: Tensor, targets: Tensor) -> list[Step
         NotFiniteError: A loss or gradient isn't finite; raised on every rank, and before the
             update unless reading is delayed.
     """
-    state, plan = training.state, training.plan
-    chance = StepDraws(training)
+    plan = setup.plan
+    draws = StepDraws(setup, state)
     reports: list[StepReport] = []
     step = StepInfo(number=state.step, rate=state.rate)
     objective = step_loss(
-        training.components, targets, world=training.world, num_parts=plan.num_micro_batches
+        setup.components, targets, world=setup.world, num_parts=plan.num_micro_batches
     )
-
-    forward = StepForward(training)
+    forward = StepForward(setup, state)
 
     def closure() -> Tensor:
-        chance.begin_pass()
+        # A second pass over the batch, as some optimizers make, sees the same gates and masks.
+        draws.begin_pass()
         state.optimizer.zero_grad(set_to_none=True)
-        loss = torch.zeros((), device=images.device, dtype=training.policy.weights)
+        loss = torch.zeros((), device=images.device, dtype=setup.policy.weights)
         running = MeanOfParts(state.model, plan.num_micro_batches)
         for rows in micro_batches(plan):
             running.start_part()
-            chance.feed(rows)
+            draws.feed(rows)
+            # Ranks average gradients once a step, with the last micro-batch's backward pass.
             is_last = rows.stop == len(images)
-            with unsynchronised(training.parallel, active=not is_last):
+            with unsynchronised(state.parallel, active=not is_last):
                 logits, aims, penalty = forward(images[rows], targets[rows], rows)
                 part = objective.part(logits, aims, penalty, rows)
                 state.scaler.backward(part)
             loss += part.detach()
             running.end_part()
         state.scaler.unscale(state.optimizer)
-        norm = clip_gradient(state.parameters, training.run.clip_norm)
-        reports.extend(submit(training, step, loss, norm))
+        norm = clip_gradient(state.parameters, setup.run.clip_norm)
+        # Within the closure, since what isn't finite must be known before the update.
+        reports.extend(submit(step, loss, norm))
         return loss
 
     state.scaler.step(state.optimizer, closure)
-    training.world.average_(statistics_of_ranks(state.model, plan))
+    setup.world.average_(statistics_of_ranks(state.model, plan))
     return reports
 
 
@@ -85,7 +95,7 @@ class MeanOfParts:
 
     Args:
         model: The network, whose norms each part changes.
-        num_parts: Micro-batches in the step; 1: nothing needs to be done.
+        num_parts: Number of micro-batches in the step; with 1 nothing needs to be done.
     """
 
     def __init__(self, model: nn.Module, num_parts: int) -> None:
@@ -121,14 +131,3 @@ def clip_gradient(parameters: Sequence[nn.Parameter], largest: float | None) -> 
     if largest is not None:
         torch.nn.utils.clip_grads_with_norm_(parameters, largest, norm)
     return norm
-
-
-def submit(training: Training, step: StepInfo, loss: Tensor, norm: Tensor) -> list[StepReport]:
-    """Exchange what this rank knows of a step; see ``Agreement.post``."""
-    return training.exchange.submit(
-        step,
-        loss,
-        norm,
-        signal_number=training.stop.number,
-        save_due=training.clock.is_due_by_time(),
-    )

@@ -1,4 +1,4 @@
-"""Training: all that the loop works with, and how it comes to be from a run."""
+"""Training: what the loop works with, and how it comes to be from a run."""
 
 from __future__ import annotations
 
@@ -10,30 +10,29 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cifarzoo.components.hooks import DataInitialised
-from cifarzoo.components.protocols import Augmentation
+from cifarzoo.components.protocols import Augmentation, Split
 from cifarzoo.components.run import Run
-from cifarzoo.data.order import subset
+from cifarzoo.data.order import Indices, subset
 from cifarzoo.data.store import ImageStore, digest
 from cifarzoo.data.windows import windowed
-from cifarzoo.engine.assembly.build import Components, build, build_optimizer, name_of
+from cifarzoo.engine.assembly.build import Components, build_average, build_optimizer, name_of
 from cifarzoo.engine.assembly.dataset import read_dataset
-from cifarzoo.engine.assembly.dry_run import dry_run
+from cifarzoo.engine.assembly.dry_run import build_and_try
 from cifarzoo.engine.assembly.plan import Plan, plan
 from cifarzoo.engine.assembly.validation import check_scaling, check_schedule
 from cifarzoo.engine.batches import Batches, prepare_for_evaluation
 from cifarzoo.engine.checkpoint import Checkpoints
 from cifarzoo.engine.clock import Clock
-from cifarzoo.engine.device.compiling import compile_network
 from cifarzoo.engine.device.precision import Policy, Scaler
 from cifarzoo.engine.distributed.signals import StopRequest
-from cifarzoo.engine.distributed.step_exchange import StepExchange
+from cifarzoo.engine.distributed.step_exchange import StepExchange, StepInfo, StepReport
 from cifarzoo.engine.distributed.world import World
 from cifarzoo.engine.divergence import Divergence
-from cifarzoo.engine.events import Listener
-from cifarzoo.engine.state import TrainingState
+from cifarzoo.engine.events import Listener, WarningEvent
+from cifarzoo.engine.state import TrainingState, wrap
 from cifarzoo.layers import batch_norm as norm
 from cifarzoo.layers import dropout
 from cifarzoo.runs.folder import RunFolder
@@ -41,145 +40,181 @@ from cifarzoo.runs.folder import RunFolder
 INITIAL_IMAGES = 5000  # given to modules that are initialised from data
 
 
-@dataclass(kw_only=True)
-class Training:
-    """All that the loop works with.
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What is trained, and with what: settled before the first step.
 
     Attributes:
-        run: What is trained.
-        plan: Its sizes.
-        components: What its factories made.
-        state: What a step changes.
-        parallel: The network as it is called: compiled, gradients averaged over ranks.
-        batches: Makes training batches.
-        test: The test images.
-        validation: The validation images, where some are kept.
-        data_digest: SHA-256 of the dataset as it was read.
-        world: The ranks.
+        run: The run that the config describes.
+        plan: Sizes of the run.
+        components: What the run's factories made, the network among it.
         policy: The arithmetic.
-        folder: Where results go.
-        checkpoints: Of this run.
-        facts: What manifests say besides the step.
-        clock: Wall time.
-        divergence: Whether the loss grows beyond chance.
-        agreement: The exchange between the ranks in each step.
-        stop: Whether a signal came.
-        emit: Passes events on to the listeners.
+        world: The ranks, and the device of this one.
     """
 
     run: Run
     plan: Plan
     components: Components
-    state: TrainingState
-    parallel: nn.Module
+    policy: Policy
+    world: World
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """The images, on the device.
+
+    Attributes:
+        train: Training images.
+        batches: Makes training batches of them.
+        test: Test images.
+        validation: Images kept for validation; None: none are.
+        digest: SHA-256 (hex) of the dataset as it was read.
+    """
+
+    train: ImageStore
     batches: Batches
     test: ImageStore
     validation: ImageStore | None
-    data_digest: str
-    world: World
-    policy: Policy
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """One attempt at a run: where it writes, to whom it reports, and what may end it.
+
+    Attributes:
+        folder: Folder of the run.
+        checkpoints: Checkpoints in that folder.
+        facts: What their manifests say besides the step.
+        clock: Wall time.
+        divergence: Notices a loss that grows beyond what knowing nothing gives.
+        exchange: The exchange between the ranks in each step.
+        stop: Whether a signal came.
+        emit: Passes events on to the listeners.
+    """
+
     folder: RunFolder
     checkpoints: Checkpoints
-    facts: dict[str, Any]
+    facts: Mapping[str, Any]
     clock: Clock
     divergence: Divergence
     exchange: StepExchange
     stop: StopRequest
     emit: Listener
 
+    def submit(self, step: StepInfo, loss: Tensor, norm: Tensor) -> list[StepReport]:
+        """Exchange what this rank knows of a step; see ``StepExchange.submit``."""
+        return self.exchange.submit(
+            step,
+            loss,
+            norm,
+            signal_number=self.stop.number,
+            save_due=self.clock.is_due_by_time(),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """A run under way.
+
+    Attributes:
+        setup: What is trained, and with what.
+        data: The images.
+        state: What a step changes.
+        session: This attempt at it.
+    """
+
+    setup: Setup
+    data: Data
+    state: TrainingState
+    session: Session
+
 
 def prepare(
-    run: Run,
-    *,
-    data: Path | None,
-    world: World,
-    policy: Policy,
-    folder: RunFolder,
-    facts: dict[str, Any],
-    stop: StopRequest,
-    emit: Listener,
-) -> Training:
-    """Read the data, build the network and put it where it trains.
+    run: Run, *, folder: Path | None, world: World, policy: Policy
+) -> tuple[Setup, Data, TrainingState]:
+    """Build the network, read the data and put both where they train.
+
+    Args:
+        run: What is trained.
+        folder: Folder of the data; None: not known.
+        world: The ranks.
+        policy: The arithmetic.
 
     Raises:
         ConfigError: Settings that don't fit each other, the dataset or the ranks.
         DataError: The dataset is missing, damaged or of another shape.
     """
-    dry_run(run, folder=data, device=world.device)
-    components = build(run, folder=data)
+    # What can be refused without the data is refused before they are read.
+    components = build_and_try(run, folder=folder, device=world.device)
     train, test = read_dataset(components.dataset)
-    num_classes = len(components.dataset.classes)
+    setup = settle(run, components, (train, test), world=world, policy=policy)
+    model = to_device(setup)
+    data = place(setup, train, test)
+    # Before there is an optimizer or an average, which may copy the weights.
+    initialise(model, data.train, components.augmentations)
+    return setup, data, initial_state(setup, model)
+
+
+def settle(
+    run: Run, components: Components, splits: tuple[Split, Split], *, world: World, policy: Policy
+) -> Setup:
+    """Fix the sizes of a run whose data are read, its network having the engine's layers.
+
+    Args:
+        run: What is trained.
+        components: What its factories made; the network's layers change.
+        splits: Training and test images.
+        world: The ranks.
+        policy: The arithmetic.
+
+    Raises:
+        ConfigError: Sizes that don't fit each other, or a schedule that doesn't fit them.
+    """
+    # Plugins' layers too: BatchNorm's groups and dropout's masks then don't depend on ranks.
     model = dropout.convert(norm.convert(components.model))
     sizes = plan(
         run,
-        num_train=len(train.labels),
-        num_test=len(test.labels),
+        num_train=len(splits[0].labels),
+        num_test=len(splits[1].labels),
         world_size=world.size,
         has_batch_norm=bool(norm.batch_norms(model)),
         num_views=components.num_views,
     )
     check_schedule(components.schedule, sizes, name=name_of(run.schedule))
-    model = to_device(model, sizes, world=world, policy=policy)
-    store = partial(ImageStore, num_classes=num_classes, device=world.device)
+    return Setup(run=run, plan=sizes, components=components, policy=policy, world=world)
+
+
+def to_device(setup: Setup) -> nn.Module:
+    """The network, put where it trains, its BatchNorms knowing their groups."""
+    model = setup.components.model.to(setup.world.device)
+    if setup.policy.weights is not torch.float32:
+        model = model.to(setup.policy.weights)
+    if setup.policy.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    gather = setup.world.groups_of(setup.plan.bn_ranks)
+    for module in norm.batch_norms(model):
+        module.gather = gather
+        module.group_size = None if gather else setup.plan.bn_group_size * setup.plan.num_views
+    return model
+
+
+def place(setup: Setup, train: Split, test: Split) -> Data:
+    """The images that the run uses, on the device."""
+    sizes, components = setup.plan, setup.components
+    store = partial(
+        ImageStore, num_classes=len(components.dataset.classes), device=setup.world.device
+    )
     chosen, kept = _train_rows(sizes, len(train.labels))
     _, frame = windowed(components.augmentations, image_size=components.dataset.image_shape[1:])
     train_store = store(train, chosen=chosen, frame=frame)
-    initialise(model, train_store, components.augmentations)
-    optimizer, base_rates, average = build_optimizer(run, components, model)
-    scaler = Scaler(policy, world.device)
-    check_scaling(optimizer, is_scaled=scaler.may_overflow)
-    state = TrainingState(
-        model=model,
-        optimizer=optimizer,
-        base_rates=base_rates,
-        average=average,
-        scaler=scaler,
-    )
-    batches = Batches(train_store, components, sizes, seed=run.seed, world=world)
-    return Training(
-        run=run,
-        plan=sizes,
-        components=components,
-        state=state,
-        parallel=wrap(model, world=world, policy=policy),
-        batches=batches,
+    return Data(
+        train=train_store,
+        batches=Batches(train_store, components, sizes, seed=setup.run.seed, world=setup.world),
         test=store(test, chosen=subset(len(test.labels), sizes.test_images)),
         validation=store(train, chosen=kept) if sizes.validation_images else None,
-        data_digest=digest(train, test),
-        world=world,
-        policy=policy,
-        folder=folder,
-        checkpoints=Checkpoints(
-            folder.checkpoints,
-            keep=run.keep_checkpoints,
-            warn=lambda message: emit({"event": "warning", "message": message}),
-        ),
-        facts=facts,
-        divergence=Divergence(num_classes),
-        clock=Clock(run, total_steps=sizes.total_steps, steps_per_epoch=sizes.steps_per_epoch),
-        exchange=StepExchange(
-            world,
-            images_of=lambda step, rank: batches.indices(step, rank=rank)[:4],
-            may_overflow=state.scaler.may_overflow,
-            delay=policy.delay,
-        ),
-        stop=stop,
-        emit=emit,
+        digest=digest(train, test),
     )
-
-
-def to_device(model: nn.Module, sizes: Plan, *, world: World, policy: Policy) -> nn.Module:
-    """Put a network where it trains, its BatchNorms knowing their groups."""
-    model = model.to(world.device)
-    if policy.weights is not torch.float32:
-        model = model.to(policy.weights)
-    if policy.channels_last:
-        model = model.to(memory_format=torch.channels_last)
-    gather = world.groups_of(sizes.bn_ranks)
-    for module in norm.batch_norms(model):
-        module.gather = gather
-        module.group_size = None if gather else sizes.bn_group_size * sizes.num_views
-    return model
 
 
 def initialise(
@@ -194,20 +229,67 @@ def initialise(
             module.initialise_from(images)
 
 
-def trainable(model: nn.Module) -> list[bool]:
-    """Which of the parameters are trained."""
-    return [parameter.requires_grad for parameter in model.parameters()]
+def initial_state(setup: Setup, model: nn.Module) -> TrainingState:
+    """The state of a run before its first step, over the network's first weights.
+
+    Raises:
+        ConfigError: An optimizer that refuses its settings or can't be used in the run's
+            precision, or more than one average.
+    """
+    optimizer, base_rates = build_optimizer(setup.run, setup.components, model)
+    check_scaling(optimizer, is_scaled=setup.policy.scales_losses)
+    average = build_average(setup.components, model)  # a copy of the network: not of a compiled one
+    return TrainingState(
+        model=model,
+        parallel=wrap(model, world=setup.world, policy=setup.policy),
+        optimizer=optimizer,
+        base_rates=base_rates,
+        average=average,
+        scaler=Scaler(setup.policy, setup.world.device),
+    )
 
 
-def wrap(model: nn.Module, *, world: World, policy: Policy) -> nn.Module:
-    """The network as the loop calls it."""
-    parallel = world.parallel(model)
-    if policy.compile:
-        compile_network(parallel)
-    return parallel
+def open_session(
+    setup: Setup,
+    data: Data,
+    folder: RunFolder,
+    *,
+    facts: Mapping[str, Any],
+    stop: StopRequest,
+    emit: Listener,
+) -> Session:
+    """An attempt at a run, which writes nothing yet.
+
+    Args:
+        setup: What is trained.
+        data: The images.
+        folder: Folder of the run.
+        facts: What the manifests of checkpoints say besides the step.
+        stop: Whether a signal came.
+        emit: Receives events.
+    """
+    return Session(
+        folder=folder,
+        checkpoints=Checkpoints(
+            folder.checkpoints,
+            keep=setup.run.keep_checkpoints,
+            warn=lambda message: emit(WarningEvent(message=message)),
+        ),
+        facts=facts,
+        clock=Clock(setup.run, setup.plan),
+        divergence=Divergence(len(setup.components.dataset.classes)),
+        exchange=StepExchange(
+            setup.world,
+            images_of=lambda step, rank: data.batches.indices(step, rank=rank)[:4],
+            may_overflow=setup.policy.scales_losses,
+            delay=setup.policy.delay,
+        ),
+        stop=stop,
+        emit=emit,
+    )
 
 
-def _train_rows(sizes: Plan, num_train: int) -> tuple[Any, Any]:
+def _train_rows(sizes: Plan, num_train: int) -> tuple[Indices, Indices]:
     """The rows of the training set that are trained on, and those kept for validation."""
     used = subset(num_train, sizes.train_images + sizes.validation_images)
     chosen = subset(len(used), sizes.train_images)

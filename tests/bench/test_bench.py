@@ -113,7 +113,7 @@ def test_operations_are_those_of_a_count_by_hand():
 
 def test_the_bare_loop_does_what_the_engine_does_bit_for_bit():
     engine, bare = harness(), harness()
-    before = bare.training.batches(bare.training.state.step)
+    before = bare.training.data.batches(bare.training.state.step)
 
     advance(engine.training)
     bare.training.state.set_rate(0.0)

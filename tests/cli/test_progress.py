@@ -6,70 +6,110 @@ import os
 import pty
 import sys
 from contextlib import suppress
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from cifarzoo.cli.terminal.progress import JsonLines, LiveProgress, PlainProgress, listener_for
 from cifarzoo.cli.terminal.units import count, duration, percent, plural, scaled
+from cifarzoo.engine.events import (
+    CheckpointEvent,
+    DataFacts,
+    EpochEvent,
+    Event,
+    HardwareFacts,
+    LengthFacts,
+    NetworkFacts,
+    ResultEvent,
+    ResumedEvent,
+    Score,
+    Speed,
+    StartEvent,
+    StepEvent,
+    StoppedEvent,
+    WarningEvent,
+)
 
 RUN = "runs/quickstart/20261124-3f9c"
-START = {
+START_JSON = {
     "event": "start",
     "run": RUN,
     "name": "quickstart",
-    "device": "cpu",
-    "precision": "float32",
-    "world_size": 1,
+    "dataset": "glyphs",
+    "train_images": 8000,
+    "validation_images": 0,
+    "test_images": 2000,
     "num_parameters": 77850,
+    "weight_decay": "all: 32 tensors",
     "epochs": 12,
     "steps": 1500,
     "steps_per_epoch": 125,
     "batch_size": 64,
-    "train_images": 8000,
-    "test_images": 2000,
-    "dataset": "glyphs",
-    "weight_decay": "all: 32 tensors",
+    "seed": 3,
+    "device": "cpu",
+    "world_size": 1,
+    "precision": "float32",
 }
-STEP = {
-    "event": "step",
-    "step": 60,
-    "steps": 1500,
-    "epoch": 0.48,
-    "loss": 1.234567,
-    "lr": 0.1,
-    "images_per_second": 2345.6,
-    "eta_seconds": 125.0,
-}
-RESULT = {
+RESULT_JSON = {
     "event": "result",
     "run": RUN,
     "test_loss": 0.25,
     "test_error": 0.0843,
+    "train_loss": 0.125,
     "train_seconds": 41.2,
+    "steps": 1500,
     "weights_sha256": "ab" * 32,
 }
-STOPPED = {"event": "stopped", "run": "runs/my run", "step": 1200, "signal": "SIGTERM"}
-WARNING = {"event": "warning", "message": "milestone 160 lies past the end"}
+STOPPED_JSON = {"event": "stopped", "run": "runs/my run", "step": 1200, "signal": "SIGTERM"}
+DATA = DataFacts(dataset="glyphs", train_images=8000, validation_images=0, test_images=2000)
+LENGTH = LengthFacts(epochs=12, steps=1500, steps_per_epoch=125, batch_size=64, seed=3)
+HARDWARE = HardwareFacts(device="cpu", world_size=1, precision="float32")
+START = StartEvent(
+    run=RUN,
+    name="quickstart",
+    data=DATA,
+    network=NetworkFacts(num_parameters=77850, weight_decay="all: 32 tensors"),
+    length=LENGTH,
+    hardware=HARDWARE,
+)
+STEP = StepEvent(
+    step=60,
+    steps=1500,
+    epoch=0.48,
+    loss=1.234567,
+    step_loss=1.5,
+    lr=0.1,
+    images_per_second=2345.6,
+    eta_seconds=125.0,
+)
+RESULT = ResultEvent(
+    run=RUN,
+    test=Score(0.25, 0.0843),
+    train_loss=0.125,
+    train_seconds=41.2,
+    steps=1500,
+    weights_sha256="ab" * 32,
+)
+STOPPED = StoppedEvent(run="runs/my run", step=1200, signal="SIGTERM")
+WARNING = WarningEvent(message="milestone 160 lies past the end")
 
 
-def epoch(number: int, **more: object) -> dict[str, object]:
-    return {
-        "event": "epoch",
+def epoch(number: int, **more: Any) -> EpochEvent:
+    numbers: dict[str, Any] = {
         "epoch": number,
         "epochs": 12,
         "step": 125 * number,
         "train_loss": 2.0 / number,
-        "test_loss": 1.0 / number,
-        "test_error": 0.5 / number,
+        "test": Score(1.0 / number, 0.5 / number),
         "lr": 0.1 / 3**number,
-        "images_per_second": 2345.6,
-        "seconds": 3.6,
-        **more,
+        "speed": Speed(images_per_second=2345.6, seconds=3.6),
     }
+    return EpochEvent(**numbers | more)
 
 
-def heard(listener_class, *events: dict[str, object], width: int = 80) -> str:
+def heard(listener_class, *events: Event, width: int = 80) -> str:
     out = io.StringIO()
     terminal = listener_class is LiveProgress
     console = Console(file=out, width=width, force_terminal=terminal, color_system=None)
@@ -94,16 +134,20 @@ def test_who_can_press_ctrl_c_is_told_what_it_does():
 
 
 def test_a_run_that_ends_early_says_after_how_many_steps():
-    assert "ended after 36 steps" in heard(PlainProgress, START | {"steps": 36})
+    assert "ended after 36 steps" in heard(
+        PlainProgress, replace(START, length=replace(LENGTH, steps=36))
+    )
 
 
 def test_images_kept_for_validation_are_named():
-    text = heard(PlainProgress, START | {"validation_images": 500}, width=200)
+    started = replace(START, data=replace(DATA, validation_images=500))
+    text = heard(PlainProgress, started, width=200)
     assert "2,000 test images, 500 kept for validation" in text
 
 
 def test_several_processes_are_counted():
-    assert "2 x cpu" in heard(PlainProgress, START | {"world_size": 2})
+    started = replace(START, hardware=replace(HARDWARE, world_size=2))
+    assert "2 x cpu" in heard(PlainProgress, started)
 
 
 def test_an_epoch_is_one_line_of_a_log_with_its_error_in_percent():
@@ -120,7 +164,7 @@ def test_a_log_has_no_line_for_a_step():
 @pytest.mark.parametrize("listener", [PlainProgress, LiveProgress])
 def test_a_validation_error_is_shown_only_where_there_is_one(listener):
     assert "val error" not in heard(listener, epoch(1))
-    assert "12.50 %" in heard(listener, epoch(1, validation_error=0.125))
+    assert "12.50 %" in heard(listener, epoch(1, validation=Score(0.5, 0.125)))
 
 
 def test_the_table_of_epochs_has_one_heading_and_aligned_columns():
@@ -131,7 +175,7 @@ def test_the_table_of_epochs_has_one_heading_and_aligned_columns():
 
 
 def test_the_table_of_epochs_fits_80_columns_with_a_validation_error():
-    text = heard(LiveProgress, epoch(1, epochs=200, validation_error=0.125))
+    text = heard(LiveProgress, epoch(1, epochs=200, validation=Score(0.5, 0.125)))
     assert max(len(line) for line in text.splitlines()) <= 80
 
 
@@ -147,7 +191,7 @@ def test_the_cursor_is_shown_again_after_an_error():
     listener = LiveProgress(Console(file=out, width=80, force_terminal=True))
     with suppress(KeyError), listener:
         listener(STEP)
-        listener({"event": "epoch"})
+        raise KeyError
     assert out.getvalue().rindex(show) > out.getvalue().rindex(hide)
 
 
@@ -177,28 +221,30 @@ def test_a_stopped_run_says_how_to_go_on(listener):
 
 
 def test_a_resumed_run_says_where_it_goes_on():
-    event = {"event": "resumed", "run": RUN, "step": 1300, "steps": 1500, "epoch": 10.4}
+    event = ResumedEvent(run=RUN, step=1300, steps=1500, epoch=10.4)
     assert "going on from step 1,300 of 1,500" in heard(PlainProgress, event)
 
 
 def test_a_long_path_is_not_broken_at_the_end_of_a_line():
     run = "/scratch/" + "a-rather-long-folder/" * 6 + "run"
-    assert f"eval {run}\n" in heard(LiveProgress, RESULT | {"run": run})
+    assert f"eval {run}\n" in heard(LiveProgress, replace(RESULT, run=run))
 
 
 def test_brackets_in_what_a_user_wrote_are_shown_as_they_are():
-    text = heard(PlainProgress, WARNING | {"message": "run.regularizers=[@mixup] [red]"})
+    text = heard(PlainProgress, WarningEvent(message="run.regularizers=[@mixup] [red]"))
     assert "run.regularizers=[@mixup] [red]" in text
 
 
 def test_scripts_get_the_promised_events_and_nothing_else(capsys):
     with JsonLines() as listener:
-        checkpoint = {"event": "checkpoint", "step": 60, "path": "x", "seconds": 0.1}
+        checkpoint = CheckpointEvent(step=60, seconds=0.1)
         for event in (START, WARNING, STEP, epoch(1), checkpoint, RESULT, STOPPED):
             listener(event)
     out, err = capsys.readouterr()
-    events = [json.loads(line) for line in out.splitlines()]
-    assert events == [START, epoch(1), RESULT, STOPPED]
+    start, of_epoch, *last = [json.loads(line) for line in out.splitlines()]
+    assert list(start.items()) == list(START_JSON.items())
+    assert (of_epoch["event"], of_epoch["test_error"]) == ("epoch", 0.5)
+    assert last == [RESULT_JSON, STOPPED_JSON]
     assert err == "warning: milestone 160 lies past the end\n"
 
 

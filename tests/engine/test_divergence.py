@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import pytest
 import torch
@@ -11,15 +10,17 @@ import torch
 from cifarzoo.engine.distributed.step_exchange import StepExchange, StepInfo
 from cifarzoo.engine.distributed.world import World
 from cifarzoo.engine.divergence import PATIENCE, Divergence
+from cifarzoo.engine.events import Event
 from cifarzoo.engine.runner import execute
 from cifarzoo.errors import NotFiniteError
 from cifarzoo.zoo.schedules.constant import constant
+from tests.tiny import messages
 
 
 def warned_at(losses: list[float], *, first: int = 1) -> list[int]:
-    heartbeat = Divergence(10)
+    divergence = Divergence(10)
     steps = range(first, first + len(losses))
-    return [step for step, x in zip(steps, losses, strict=True) if heartbeat.message(x, step=step)]
+    return [step for step, x in zip(steps, losses, strict=True) if divergence.message(x, step=step)]
 
 
 def test_a_loss_that_falls_or_jumps_for_a_while_is_fine():
@@ -39,16 +40,16 @@ def test_an_attempt_that_goes_on_measures_by_chance_and_not_by_its_first_loss():
     assert warned_at([bound - 1] * 400, first=500) == []
 
 
-def test_a_run_tells_of_it(task, monkeypatch):
+def test_a_run_warns_of_it(task, monkeypatch):
     monkeypatch.setattr("cifarzoo.engine.divergence.PATIENCE", 5)
-    events: list[dict[str, Any]] = []
+    events: list[Event] = []
 
     execute(
         task("run", max_steps=12, architecture=shouting_net, schedule=constant), [events.append]
     )
 
-    messages = [event["message"] for event in events if event["event"] == "warning"]
-    assert [m.partition(" for 5 steps")[0][:23] for m in messages] == ["the training loss has b"]
+    warned = [message.partition(" for 5 steps")[0][:23] for message in messages(events)]
+    assert warned == ["the training loss has b"]
 
 
 def shouting_net(num_classes: int) -> torch.nn.Module:

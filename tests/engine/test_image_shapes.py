@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from cifarzoo.engine.assembly.build import build_model, create_model
+from cifarzoo.api.creation import create_model
+from cifarzoo.engine.assembly.build import build_model
 from cifarzoo.engine.assembly.dataset import read_dataset
 from cifarzoo.engine.assembly.describe import describe
 from cifarzoo.engine.assembly.dry_run import dry_run
@@ -94,8 +95,8 @@ def test_a_plugins_images_train_a_plugins_network(task, shape, augmentations):
     )
 
     # Half is what guessing gets; 4 standard errors of 128 images are 0.18.
-    assert done["test_error"] < 0.5 - 4 * (0.25 / 128) ** 0.5
-    assert (flip_tta in augmentations) == ("tta_test_error" in done)
+    assert done.test.error < 0.5 - 4 * (0.25 / 128) ** 0.5
+    assert (flip_tta in augmentations) == (done.tta_test is not None)
 
 
 def test_what_it_builds_is_described_without_data():

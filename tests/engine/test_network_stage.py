@@ -167,8 +167,8 @@ def test_a_run_under_a_network_stage_goes_on_with_the_same_bits(task, tmp_path):
 
     resumed = execute(task("again", **changes))
 
-    assert resumed["steps"] == whole["steps"] == 8
-    assert resumed["weights_sha256"] == whole["weights_sha256"]
+    assert resumed.steps == whole.steps == 8
+    assert resumed.weights_sha256 == whole.weights_sha256
 
 
 def test_adding_a_network_stage_that_only_passes_on_changes_no_bit(task):
@@ -176,7 +176,7 @@ def test_adding_a_network_stage_that_only_passes_on_changes_no_bit(task):
     plain = execute(task("plain", **shorter))
     passing = execute(task("passing", **{**shorter, "regularizers": [shake_shake, Passing]}))
 
-    assert passing["weights_sha256"] == plain["weights_sha256"]
+    assert passing.weights_sha256 == plain.weights_sha256
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from cifarzoo.engine.distributed.launcher import launch
 from cifarzoo.engine.distributed.rendezvous import open_store, rendezvous
 from cifarzoo.engine.distributed.store import FileRankStore
 from cifarzoo.engine.distributed.world import group_options
-from cifarzoo.engine.runner import evaluate_run, execute
+from cifarzoo.engine.runner import execute
 from cifarzoo.errors import CifarzooError, NotFiniteError, UsageError
 from cifarzoo.protocols import Dataset
 from cifarzoo.zoo.datasets.glyphs import glyphs
@@ -36,7 +36,7 @@ from cifarzoo.zoo.regularizers.ema import ema
 from cifarzoo.zoo.regularizers.mixup import mixup
 from cifarzoo.zoo.regularizers.shake_drop import shake_drop
 from cifarzoo.zoo.regularizers.shake_shake import shake_shake
-from tests.tiny import tiny_task, train_as_rank
+from tests.tiny import evaluated, tiny_task, train_as_rank
 
 
 def on_ranks(root: Path, name: str, changes: dict[str, Any], *, nproc: int = 2) -> Any:
@@ -109,9 +109,9 @@ def test_a_run_whose_groups_need_its_ranks_is_tested_on_one_process(task, tmp_pa
     changes = {"micro_batch_size": 8, "max_steps": 2}  # 16 images share statistics, on two ranks
     together = on_ranks(tmp_path, "together", changes)
 
-    tested = evaluate_run(task("together", **changes), print)
+    tested = evaluated(task("together", **changes))
 
-    assert tested["test_error"] == together.record["test_error"]
+    assert tested.test.error == together.record["test_error"]
 
 
 def test_ranks_that_stop_for_a_signal_go_on_as_one_or_two(task, tmp_path):

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cifarzoo.engine.events import Event, ResultEvent, StartEvent
 from cifarzoo.engine.runner import execute
 from cifarzoo.protocols import Dataset, Schedule, Split, Timestamp
 from cifarzoo.zoo.optimizers.sgd import sgd
@@ -55,11 +56,11 @@ def numbered(folder: Path | None) -> Dataset:
     )
 
 
-def seen(task: Any, name: str, **changes: Any) -> tuple[set[int], dict[str, Any]]:
+def seen(task: Any, name: str, **changes: Any) -> tuple[set[int], ResultEvent]:
     """The test images of a run of one step, each of which is tested once, and its result."""
 
-    def begin(event: dict[str, Any]) -> None:
-        if event["event"] == "start":
+    def begin(event: Event) -> None:
+        if isinstance(event, StartEvent):
             tested.clear()  # what was tried before
 
     changes |= {"architecture": noting, "dataset": numbered, "augmentations": [], "epochs": 1}
@@ -74,14 +75,14 @@ def test_9984_images_are_tested_the_same_for_every_seed_and_the_error_is_of_them
 
     assert len(images) == 9984
     assert images == again
-    assert result["test_error"] == sum(number % 100 == 0 for number in images) / 9984
+    assert result.test.error == sum(number % 100 == 0 for number in images) / 9984
 
 
 def test_all_images_are_tested_once_unless_a_run_says_otherwise(task):
     images, result = seen(task, "all")
 
     assert images == set(range(NUM_TEST))
-    assert result["test_error"] == 0.01
+    assert result.test.error == 0.01
 
 
 def test_the_result_is_the_last_epochs_though_an_earlier_one_was_better(task):
@@ -90,7 +91,7 @@ def test_the_result_is_the_last_epochs_though_an_earlier_one_was_better(task):
     result = execute(worse)
 
     lines = worse.open_folder().metrics()
-    assert lines[0]["test_loss"] < lines[-1]["test_loss"] == result["test_loss"]
+    assert lines[0]["test_loss"] < lines[-1]["test_loss"] == result.test.loss
     assert worse.open_folder().record["test_error"] == lines[-1]["test_error"]
 
 

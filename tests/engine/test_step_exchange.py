@@ -97,7 +97,7 @@ def test_reading_later_changes_neither_weights_nor_metrics_nor_checkpoints(tmp_p
             {k: v for k, v in line.items() if "seconds" not in k and "images" not in k}
             for line in folder.metrics()
         ]
-        results.append((result["weights_sha256"], result["train_loss"], names, lines))
+        results.append((result.weights_sha256, result.train_loss, names, lines))
         read_late(monkeypatch)
 
     assert results[0] == results[1]

@@ -15,7 +15,15 @@ import pytest
 import torch
 from torch import nn
 
-from cifarzoo.engine.runner import Task, evaluate_run, execute
+from cifarzoo.engine.events import (
+    CheckpointEvent,
+    EpochEvent,
+    Event,
+    FinishedEvent,
+    ResultEvent,
+    ResumedEvent,
+)
+from cifarzoo.engine.runner import Task, execute
 from cifarzoo.errors import (
     CheckpointError,
     CifarzooError,
@@ -31,7 +39,7 @@ from cifarzoo.zoo.optimizers.sgd import sgd
 from cifarzoo.zoo.regularizers.ema import ema
 from cifarzoo.zoo.regularizers.label_smoothing import label_smoothing
 from cifarzoo.zoo.regularizers.mixup import mixup
-from tests.tiny import dimmed, dropping_net, tiny_task
+from tests.tiny import dimmed, dropping_net, evaluated, messages, tiny_task
 
 TIMES = ("images_per_second", "seconds")
 
@@ -94,14 +102,14 @@ def test_the_same_config_gives_the_same_bits(task):
 
     results = [execute(first), execute(second)]
 
-    assert results[0]["weights_sha256"] == results[1]["weights_sha256"]
+    assert results[0].weights_sha256 == results[1].weights_sha256
     assert outcome(first) == outcome(second)
 
 
 def test_another_seed_gives_other_weights(task):
     results = [execute(task(str(seed), seed=seed, max_steps=2)) for seed in (0, 1)]
 
-    assert results[0]["weights_sha256"] != results[1]["weights_sha256"]
+    assert results[0].weights_sha256 != results[1].weights_sha256
 
 
 @pytest.mark.parametrize("step", [3, 7, 11], ids=["before any checkpoint", "mid-epoch", "epoch 2"])
@@ -111,13 +119,13 @@ def test_a_run_that_died_ends_with_the_same_bits(task, tmp_path, step):
     killed_at(tmp_path, "killed", step, **EVERYTHING)
     killed = task("killed", **EVERYTHING)
     assert killed.open_folder().record["status"] == "running"
-    events: list[dict[str, Any]] = []
+    events: list[Event] = []
 
     execute(killed, [events.append])
 
     assert outcome(killed) == outcome(whole)
-    assert events[0]["event"] == "resumed"
-    assert events[0]["step"] == step - step % 5
+    assert isinstance(events[0], ResumedEvent)
+    assert events[0].step == step - step % 5
     assert killed.open_folder().record["status"] == "done"
 
 
@@ -162,8 +170,8 @@ def test_a_signal_saves_the_step_and_the_run_goes_on_from_it(task, number):
     whole, stopped = task("whole", **EVERYTHING), task("stopped", **EVERYTHING)
     execute(whole)
 
-    def send(event: dict[str, Any]) -> None:
-        if event["event"] == "epoch" and event["epoch"] == 1:
+    def send(event: Event) -> None:
+        if isinstance(event, EpochEvent) and event.epoch == 1:
             os.kill(os.getpid(), number)
 
     with pytest.raises(StoppedError, match=f"stopped by {number.name} after step 9 of 16") as info:
@@ -182,12 +190,13 @@ def test_going_on_in_another_precision_is_warned_of(task):
     execute(first)
     first.open_folder().update(status="stopped")
     other = replace(first, run=replace(first.run, precision="bfloat16"))
-    events: list[dict[str, Any]] = []
+    events: list[Event] = []
 
     execute(other, [events.append])
 
-    messages = [event["message"] for event in events if event["event"] == "warning"]
-    assert messages == ["precision was float32 and is bfloat16: bits may differ from here on"]
+    assert messages(events) == [
+        "precision was float32 and is bfloat16: bits may differ from here on"
+    ]
 
 
 def test_components_that_draw_when_they_are_made_are_made_after_seeding(task):
@@ -195,7 +204,7 @@ def test_components_that_draw_when_they_are_made_are_made_after_seeding(task):
 
     results = [execute(task(name, **changes)) for name in ("a", "b")]
 
-    assert results[0]["weights_sha256"] == results[1]["weights_sha256"]
+    assert results[0].weights_sha256 == results[1].weights_sha256
 
 
 def tinted() -> Augmentation:
@@ -242,7 +251,7 @@ def test_validation_images_are_scored_and_the_best_checkpoint_is_kept(task):
     best = min(lines, key=lambda line: line["validation_error"])["step"]
     steps = {int(p.name.removeprefix("step-")) for p in chosen.open_folder().checkpoints.iterdir()}
     assert steps == {best, lines[-1]["step"]}
-    assert result["test_error"] == lines[-1]["test_error"]
+    assert result.test.error == lines[-1]["test_error"]
 
 
 def test_the_average_is_what_is_tested(task):
@@ -250,35 +259,36 @@ def test_the_average_is_what_is_tested(task):
 
     result = execute(averaged)
 
-    assert evaluate_run(averaged, print)["test_error"] == result["test_error"]
-    assert evaluate_run(averaged, print)["weights_sha256"] == result["weights_sha256"]
+    again = evaluated(averaged)
+    assert again.test == result.test
+    assert again.weights_sha256 == result.weights_sha256
 
 
 def test_checkpoints_that_cannot_be_written_cost_no_step_and_the_run_can_be_finished_later(task):
     limited, free = task("a", checkpoint_steps=3), task("b", checkpoint_steps=3)
-    events: list[dict[str, Any]] = []
+    events: list[Event] = []
     folder = limited.open_folder()
     (folder.path / "checkpoints").write_text("not a folder")
 
     with pytest.raises(CifarzooError, match="all steps are done, and their checkpoint could not"):
         execute(limited, [events.append])
 
-    whole = execute(free)["weights_sha256"]
-    assert [e["weights_sha256"] for e in events if e["event"] == "result"] == [whole]
-    warnings = [event["message"] for event in events if event["event"] == "warning"]
+    whole = execute(free).weights_sha256
+    assert [e.weights_sha256 for e in events if isinstance(e, ResultEvent)] == [whole]
+    warnings = messages(events)
     assert len(warnings) == 6
     assert "the checkpoint of step 3 was not written" in warnings[0]
     (folder.path / "checkpoints").unlink()
-    assert execute(limited)["weights_sha256"] == whole
+    assert execute(limited).weights_sha256 == whole
     assert folder.record["status"] == "done"
 
 
 def test_checkpoints_are_saved_by_time_too(task):
-    events: list[dict[str, Any]] = []
+    events: list[Event] = []
 
     execute(task("run", epochs=1, checkpoint_seconds=1e-6, keep_checkpoints=99), [events.append])
 
-    saved = [event["step"] for event in events if event["event"] == "checkpoint"]
+    saved = [event.step for event in events if isinstance(event, CheckpointEvent)]
     assert saved == list(range(1, 9))
 
 
@@ -298,11 +308,11 @@ def test_a_checkpoint_says_what_it_is_of(task):
 
 def test_a_finished_run_says_that_nothing_is_trained_again(task):
     execute(task("run", max_steps=2))
-    events: list[dict[str, Any]] = []
+    events: list[Event] = []
 
     execute(task("run", max_steps=2), [events.append])
 
-    assert [event["event"] for event in events] == ["finished", "result"]
+    assert [type(event) for event in events] == [FinishedEvent, ResultEvent]
 
 
 def test_a_checkpoint_of_another_network_is_refused_in_words(task):
@@ -323,8 +333,8 @@ def test_a_signal_without_room_for_a_checkpoint_is_no_success(task):
     full = task("run", checkpoint_seconds=1e9)
     (full.open_folder().path / "checkpoints").write_text("not a folder")
 
-    def send(event: dict[str, Any]) -> None:
-        if event["event"] == "epoch":
+    def send(event: Event) -> None:
+        if isinstance(event, EpochEvent):
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(CifarzooError, match="after step 9 of 16, and its checkpoint could") as info:
@@ -343,17 +353,17 @@ def test_what_is_refused_before_the_first_batch_leaves_nothing(task, tmp_path):
 
 def test_a_second_run_in_the_same_folder_is_refused_with_who_is_there(task):
     first = task("run", max_steps=3)
-    messages: list[str] = []
+    refusals: list[str] = []
 
-    def intrude(event: dict[str, Any]) -> None:
-        if event["event"] == "epoch":
+    def intrude(event: Event) -> None:
+        if isinstance(event, EpochEvent):
             with pytest.raises(UsageError) as info:
                 execute(task("run", max_steps=3))
-            messages.append(str(info.value))
+            refusals.append(str(info.value))
 
     execute(first, [intrude])
 
-    assert f"is in use by another run (process {os.getpid()} on" in messages[0]
+    assert f"is in use by another run (process {os.getpid()} on" in refusals[0]
     assert json.loads((first.open_folder().path / "run.json").read_text())["status"] == "done"
 
 

@@ -11,8 +11,9 @@ from torch import nn
 
 import cifarzoo
 from cifarzoo.components.registry import PURPOSES
-from cifarzoo.engine.assembly import validation as contract
-from cifarzoo.engine.assembly.dry_run import dry_run
+from cifarzoo.engine.assembly import validation
+from cifarzoo.engine.assembly.build import build
+from cifarzoo.engine.assembly.dry_run import build_and_try, dry_run
 from cifarzoo.engine.assembly.validation import (
     check_memory,
     check_network,
@@ -21,7 +22,8 @@ from cifarzoo.engine.assembly.validation import (
 )
 from cifarzoo.engine.runner import execute
 from cifarzoo.errors import ConfigError
-from tests.tiny import tiny_run
+from cifarzoo.zoo.augmentations.normalize import normalize
+from tests.tiny import dimmed, evaluated, tiny_run
 
 CPU = torch.device("cpu")
 
@@ -63,7 +65,7 @@ def test_a_network_that_looks_at_its_numbers_is_tried_with_weights(task):
     tried = dry_run(tiny_run(architecture=looking), folder=None, device=CPU)
 
     assert all(p.device == CPU for p in tried.model.parameters())
-    assert execute(task("looking", architecture=looking, max_steps=2))["steps"] == 2
+    assert execute(task("looking", architecture=looking, max_steps=2)).steps == 2
 
 
 def test_others_are_tried_without():
@@ -88,7 +90,7 @@ def test_trying_a_network_changes_neither_it_nor_a_generator():
 
 def test_memory_is_that_of_the_container_where_it_has_less(tmp_path, monkeypatch):
     limit = tmp_path / "memory.max"
-    monkeypatch.setattr(contract, "CONTROL_GROUPS", (limit,))
+    monkeypatch.setattr(validation, "CONTROL_GROUPS", (limit,))
     limit.write_text("max\n")
     whole = memory_of(CPU)
     limit.write_text("8000\n")
@@ -98,6 +100,99 @@ def test_memory_is_that_of_the_container_where_it_has_less(tmp_path, monkeypatch
     check_memory(1000, CPU)
     with pytest.raises(ConfigError, match="has 1,001 parameters"):
         check_memory(1001, CPU)
+
+
+built: list[str] = []
+
+
+def noted_net(num_classes: int) -> nn.Module:
+    """Says where it was built."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3072, num_classes))
+    built.append(network[1].weight.device.type)
+    return network
+
+
+def test_a_network_is_built_once_by_training_and_once_by_a_test(task):
+    built.clear()
+    done = task("run", architecture=noted_net, max_steps=2)
+    execute(done)
+    assert built == ["cpu"]
+
+    evaluated(done)
+
+    assert built == ["cpu", "cpu"]
+
+
+def test_trying_components_leaves_torchs_generator_as_building_does():
+    run = tiny_run(augmentations=[normalize, dimmed])
+    build(run, folder=None)
+    expected = torch.rand(3)
+
+    build_and_try(run, folder=None, device=CPU)
+
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.fixture
+def little_memory(tmp_path, monkeypatch) -> None:
+    """A container of 8,000 bytes."""
+    limit = tmp_path / "memory.max"
+    limit.write_text("8000\n")
+    monkeypatch.setattr(validation, "CONTROL_GROUPS", (limit,))
+
+
+class Wide(nn.Module):
+    """Ten layers of 900 parameters each; counts those that got numbers."""
+
+    filled = 0
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        for number in range(10):
+            self.register_parameter(f"w{number}", nn.Parameter(torch.empty(900)))
+            Wide.filled += nn.init.zeros_(getattr(self, f"w{number}")).device.type == "cpu"
+        self.head = nn.Linear(3072, num_classes)
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_a_network_that_is_too_large_is_refused_while_it_is_built_with_its_whole_size():
+    Wide.filled = 0
+
+    with pytest.raises(ConfigError, match="has 39,730 parameters, of which weights and gradients"):
+        build_and_try(tiny_run(architecture=Wide), folder=None, device=CPU)
+
+    assert Wide.filled == 1
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_one_that_looks_at_its_numbers_is_refused_with_what_was_counted():
+    with pytest.raises(ConfigError, match=r"has 30,720 parameters or more; this machine has 0\.0 "):
+        build_and_try(tiny_run(architecture=looking), folder=None, device=CPU)
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_a_network_that_fits_may_make_more_than_it_keeps(task):
+    components = build_and_try(
+        tiny_run(architecture=wasteful, regularizers=[]), folder=None, device=CPU
+    )
+
+    assert sum(p.numel() for p in components.model.parameters()) == 160
+
+
+def wasteful(num_classes: int) -> nn.Module:
+    """A network of 160 parameters, made beside another."""
+    nn.Linear(1000, 1000)
+    return nn.Sequential(nn.AdaptiveAvgPool2d((5, 1)), nn.Flatten(), nn.Linear(15, num_classes))
+
+
+def test_memory_that_cannot_be_had_is_refused_with_the_size_of_the_network():
+    with pytest.raises(ConfigError, match="has 30,830,000,000,000,010 parameters, of which"):
+        build_and_try(tiny_run(architecture=immense), folder=None, device=CPU)
+
+
+def immense(num_classes: int) -> nn.Module:
+    """More than any machine has."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(3072, 10**13), nn.Linear(10**13, num_classes))
 
 
 def test_every_purpose_of_the_engines_random_numbers_is_a_reserved_name():

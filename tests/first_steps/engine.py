@@ -15,6 +15,7 @@ from cifarzoo import config
 from cifarzoo.components.run import Run
 from cifarzoo.engine.assembly.build import build
 from cifarzoo.engine.assembly.weight_decay import split
+from cifarzoo.engine.events import Event, StepEvent
 from cifarzoo.engine.runner import Task, execute
 from cifarzoo.protocols import Dataset, Split
 from cifarzoo.runs.folder import adopt
@@ -73,8 +74,8 @@ def start(run: Run) -> dict[str, Tensor]:
 
 
 def train(run: Run, folder: Path) -> Outcome:
-    """Train ``run`` as the command line does, hearing of every step."""
-    heard: list[dict[str, Any]] = []
+    """Train ``run`` as the command line does, with an event a step."""
+    events: list[Event] = []
     task = Task(
         run=run,
         name="first steps",
@@ -83,16 +84,16 @@ def train(run: Run, folder: Path) -> Outcome:
         data=None,
         provenance={},
     )
-    result = execute(task, [heard.append])
-    steps = [event for event in heard if event["event"] == "step"]
-    assert [event["step"] for event in steps] == list(range(1, STEPS + 1))
+    result = execute(task, [events.append])
+    steps = [event for event in events if isinstance(event, StepEvent)]
+    assert [event.step for event in steps] == list(range(1, STEPS + 1))
     path = folder / "checkpoints" / f"step-{STEPS:08d}" / "state.pt"
     state = torch.load(path, weights_only=True)
     model = {n: t for n, t in state["model"].items() if not n.endswith("num_batches_tracked")}
-    tested = {name: result[f"test_{name}"] for name in ("loss", "error")}
+    tested = {"loss": result.test.loss, "error": result.test.error}
     return Outcome(
-        rates={"rate": _numbers(event["lr"] for event in steps)},
-        losses={"loss": _numbers(event["step_loss"] for event in steps)},
+        rates={"rate": _numbers(event.lr for event in steps)},
+        losses={"loss": _numbers(event.step_loss for event in steps)},
         weights={name: t for name, t in model.items() if ".running_" not in name},
         momenta=_momenta(run, state["optimizer"]),
         statistics={name: t for name, t in model.items() if ".running_" in name},

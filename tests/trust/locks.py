@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from cifarzoo.engine import loop
-from cifarzoo.engine.runner import evaluate_run
 from cifarzoo.runs.folder import LOCK, RunFolder
-from tests.tiny import tiny_task
+from tests.tiny import evaluated, tiny_task
 from tests.trust.attempts import Attempt, Ended, attempt
 from tests.trust.cases import COMPARED, EQUAL, FAULTS, HUNG, Budget, Check, Outcome
 from tests.trust.workload import (
@@ -74,8 +73,7 @@ def touch_lock(path: Path) -> None:
 
 def evaluate(root: Path, name: str) -> int:
     """Test a run's newest weights, as ``cifarzoo eval`` does."""
-    event = evaluate_run(tiny_task(root, name, **EVERYTHING), lambda _: None)
-    return 0 if event["step"] else 1
+    return 0 if evaluated(tiny_task(root, name, **EVERYTHING)).step else 1
 
 
 def locks(budget: Budget) -> Iterator[Outcome]:

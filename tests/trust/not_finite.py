@@ -39,11 +39,11 @@ def poison(where: str, number: float, rank: int) -> None:
 def _loss(number: float) -> None:
     original = loop.train_step
 
-    def wrapped(training: Any, images: Any, targets: Any) -> Any:
-        if training.state.step == STEP - 1:
+    def wrapped(setup: Any, state: Any, images: Any, targets: Any, **named: Any) -> Any:
+        if state.step == STEP - 1:
             targets = targets.clone()
             targets[0, 0] = number
-        return original(training, images, targets)
+        return original(setup, state, images, targets, **named)
 
     loop.train_step = wrapped
 
@@ -93,9 +93,9 @@ def overflow_always() -> None:
     in_float16()
     original = loop.train_step
 
-    def wrapped(training: Any, images: Any, targets: Any) -> Any:
-        next(training.state.model.parameters()).register_hook(lambda grad: grad * INFINITY)
-        return original(training, images, targets)
+    def wrapped(setup: Any, state: Any, images: Any, targets: Any, **named: Any) -> Any:
+        next(state.model.parameters()).register_hook(lambda grad: grad * INFINITY)
+        return original(setup, state, images, targets, **named)
 
     loop.train_step = wrapped
 

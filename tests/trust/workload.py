@@ -15,7 +15,9 @@ import torch
 
 from cifarzoo.engine import loop
 from cifarzoo.engine.distributed.launcher import launch
-from cifarzoo.engine.runner import digest_of, execute
+from cifarzoo.engine.events import Event, ResumedEvent, StoppedEvent, WarningEvent, to_json
+from cifarzoo.engine.runner import execute
+from cifarzoo.engine.state import digest_of
 from cifarzoo.errors import CifarzooError
 from cifarzoo.runs.folder import RunFolder
 from cifarzoo.zoo.augmentations.normalize import normalize
@@ -82,7 +84,7 @@ def train_on_ranks(
             job,
             nproc=nproc,
             max_restarts=max_restarts,
-            warn=lambda message: warn({"event": "warning", "message": message}),
+            warn=lambda message: warn(WarningEvent(message=message)),
         )
     except CifarzooError as error:
         sys.stderr.write(f"{error}\n")
@@ -100,10 +102,10 @@ def work(job: tuple[Path, str, dict[str, Any], tuple[Patch, ...]]) -> None:
     execute(tiny_task(root, name, **changes), [warn])
 
 
-def warn(event: dict[str, Any]) -> None:
+def warn(event: Event) -> None:
     """Write what a user would be told where an attempt's log has it."""
-    if event["event"] in {"warning", "resumed", "stopped"}:
-        sys.stderr.write(f"{event}\n")
+    if isinstance(event, WarningEvent | ResumedEvent | StoppedEvent):
+        sys.stderr.write(f"{to_json(event)}\n")
         sys.stderr.flush()
 
 

@@ -18,7 +18,7 @@ from cifarzoo.engine.assembly.build import build, build_optimizer
 from cifarzoo.engine.assembly.plan import plan
 from cifarzoo.engine.batches import Batches, prepare_for_evaluation
 from cifarzoo.engine.distributed.world import World
-from cifarzoo.engine.runner import evaluate_run, execute
+from cifarzoo.engine.runner import execute
 from cifarzoo.engine.training import initialise
 from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Residual, Split, Timestamp
@@ -33,7 +33,7 @@ from cifarzoo.zoo.optimizers.sgd import sgd
 from cifarzoo.zoo.regularizers.lookahead import lookahead
 from cifarzoo.zoo.schedules.triangle import triangle
 from tests.engine.test_ranks import on_ranks, weights
-from tests.tiny import TinyNet, tiny_run, tiny_task
+from tests.tiny import TinyNet, evaluated, tiny_run, tiny_task
 
 
 def whitened_net(num_classes: int, residual: Residual) -> nn.Module:
@@ -236,7 +236,7 @@ def test_shifts_of_norms_learn_faster_and_decay_as_before():
     run = tiny_run(optimizer=partial(sgd, lr=0.1, weight_decay=0.01), norm_bias_lr_scale=64.0)
     components = build(run, folder=None)
     model = components.model
-    optimizer, base_rates, _ = build_optimizer(run, components, model)
+    optimizer, base_rates = build_optimizer(run, components, model)
 
     twin = build(run, folder=None).model
     names = {name for name, _ in twin.named_parameters() if name.endswith("stem.1.bias")}
@@ -313,17 +313,15 @@ def test_the_result_has_the_error_of_averaged_logits_besides_the_plain_one(tmp_p
         logits = sum(w * model.eval()(v) for w, v in flip_tta(translate=1).views(images))
         plain = model.eval()(images)
     labels = torch.from_numpy(test.labels)
-    assert result["tta_test_error"] == pytest.approx(
+    assert result.tta_test.error == pytest.approx(
         float((logits.argmax(1) != labels).double().mean())
     )
-    assert result["tta_test_loss"] == pytest.approx(
-        float(F.cross_entropy(logits, labels)), rel=1e-4
-    )
-    assert result["test_error"] == pytest.approx(float((plain.argmax(1) != labels).double().mean()))
-    assert task.open_folder().record["tta_test_error"] == result["tta_test_error"]
-    again = evaluate_run(tiny_task(tmp_path, **changes), lambda _: None)
-    assert again["tta_test_loss"] == pytest.approx(result["tta_test_loss"], rel=1e-6)
-    assert result["tta_test_loss"] != pytest.approx(result["test_loss"], rel=1e-6)
+    assert result.tta_test.loss == pytest.approx(float(F.cross_entropy(logits, labels)), rel=1e-4)
+    assert result.test.error == pytest.approx(float((plain.argmax(1) != labels).double().mean()))
+    assert task.open_folder().record["tta_test_error"] == result.tta_test.error
+    again = evaluated(tiny_task(tmp_path, **changes))
+    assert again.tta_test.loss == pytest.approx(result.tta_test.loss, rel=1e-6)
+    assert result.tta_test.loss != pytest.approx(result.test.loss, rel=1e-6)
 
 
 @pytest.mark.parametrize(

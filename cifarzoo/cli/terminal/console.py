@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -18,6 +17,7 @@ from rich.text import Text
 
 from cifarzoo.cli.terminal import streams
 from cifarzoo.cli.terminal.units import count, test_error
+from cifarzoo.engine.events import EvaluationEvent, to_json
 from cifarzoo.errors import CifarzooError, StoppedError
 
 PIPE_WIDTH = 10_000
@@ -80,14 +80,14 @@ def show_error(error: CifarzooError) -> None:
         streams.drop(sys.stderr)
 
 
-def print_evaluation(event: Mapping[str, Any], *, as_json: bool) -> None:
+def print_evaluation(event: EvaluationEvent, *, as_json: bool) -> None:
     """Print how a run's weights did on the test images."""
     if as_json:
-        sys.stdout.write(json.dumps(event) + "\n")
+        sys.stdout.write(json.dumps(to_json(event)) + "\n")
         return
-    error = Text(test_error(event), style="bold green")
-    rest = f"test loss {event['test_loss']:.4f}, {count(event['test_images'])} images"
-    step = f"step {count(event['step'])} of {count(event['steps'])}"
+    error = Text(test_error(event.test, event.tta_test), style="bold green")
+    rest = f"test loss {event.test.loss:.4f}, {count(event.test_images)} images"
+    step = f"step {count(event.step)} of {count(event.steps)}"
     results().print(Text.assemble(error, f", {rest}, {step}"), soft_wrap=True)
 
 

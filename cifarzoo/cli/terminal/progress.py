@@ -1,7 +1,7 @@
 """What a training says while it runs, to a terminal, a log or a script.
 
-A listener is called with each event of the engine, a dict whose ``event`` names its kind. It
-hears and cannot change anything. People read percentages; scripts read fractions.
+A listener is called with each event of the engine and cannot change anything. People read
+percentages; scripts read fractions.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import math
 import os
 import shlex
 import sys
-from collections.abc import Mapping
 from typing import Any, Protocol, Self
 
 from rich.console import Console
@@ -21,15 +20,25 @@ from rich.text import Text
 from cifarzoo.cli.terminal import console
 from cifarzoo.cli.terminal.units import count, duration, percent, plural, test_error
 from cifarzoo.engine.distributed.environment import is_launched_by_us
-
-Event = Mapping[str, Any]
+from cifarzoo.engine.events import (
+    EpochEvent,
+    Event,
+    FinishedEvent,
+    ResultEvent,
+    ResumedEvent,
+    StartEvent,
+    StepEvent,
+    StoppedEvent,
+    WarningEvent,
+    to_json,
+)
 
 LEAST_WIDTHS = {"test error": 8, "lr": 8, "time": 5}  # of columns whose later cells may be longer
-IN_JSON = ("start", "resumed", "epoch", "result", "stopped")
+IN_JSON = (StartEvent, ResumedEvent, EpochEvent, ResultEvent, StoppedEvent)
 
 
 class Listener(Protocol):
-    """Hears events; a context manager, so that the terminal is left tidy after an error."""
+    """Receives events; a context manager, so that the terminal is left tidy after an error."""
 
     def __call__(self, event: Event, /) -> None:
         """Take in one event."""
@@ -57,10 +66,10 @@ class JsonLines:
 
     def __call__(self, event: Event, /) -> None:
         """Write ``event`` if scripts are promised it; numbers that aren't finite are null."""
-        if event["event"] == "warning":
-            console.warn(event["message"])
-        if event["event"] in IN_JSON:
-            finite = {key: _finite(value) for key, value in event.items()}
+        if isinstance(event, WarningEvent):
+            console.warn(event.message)
+        if isinstance(event, IN_JSON):
+            finite = {key: _finite(value) for key, value in to_json(event).items()}
             sys.stdout.write(json.dumps(finite, default=str, allow_nan=False) + "\n")
             sys.stdout.flush()
 
@@ -79,18 +88,23 @@ class PlainProgress:
 
     def __call__(self, event: Event, /) -> None:
         """Say what ``event`` means, if it is for people."""
-        say = {
-            "start": self.start,
-            "finished": self.finished,
-            "resumed": self.resumed,
-            "step": self.step,
-            "epoch": self.epoch,
-            "warning": self.warning,
-            "stopped": self.stopped,
-            "result": self.result,
-        }.get(event["event"])
-        if say:
-            say(event)
+        match event:
+            case StartEvent():
+                self.start(event)
+            case FinishedEvent():
+                self.finished(event)
+            case ResumedEvent():
+                self.resumed(event)
+            case StepEvent():
+                self.step(event)
+            case EpochEvent():
+                self.epoch(event)
+            case WarningEvent():
+                self.warning(event)
+            case StoppedEvent():
+                self.stopped(event)
+            case ResultEvent():
+                self.result(event)
 
     def __enter__(self) -> Self:
         return self
@@ -101,50 +115,48 @@ class PlainProgress:
     def close(self) -> None:
         """Leave the terminal as it was."""
 
-    def start(self, event: Event) -> None:
+    def start(self, event: StartEvent) -> None:
         """What is trained, on what and where."""
-        self.say(Text(event["name"], style="bold"))
+        self.say(Text(event.name, style="bold"))
         console.print_table(self.out, console.labelled(describe(event)))
 
-    def finished(self, event: Event) -> None:
+    def finished(self, event: FinishedEvent) -> None:
         """That nothing is left to do."""
-        self.say(Text(f"{event['run']} was finished before; nothing is trained again"))
+        self.say(Text(f"{event.run} was finished before; nothing is trained again"))
 
-    def resumed(self, event: Event) -> None:
+    def resumed(self, event: ResumedEvent) -> None:
         """Where an interrupted run goes on."""
         how = "going on"
-        if event.get("restart"):
-            how = f"restarted ({event['restart']} of {event['max_restarts']}), going on"
-        self.say(Text(f"{how} from step {count(event['step'])} of {count(event['steps'])}"))
+        if event.restart:
+            how = f"restarted ({event.restart} of {event.max_restarts}), going on"
+        self.say(Text(f"{how} from step {count(event.step)} of {count(event.steps)}"))
 
-    def step(self, event: Event) -> None:
+    def step(self, event: StepEvent) -> None:
         """Nothing: a log wants no more than a line an epoch."""
 
-    def epoch(self, event: Event) -> None:
+    def epoch(self, event: EpochEvent) -> None:
         """One line with the epoch's numbers."""
         cells = epoch_cells(event)
         self.say(Text("  ".join(f"{name} {value}" for name, value in cells.items())))
 
-    def warning(self, event: Event) -> None:
+    def warning(self, event: WarningEvent) -> None:
         """What the user should know and what stops nothing."""
-        self.say(Text.assemble(("warning: ", "yellow"), event["message"]))
+        self.say(Text.assemble(("warning: ", "yellow"), event.message))
 
-    def stopped(self, event: Event) -> None:
+    def stopped(self, event: StoppedEvent) -> None:
         """Where it stopped, and how to go on."""
         self.close()
-        self.say(Text(f"stopped at step {count(event['step'])} by {event['signal']}; all is saved"))
-        self.next_command("resume", event["run"])
+        self.say(Text(f"stopped at step {count(event.step)} by {event.signal}; all is saved"))
+        self.next_command("resume", event.run)
 
-    def result(self, event: Event) -> None:
+    def result(self, event: ResultEvent) -> None:
         """The last epoch's error, the folder with everything, and the next command."""
         self.close()
-        took = f", {duration(event['train_seconds'])} of training"
-        error = Text(test_error(event), style="bold green")
-        self.say(
-            error.append(f", test loss {event['test_loss']:.4f}{took}", style="not bold default")
-        )
-        self.say(Text.assemble(("everything is in ", "dim"), str(event["run"])))
-        self.next_command("eval", event["run"])
+        took = f", {duration(event.train_seconds)} of training"
+        error = Text(test_error(event.test, event.tta_test), style="bold green")
+        self.say(error.append(f", test loss {event.test.loss:.4f}{took}", style="not bold default"))
+        self.say(Text.assemble(("everything is in ", "dim"), str(event.run)))
+        self.next_command("eval", event.run)
 
     def next_command(self, command: str, run: str | os.PathLike[str]) -> None:
         """What to type next."""
@@ -171,34 +183,34 @@ class LiveProgress(PlainProgress):
             self.bar.stop()
             self.bar = None
 
-    def start(self, event: Event) -> None:
+    def start(self, event: StartEvent) -> None:
         """What is trained, and how to stop."""
         super().start(event)
-        counts = event["world_size"] == 1 or is_launched_by_us()  # torchrun does not
+        counts = event.hardware.world_size == 1 or is_launched_by_us()  # torchrun does not
         twice = "; twice, it stops at once" if counts else ""
         self.say(Text(f"Ctrl-C saves and stops{twice}", style="dim"))
 
-    def step(self, event: Event) -> None:
+    def step(self, event: StepEvent) -> None:
         """Move the bar."""
         if self.bar is None:
             self.bar = progress_bar(self.out)
-            self.task = self.bar.add_task("", total=event["steps"], speed="", left="", loss="")
+            self.task = self.bar.add_task("", total=event.steps, speed="", left="", loss="")
             self.bar.start()
             self.out.show_cursor(True)  # who ends the process at once would miss it ever after
         self.bar.update(
             self.task,
-            completed=event["step"],
-            description=f"epoch {event['epoch']:.1f}",
-            speed=f"{count(event['images_per_second'])} images/s",
-            left=f"{duration(event['eta_seconds'])} left",
-            loss=f"loss {event['loss']:.3f}",
+            completed=event.step,
+            description=f"epoch {event.epoch:.1f}",
+            speed=f"{count(event.images_per_second)} images/s",
+            left="" if event.eta_seconds is None else f"{duration(event.eta_seconds)} left",
+            loss=f"loss {event.loss:.3f}",
         )
 
-    def epoch(self, event: Event) -> None:
+    def epoch(self, event: EpochEvent) -> None:
         """One more row of the table, under its heading the first time."""
         cells = epoch_cells(event)
         if cells.keys() != self.widths.keys():
-            least = {"epoch": 2 * len(str(event["epochs"])) + 1} | LEAST_WIDTHS
+            least = {"epoch": 2 * len(str(event.epochs)) + 1} | LEAST_WIDTHS
             self.widths = {
                 name: max(len(name), len(value), least.get(name, 0))
                 for name, value in cells.items()
@@ -209,47 +221,47 @@ class LiveProgress(PlainProgress):
         self.say(Text("  ".join(row)))
 
 
-def describe(event: Event) -> list[tuple[str, str]]:
-    """The ``start`` event as labelled lines."""
-    kept = event.get("validation_images")
+def describe(event: StartEvent) -> list[tuple[str, str]]:
+    """A run's start as labelled lines."""
+    data, length, hardware = event.data, event.length, event.hardware
+    kept = data.validation_images
     validation = f", {count(kept)} kept for validation" if kept else ""
-    processes = event["world_size"]
-    device = str(event["device"]) if processes == 1 else f"{processes} x {event['device']}"
-    steps, per_epoch = event["steps"], event["steps_per_epoch"]
+    processes = hardware.world_size
+    device = hardware.device if processes == 1 else f"{processes} x {hardware.device}"
     training = (
-        f"{plural(event['epochs'], 'epoch')} of {plural(per_epoch, 'step')} "
-        f"of {plural(event['batch_size'], 'image')}"
+        f"{plural(length.epochs, 'epoch')} of {plural(length.steps_per_epoch, 'step')} "
+        f"of {plural(length.batch_size, 'image')}"
     )
-    if steps < event["epochs"] * per_epoch:
-        training += f", ended after {plural(steps, 'step')}"
+    if length.steps < length.epochs * length.steps_per_epoch:
+        training += f", ended after {plural(length.steps, 'step')}"
     return [
-        ("network", f"{count(event['num_parameters'])} parameters"),
+        ("network", f"{count(event.network.num_parameters)} parameters"),
         (
             "data",
-            f"{event['dataset']}: {count(event['train_images'])} training images, "
-            f"{count(event['test_images'])} test images{validation}",
+            f"{data.dataset}: {count(data.train_images)} training images, "
+            f"{count(data.test_images)} test images{validation}",
         ),
         ("training", training),
-        ("weight decay", str(event["weight_decay"])),
-        ("device", f"{device}, {event['precision']}"),
-        ("run", str(event["run"])),
+        ("weight decay", event.network.weight_decay),
+        ("device", f"{device}, {hardware.precision}"),
+        ("run", event.run),
     ]
 
 
-def epoch_cells(event: Event) -> dict[str, str]:
-    """An ``epoch`` event as columns; a validation error only where images were kept for it."""
+def epoch_cells(event: EpochEvent) -> dict[str, str]:
+    """An epoch as columns; a validation error only where images were kept for it."""
     cells = {
-        "epoch": f"{event['epoch']}/{event['epochs']}",
-        "train loss": f"{event['train_loss']:.4f}",
-        "test loss": f"{event['test_loss']:.4f}",
-        "test error": percent(event["test_error"]),
+        "epoch": f"{event.epoch}/{event.epochs}",
+        "train loss": f"{event.train_loss:.4f}",
+        "test loss": f"{event.test.loss:.4f}",
+        "test error": percent(event.test.error),
     }
-    if event.get("validation_error") is not None:
-        cells["val error"] = percent(event["validation_error"])
+    if event.validation is not None:
+        cells["val error"] = percent(event.validation.error)
     return cells | {
-        "lr": f"{event['lr']:.3g}",
-        "images/s": count(event["images_per_second"]),
-        "time": duration(event["seconds"]),
+        "lr": f"{event.lr:.3g}",
+        "images/s": count(event.speed.images_per_second),
+        "time": duration(event.speed.seconds),
     }
 
 

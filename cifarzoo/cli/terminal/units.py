@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from cifarzoo.engine.events import Score
 
 
 def percent(fraction: float) -> str:
@@ -39,11 +38,11 @@ def scaled(number: float) -> str:
     return f"{number:.3g} "
 
 
-def test_error(event: Mapping[str, Any]) -> str:
+def test_error(test: Score, tta_test: Score | None) -> str:
     """Such as ``test error 6.45 %``, with that of several views where there is one."""
-    text = f"test error {percent(event['test_error'])}"
-    if event.get("tta_test_error") is not None:
-        text += f" ({percent(event['tta_test_error'])} with test-time augmentation)"
+    text = f"test error {percent(test.error)}"
+    if tta_test is not None:
+        text += f" ({percent(tta_test.error)} with test-time augmentation)"
     return text
 
 

@@ -182,17 +182,14 @@ def _check_image_shape(architecture: Callable[..., nn.Module], shape: Sequence[i
     )
 
 
-def build_optimizer(
-    run: Run, components: Components, model: nn.Module
-) -> tuple[Any, list[float], Average | None]:
-    """The optimizer over the parameters of ``model``, and what the regularizers add to it.
+def build_optimizer(run: Run, components: Components, model: nn.Module) -> tuple[Any, list[float]]:
+    """The optimizer over the parameters of ``model``, as the regularizers wrap it.
 
     Returns:
-        The optimizer, the base learning rate of each of its groups, and the average of the
-        weights, if any.
+        The optimizer, and the base learning rate of each of its groups.
 
     Raises:
-        ConfigError: More than one regularizer averages weights.
+        ConfigError: It refuses its settings, or a regularizer gives something else.
     """
     coverage = split(model, run.weight_decay_policy)
     _seed_for(name_of(run.optimizer), run.seed)
@@ -205,7 +202,15 @@ def build_optimizer(
         optimizer = regularizer.optimizer(optimizer)
         with naming(name):
             check_kind("optimizer", optimizer)
-    base_rates = [float(group["lr"]) for group in optimizer.param_groups]
+    return optimizer, [float(group["lr"]) for group in optimizer.param_groups]
+
+
+def build_average(components: Components, model: nn.Module) -> Average | None:
+    """The average of the weights of ``model`` that a regularizer keeps; None: none does.
+
+    Raises:
+        ConfigError: More than one regularizer averages weights.
+    """
     averages = []
     for name, regularizer in components.regularizers.items():
         average: Any = regularizer.average(model)
@@ -218,7 +223,7 @@ def build_optimizer(
             f"has {len(averages)} that average weights; expected at most one",
             parameter="regularizers",
         )
-    return optimizer, base_rates, averages[0] if averages else None
+    return averages[0] if averages else None
 
 
 @contextmanager

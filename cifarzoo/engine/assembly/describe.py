@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from cifarzoo.components.protocols import IMAGE_SHAPE
 from cifarzoo.components.run import Run
-from cifarzoo.engine.assembly.build import build_optimizer, name_of
+from cifarzoo.engine.assembly.build import build_average, build_optimizer, name_of
 from cifarzoo.engine.assembly.dry_run import dry_run
 from cifarzoo.engine.assembly.plan import Plan, plan
 from cifarzoo.engine.assembly.validation import check_schedule
@@ -26,14 +26,14 @@ class Description:
     """What a run would build.
 
     Attributes:
-        dataset: Its title.
+        dataset: Title of the dataset.
         num_classes: K.
         num_parameters: Trainable values of the network.
         weight_decay: ``policy``, and of what is ``covered`` and ``not_covered``: ``tensors``,
             ``values`` and ``names``.
         plan: Sizes, or None where only reading the data tells how many images there are.
         flops: Floating-point operations of one image's forward pass; a multiply-add is two.
-        optimizer: Its name and its base learning rate.
+        optimizer: Name of the optimizer, and its base learning rate.
         warnings: What may not be meant, a line each.
     """
 
@@ -52,15 +52,16 @@ def describe(run: Run, *, data: Path | None, world_size: int = 1) -> Description
 
     Args:
         run: What would be trained.
-        data: Where data lie, or None.
-        world_size: Ranks.
+        data: Folder of the data; None: not known.
+        world_size: Number of ranks.
 
     Raises:
         ConfigError: What training would raise before its first batch.
     """
     components = dry_run(run, folder=data, device=pick_device())
     dataset, model = components.dataset, norm.convert(components.model)
-    _, base_rates, _ = build_optimizer(run, components, model)
+    _, base_rates = build_optimizer(run, components, model)
+    build_average(components, model)  # for what it refuses
     sizes = None
     if dataset.num_train is not None and dataset.num_test is not None:
         sizes = plan(

@@ -1,22 +1,30 @@
-"""Builds and tries what a run describes before it costs memory or time."""
+"""Tries what a run describes before it costs memory or time, with weights or without."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch.nn.parameter import UninitializedParameter
 
 from cifarzoo.components.run import Run
 from cifarzoo.engine.assembly.build import Components, build, name_of
 from cifarzoo.engine.assembly.validation import (
+    BYTES,
+    GIB,
     FailsError,
     check_augmentations,
     check_memory,
     check_network,
     check_network_stages,
     check_regularizers,
+    memory_of,
 )
-from cifarzoo.errors import CifarzooError
+from cifarzoo.errors import CifarzooError, ConfigError
 
 
 def dry_run(run: Run, *, folder: Path | None, device: torch.device) -> Components:
@@ -24,8 +32,8 @@ def dry_run(run: Run, *, folder: Path | None, device: torch.device) -> Component
 
     Args:
         run: What is to be trained.
-        folder: Where data lie, or None.
-        device: Where it is to be trained.
+        folder: Folder of the data; None: not known.
+        device: Device on which it is to be trained.
 
     Raises:
         ConfigError: A factory refused its parameters, components don't fit together, or the
@@ -33,18 +41,52 @@ def dry_run(run: Run, *, folder: Path | None, device: torch.device) -> Component
         DataError: The dataset isn't there.
     """
     try:
-        return _tried(run, folder, device, "meta")
+        components = build(run, folder=folder, device="meta")
+        _try_out(components, run, device)
     except FailsError:
         pass
     except CifarzooError:
         raise
     except Exception:  # noqa: S110  # what is wrong, if it isn't the device, shows below
         pass
-    return _tried(run, folder, device, "cpu")  # a network may look at its numbers
+    else:
+        return components
+    with _within_memory(device):  # a network may look at its numbers
+        components = _build_with_weights(run, folder)
+    _try_out(components, run, device)
+    return components
 
 
-def _tried(run: Run, folder: Path | None, device: torch.device, build_on: str) -> Components:
-    components = build(run, folder=folder, device=build_on)
+def build_and_try(run: Run, *, folder: Path | None, device: torch.device) -> Components:
+    """What ``run`` describes, its network built once, with weights, and tried.
+
+    A network that is too large for the machine is refused while it is built, before it takes
+    the memory. The trial changes no weight and leaves torch's generator as ``build`` does; what
+    a component of somebody's remembers of a call, it remembers of the trial too.
+
+    Args:
+        run: What is to be trained.
+        folder: Folder of the data; None: not known.
+        device: Device on which it is to be trained.
+
+    Raises:
+        ConfigError: What ``dry_run`` refuses.
+        DataError: The dataset isn't there.
+    """
+    try:
+        with _within_memory(device):
+            components = _build_with_weights(run, folder)
+    except _TooLargeError:
+        # Without weights it can be built to its end, so that the message has the whole count.
+        dry_run(run, folder=folder, device=device)
+        components = _build_with_weights(run, folder)  # it made modules that it didn't keep
+    # Whoever draws from torch's generator after this draws what it would without a trial.
+    with torch.random.fork_rng(devices=[]):
+        _try_out(components, run, device)
+    return components
+
+
+def _try_out(components: Components, run: Run, device: torch.device) -> None:
     check_memory(sum(p.numel() for p in components.model.parameters()), device)
     image_shape, num_classes = components.dataset.image_shape, len(components.dataset.classes)
     check_augmentations(components.augmentations, image_shape=image_shape)
@@ -68,4 +110,46 @@ def _tried(run: Run, folder: Path | None, device: torch.device, build_on: str) -
         num_classes=num_classes,
         image_shape=image_shape,
     )
-    return components
+
+
+class _TooLargeError(ConfigError):
+    """A network that the machine can't hold, noticed while it was built."""
+
+
+def _build_with_weights(run: Run, folder: Path | None) -> Components:
+    try:
+        return build(run, folder=folder)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
+            raise
+        raise _TooLargeError(
+            f"needs more memory than there is: {error}", parameter="architecture"
+        ) from error
+
+
+@contextmanager
+def _within_memory(device: torch.device) -> Iterator[None]:
+    """Within ``with``, a network is refused as soon as it outgrows the memory of ``device``.
+
+    A parameter is registered after its memory was reserved and before anything is written to it:
+    until then the system has not given it.
+    """
+    made, memory = 0, memory_of(device)
+
+    def count(_module: nn.Module, _name: str, parameter: nn.Parameter) -> None:
+        nonlocal made
+        if isinstance(parameter, UninitializedParameter) or memory is None:
+            return
+        made += parameter.numel()
+        if made * BYTES > memory:
+            raise _TooLargeError(
+                f"has {made:,} parameters or more; this machine has {memory / GIB:,.1f} GiB, and "
+                f"each needs {BYTES} bytes",
+                parameter="architecture",
+            )
+
+    handle = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -52,6 +52,11 @@ class Policy:
         """Of weights, gradients and losses; half precision is for passes alone."""
         return torch.float64 if self.name == "float64" else torch.float32
 
+    @property
+    def scales_losses(self) -> bool:
+        """Whether losses are scaled, and steps skipped whose gradient overflows."""
+        return self.name == "float16"
+
     def record(self) -> dict[str, Any]:
         """For run.json."""
         return asdict(self)
@@ -165,7 +170,7 @@ class Scaler:
         self._device = device
         self.wide = policy.weights
         self._dtype = DTYPES[policy.name]
-        self._scaler = torch.amp.GradScaler(device.type, enabled=policy.name == "float16")
+        self._scaler = torch.amp.GradScaler(device.type, enabled=policy.scales_losses)
 
     def forward(self, network: nn.Module, images: Tensor) -> Tensor:
         """Logits (n, K) of images float32 (n, C, H, W); in the weights' type, as losses need it."""
@@ -203,11 +208,6 @@ class Scaler:
             # torch's fused SGD makes its momenta in a step that it then skips, and leaves in
             # them whatever the memory held.
             state.clear()
-
-    @property
-    def may_overflow(self) -> bool:
-        """Whether a gradient that isn't finite is skipped rather than an error."""
-        return self._scaler.is_enabled()
 
     def state_dict(self) -> dict[str, Any]:
         """The loss scale and its history; empty where nothing is scaled."""

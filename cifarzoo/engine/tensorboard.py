@@ -1,11 +1,12 @@
-"""TensorBoard events of a run, beside its metrics."""
+"""A listener that writes TensorBoard's files of a run, beside its metrics."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from tensorboardX import SummaryWriter
+
+from cifarzoo.engine.events import EpochEvent, Event, StepEvent, to_json
 
 SCALARS = {
     "train_loss": "loss/train",
@@ -20,27 +21,31 @@ STEP_LOSS = "loss/step"
 
 
 class TensorBoard:
-    """Hears epochs, and some of the steps, and writes their numbers, all counted in steps."""
+    """Receives epochs, and some of the steps, and writes their numbers, all counted in steps.
+
+    Args:
+        folder: Folder of TensorBoard's files; made with the first of them.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._writer: SummaryWriter | None = None
 
-    def __call__(self, event: dict[str, Any]) -> None:
+    def __call__(self, event: Event) -> None:
         """Take one event of training."""
-        if event["event"] == "step":
-            self._open(event).add_scalar(STEP_LOSS, event["step_loss"], event["step"])
-        elif event["event"] == "epoch":
-            writer = self._open(event)
+        if isinstance(event, StepEvent):
+            self._open(event.step).add_scalar(STEP_LOSS, event.step_loss, event.step)
+        elif isinstance(event, EpochEvent):
+            writer, entries = self._open(event.step), to_json(event)
             for name, tag in SCALARS.items():
-                if event.get(name) is not None:
-                    writer.add_scalar(tag, float(event[name]), event["step"])
+                if name in entries:
+                    writer.add_scalar(tag, float(entries[name]), event.step)
             writer.flush()
 
-    def _open(self, event: dict[str, Any]) -> SummaryWriter:
+    def _open(self, step: int) -> SummaryWriter:
         if self._writer is None:
             # What a killed run wrote after its last checkpoint is hidden by the viewer.
-            self._writer = SummaryWriter(str(self._folder), purge_step=event["step"])
+            self._writer = SummaryWriter(str(self._folder), purge_step=step)
         return self._writer
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
+from cifarzoo.engine.events import StepEvent
 from cifarzoo.engine.runner import execute
 
 
@@ -26,16 +27,16 @@ def scalars(folder: Path) -> dict[tuple[str, int], float]:
 
 
 def test_events_are_the_lines_of_metrics_and_some_of_the_steps(task):
-    told = []
+    events = []
     run = task("run")
 
-    execute(run, [told.append])
+    execute(run, [events.append])
 
     folder = run.open_folder()
     found = scalars(folder.path / "tensorboard")
     for line in folder.metrics():
         assert found["error/test", line["step"]] == pytest.approx(line["test_error"])
         assert found["loss/train", line["step"]] == pytest.approx(line["train_loss"])
-    steps = {event["step"]: event["step_loss"] for event in told if event["event"] == "step"}
+    steps = {e.step: e.step_loss for e in events if isinstance(e, StepEvent)}
     in_file = {step: value for (tag, step), value in found.items() if tag == "loss/step"}
     assert in_file == pytest.approx(steps)

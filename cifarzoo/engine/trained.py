@@ -1,0 +1,187 @@
+"""What a run has learned: its weights, read from its checkpoints, and how they do on test images.
+
+No optimizer and no training images are made for it, and nothing in the run's folder changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import nn
+
+from cifarzoo.components.protocols import Split
+from cifarzoo.components.run import Run
+from cifarzoo.data.order import subset
+from cifarzoo.data.store import ImageStore
+from cifarzoo.engine.assembly.build import Components, build, build_average
+from cifarzoo.engine.assembly.dataset import read_dataset
+from cifarzoo.engine.assembly.dry_run import build_and_try
+from cifarzoo.engine.checkpoint import Checkpoints, Loaded
+from cifarzoo.engine.device.precision import Scaler, choose, numerics
+from cifarzoo.engine.distributed.world import init_distributed
+from cifarzoo.engine.evaluation import offers_views, score
+from cifarzoo.engine.events import EvaluationEvent, Listener, Score, WarningEvent
+from cifarzoo.engine.state import digest_of, fitting
+from cifarzoo.engine.training import Setup, settle, to_device
+from cifarzoo.errors import CheckpointError, UsageError
+from cifarzoo.layers import batch_norm as norm
+from cifarzoo.layers import dropout
+from cifarzoo.runs.folder import RunFolder
+
+Weights: TypeAlias = Literal["tested", "last", "best"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A run's network with weights of one of its checkpoints.
+
+    Attributes:
+        network: The network on the CPU, in evaluation mode.
+        components: What the run's factories made, such as the augmentations of test images; the
+            dataset isn't read.
+        step: Optimizer steps that the weights were trained for.
+    """
+
+    network: nn.Module
+    components: Components
+    step: int
+
+
+def load_trained(
+    run: Run,
+    folder: RunFolder,
+    *,
+    digest: str,
+    weights: Weights = "tested",
+    warn: Callable[[str], None] = lambda _message: None,
+) -> Trained:
+    """Build a run's network, without data, and load weights of its checkpoints.
+
+    Args:
+        run: What was trained.
+        folder: Folder of the run.
+        digest: SHA-256 (hex) of the config's text.
+        weights: ``tested``: the newest ones, averaged where a regularizer averages; ``last``: the
+            newest ones as the optimizer left them; ``best``: those that were tested when the
+            error on the validation images was lowest.
+        warn: Receives which checkpoints are damaged and passed over.
+
+    Raises:
+        CheckpointError: There is none yet, none is whole, or they don't fit the run.
+        UsageError: The best weights are asked for, and the run keeps no validation images.
+        ConfigError: A factory refused its parameters, or components don't fit together.
+    """
+    checkpoints = Checkpoints(folder.checkpoints, keep=run.keep_checkpoints, warn=warn)
+    loaded = newest(checkpoints, folder, digest)
+    if weights == "best":
+        step = loaded.state["numbers"]["best_step"]
+        if step is None:
+            raise UsageError(
+                f"{folder.path} has no best weights, which are chosen on validation images; "
+                "expected a run with run.validation_images, tested at least once"
+            )
+        loaded = loaded if step == loaded.step else checkpoints.read(step)
+    components = build(run, folder=None)
+    model = dropout.convert(norm.convert(components.model))
+    if run.precision == "float64":
+        model = model.double()
+    network = restored(model, components, loaded.state, is_averaged=weights != "last")
+    return Trained(network=network.eval(), components=components, step=loaded.step)
+
+
+def evaluate_run(
+    run: Run, folder: RunFolder, *, digest: str, data: Path | None, emit: Listener
+) -> EvaluationEvent:
+    """Test the newest weights of a run, on one process.
+
+    Args:
+        run: What was trained.
+        folder: Folder of the run.
+        digest: SHA-256 (hex) of the config's text.
+        data: Folder of the data; None: not known.
+        emit: Receives warnings.
+
+    Raises:
+        CheckpointError: There is none yet, none is whole, or they don't fit the run.
+        ConfigError: Settings that don't fit each other or the dataset.
+        DataError: The dataset is missing, damaged or of another shape.
+    """
+    # Tests do without BatchNorm's groups, which may fit the ranks that trained and not one.
+    run = replace(run, bn_group_size=1)
+    checkpoints = Checkpoints(
+        folder.checkpoints,
+        keep=run.keep_checkpoints,
+        warn=lambda message: emit(WarningEvent(message=message)),
+    )
+    with init_distributed() as world:
+        policy = choose(run, world.device)
+        with numerics(policy, strict=bool(run.deterministic)):
+            components = build_and_try(run, folder=data, device=world.device)
+            train, test = read_dataset(components.dataset)
+            setup = settle(run, components, (train, test), world=world, policy=policy)
+            loaded = newest(checkpoints, folder, digest)
+            network = restored(to_device(setup), components, loaded.state, is_averaged=True)
+            tested, tta_test = _scores(setup, network, test)
+    return EvaluationEvent(
+        run=str(folder.path),
+        step=loaded.step,
+        steps=setup.plan.total_steps,
+        test=tested,
+        tta_test=tta_test,
+        test_images=setup.plan.test_images,
+        weights_sha256=digest_of(network.state_dict()),
+    )
+
+
+def _scores(setup: Setup, network: nn.Module, test: Split) -> tuple[Score, Score | None]:
+    """On the test images, and on several views of them where there are any."""
+    device = setup.world.device
+    store = ImageStore(
+        test,
+        num_classes=len(setup.components.dataset.classes),
+        device=device,
+        chosen=subset(len(test.labels), setup.plan.test_images),
+    )
+    scaler = Scaler(setup.policy, device)
+    tested = score(setup, network, scaler, store)
+    if not offers_views(setup):
+        return tested, None
+    return tested, score(setup, network, scaler, store, views=True)
+
+
+def newest(checkpoints: Checkpoints, folder: RunFolder, digest: str) -> Loaded:
+    """The newest whole checkpoint of a run.
+
+    Raises:
+        CheckpointError: There is none yet, or none is whole or of this config.
+    """
+    loaded = checkpoints.load(digest)
+    if loaded is None:
+        raise CheckpointError(f"{folder.path} has no checkpoint yet")
+    return loaded
+
+
+def restored(
+    model: nn.Module, components: Components, state: Mapping[str, Any], *, is_averaged: bool
+) -> nn.Module:
+    """The network with the weights of a checkpoint.
+
+    Args:
+        model: The network, with the engine's layers.
+        components: What the run's factories made.
+        state: The checkpoint's tensors.
+        is_averaged: Whether averaged weights are taken, where a regularizer averages.
+
+    Raises:
+        CheckpointError: They are not of this network.
+    """
+    average = build_average(components, model) if is_averaged else None
+    with fitting(), torch.no_grad():
+        model.load_state_dict(state["model"])
+        if average is not None:
+            average.load_state_dict(state["average"])
+    return model if average is None else average.module
