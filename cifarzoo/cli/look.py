@@ -18,6 +18,7 @@ from cifarzoo.cli.terminal import console
 from cifarzoo.errors import CifarzooError, UsageError
 
 if TYPE_CHECKING:
+    from cifarzoo.components.index import Entry
     from cifarzoo.components.plugins import Catalogue
     from cifarzoo.config import Config
 
@@ -91,12 +92,17 @@ def show(
 ) -> None:
     """Describe a component, or a config and what it builds."""
     from cifarzoo import config
+    from cifarzoo.components.index import near
 
-    if name.endswith(".gin"):
+    known = {} if name.endswith(".gin") else _components(plugins or [])
+    if name in known:
+        _show_component(name, known, as_json=as_json)
+    elif _is_config(name):
         loaded = config.load(name, sets=sets or (), plugins=plugins or ())
         show_config(loaded, data=data, as_json=as_json)
     else:
-        _show_component(name, plugins or [], as_json=as_json)
+        close = near(name, [*known, *config.recipes()]) or "; cifarzoo ls lists them"
+        raise UsageError(f"no component {name!r}{close}")
 
 
 def check(
@@ -157,25 +163,32 @@ def show_config(config: Config, *, data: Path | None, as_json: bool, world_size:
         console.warn(message)
 
 
-def _show_component(name: str, plugins: list[Path], *, as_json: bool) -> None:
-    from cifarzoo.cli.terminal import component_card
-    from cifarzoo.components.index import near, root
+def _is_config(name: str) -> bool:
+    from cifarzoo.config import recipes
+
+    return name.endswith(".gin") or f"{name}.gin" in recipes() or Path(f"{name}.gin").is_file()
+
+
+def _components(plugins: list[Path]) -> dict[str, Entry]:
+    """What ``show`` describes by name, ``run`` too."""
+    from cifarzoo.components.index import root
     from cifarzoo.components.plugins import catalogue
     from cifarzoo.components.registry import ROOT
-    from cifarzoo.config import recipes
 
     found = catalogue(files=plugins)
     _warn_of_broken(found)
-    known = {ROOT: root(), **found.entries}
-    entries = list(found.entries.values())
-    if name not in known:
-        names = [*known, *recipes()]
-        hint = f"; did you mean {name}.gin?" if f"{name}.gin" in names else near(name, names)
-        raise UsageError(f"no component {name!r}{hint or '; cifarzoo ls lists them'}")
+    return {ROOT: root(), **found.entries}
+
+
+def _show_component(name: str, known: dict[str, Entry], *, as_json: bool) -> None:
+    from cifarzoo.cli.terminal import component_card
+    from cifarzoo.components.registry import ROOT
+
+    entry, others = known[name], [each for each in known.values() if each.kind != ROOT]
     if as_json:
-        typer.echo(json.dumps(component_card.to_json(known[name], entries), indent=2))
+        typer.echo(json.dumps(component_card.to_json(entry, others), indent=2))
     else:
-        component_card.print_card(console.results(), known[name], entries)
+        component_card.print_card(console.results(), entry, others)
 
 
 def _warn_of_broken(found: Catalogue) -> None:

@@ -307,12 +307,16 @@ def test_what_show_gives_to_paste_passes_check(name, tmp_path):
 
 def test_an_unknown_name_is_refused_with_what_was_meant():
     assert "no component 'shake_shak'; did you mean shake_shake?" in refuse("show", "shake_shak")
-    message = refuse("show", "pyramid_cosine1800")
-    assert "did you mean pyramid_cosine1800.gin?" in message
+    assert "no component 'quikstart'; did you mean quickstart.gin?" in refuse("show", "quikstart")
     assert "cifarzoo ls lists them" in refuse("show", "xyzzy")
 
 
 # show CONFIG
+
+
+def test_a_recipe_is_shown_by_its_bare_name_and_a_component_of_that_name_first():
+    assert "kind" in json.loads(succeed("show", "pyramid", "--json"))
+    assert "plan" in json.loads(succeed("show", "autoaugment_wrn28_10", "--json"))
 
 
 def test_show_config_json_has_the_promised_keys():
