@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_look import invoke, succeed
+from tests.command import invoke, succeed
 
 BASE = """
 run.architecture = @wide_resnet

@@ -1,0 +1,130 @@
+"""Plugins that are installed: found without running them, harmless when broken, recorded."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cifarzoo.components.kinds import KINDS
+from cifarzoo.components.loading import import_components
+from cifarzoo.components.plugins import Catalogue, catalogue, plugin_provenance
+from cifarzoo.errors import ConfigProblemsError, PluginError
+from tests.components.flat import FLAT, OVER, made, refused
+from tests.toy import read
+
+
+def test_an_installed_package_is_found_whole_and_not_run(install: Callable[..., Path]):
+    files = {
+        "pkg_flat/__init__.py": "",
+        "pkg_flat/nets.py": FLAT.format(name="packaged_flat", value=5),
+        "pkg_flat/unrelated.py": "print(\n",
+    }
+    folder = install("cifarzoo-flat", "pkg_flat", files)
+
+    found = catalogue()
+
+    entry = found.entries["packaged_flat"]
+    assert (entry.origin, entry.module) == ("cifarzoo-flat 1.2", "pkg_flat.nets")
+    assert entry.path == folder / "pkg_flat/nets.py"
+    assert "pkg_flat" not in sys.modules
+    assert found.broken == []
+    assert made(entry) == 5
+
+
+@pytest.mark.parametrize("point", ["pkg_point.nets", "pkg_point.nets:something"])
+def test_an_entry_point_may_name_one_module(point: str, install: Callable[..., Path]):
+    files = {
+        "pkg_point/__init__.py": "",
+        "pkg_point/nets.py": FLAT.format(name="pointed_flat", value=5),
+        "pkg_point/others.py": FLAT.format(name="other_flat", value=5),
+    }
+    install("cifarzoo-point", point, files)
+
+    entries = catalogue().entries
+
+    assert "pkg_point" not in sys.modules
+    assert "pointed_flat" in entries
+    assert "other_flat" not in entries
+
+
+def test_a_single_module_may_be_installed(install: Callable[..., Path]):
+    install("cifarzoo-one", "one_module", {"one_module.py": FLAT.format(name="lone_flat", value=5)})
+
+    assert made(catalogue().entries["lone_flat"]) == 5
+
+
+@pytest.mark.parametrize(
+    ("files", "problem"),
+    [
+        ({}, "the module 'brittle' of entry point 'zoo' isn't there"),
+        ({"brittle.py": "from cifarzoo import register\nx = (\n"},
+         "{folder}/brittle.py:2: '(' was never closed"),
+        ({"brittle.py": "x = 1\n"}, "brittle: it registers no component; expected @register.<kind> "
+         f"on a top-level def or class, the kind one of {', '.join(KINDS)}"),
+        ({"brittle.py": OVER.format(name="cosin", value=1)},
+         "{folder}/brittle.py:3: nothing named 'cosin' to override; did you mean cosine?"),
+    ],
+    ids=["missing", "syntax", "nothing", "override"],
+)  # fmt: skip
+def test_a_broken_installed_plugin_harms_only_configs_that_use_it(
+    files: dict[str, str], problem: str, install: Callable[..., Path], tmp_path: Path
+):
+    folder = install("cifarzoo-brittle", "brittle", files)
+    problem = problem.format(folder=folder)
+
+    assert catalogue().broken == [("cifarzoo-brittle 1.2", problem)]
+    assert read("", tmp_path)
+    with pytest.raises(ConfigProblemsError) as caught:
+        read("run.regularizers = [@of_brittle]", tmp_path)
+    assert str(caught.value).endswith(
+        f"no component 'of_brittle'; cifarzoo ls lists them; "
+        f"the plugin cifarzoo-brittle 1.2 is broken: {problem}"
+    )
+
+
+def test_installed_plugins_that_clash_are_refused_with_both_places(install: Callable[..., Path]):
+    for value, name in enumerate("ab"):
+        source = FLAT.format(name="same_flat", value=value)
+        folder = install(f"cifarzoo-{name}", f"clash_{name}", {f"clash_{name}.py": source})
+
+    assert refused() == (
+        f"{folder}/clash_b.py:3: 'same_flat' is already the schedule of {folder}/clash_a.py:3; "
+        "pick another name or register it with override=True"
+    )
+
+
+def test_an_installed_plugin_that_fails_to_import_is_one_line(install: Callable[..., Path]):
+    source = FLAT.format(name="missing_flat", value=1) + "import nothing_of_that_name\n"
+    folder = install("cifarzoo-missing", "missing_zoo", {"missing_zoo.py": source})
+
+    with pytest.raises(PluginError) as caught:
+        import_components([catalogue().entries["missing_flat"]])
+
+    assert str(caught.value) == (
+        f"{folder}/missing_zoo.py:4: it cannot be imported: "
+        "ModuleNotFoundError: No module named 'nothing_of_that_name'"
+    )
+
+
+def test_a_run_records_the_plugins_that_it_used_and_no_others(
+    install: Callable[..., Path], plugin: Callable[..., Path]
+):
+    source = FLAT.format(name="used_flat", value=1)
+    install("cifarzoo-used", "used_zoo", {"used_zoo.py": source})
+    path = plugin("mine.py", FLAT.format(name="mine_flat", value=7))
+    found: Catalogue = catalogue([path])
+    names = ("used_flat", "mine_flat", "cosine")
+
+    assert plugin_provenance(found.entries[name] for name in names) == [
+        {
+            "origin": str(path),
+            "path": str(path),
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        },
+        {"origin": "cifarzoo-used 1.2"},
+    ]
+    assert plugin_provenance([found.entries["cosine"]]) == []
