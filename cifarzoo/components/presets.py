@@ -11,12 +11,35 @@ import dis
 import inspect
 import linecache
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from itertools import zip_longest
 from types import FrameType
 from typing import Any, Generic, TypeVar
 
+from cifarzoo.errors import PluginError
+
 T = TypeVar("T")
 SHAPE = "NAME = register.preset(FAMILY, argument=value, ...)"
+
+
+@dataclass(frozen=True)
+class CallSite:
+    """Where a preset is made.
+
+    Attributes:
+        name: Name that it is assigned to.
+        module: Name of the module.
+        path: Path of its file.
+        line: Line of the call, from 1.
+    """
+
+    name: str
+    module: str
+    path: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}"
 
 
 class Preset(Generic[T]):
@@ -27,29 +50,41 @@ class Preset(Generic[T]):
         bound: Arguments that can't be set any more.
         defaults: Arguments that can, with the values that they have otherwise.
         num_parameters: Parameters of the network at 10 classes, as claimed.
-        place: File and line of the call that made it.
+        site: Place of the call that made it.
+
+    Raises:
+        PluginError: The family has no such parameters, or they can't be bound.
     """
 
     def __init__(
         self,
         family: Callable[..., T],
         *,
-        name: str,
-        module: str,
-        place: tuple[str, int],
+        site: CallSite,
         bound: Mapping[str, Any],
         defaults: Mapping[str, Any],
         num_parameters: int | None = None,
         injected: Collection[str] = (),
     ) -> None:
-        self.__name__ = self.__qualname__ = name
-        self.__module__ = module
+        takes = inspect.signature(family).parameters
+        problem = preset_problem(
+            site.name,
+            family.__name__,
+            [parameter for parameter in takes if parameter not in injected],
+            injected=[parameter for parameter in takes if parameter in injected],
+            bound=bound,
+            defaults=defaults,
+        )
+        if problem:
+            raise PluginError(f"{site}: {site.name}: {problem}")
+        self.__name__ = self.__qualname__ = site.name
+        self.__module__ = site.module
         self.__signature__ = _signature(family, bound, defaults, injected)
         self.family = family
         self.bound = dict(bound)
         self.defaults = dict(defaults)
         self.num_parameters = num_parameters
-        self.place = place
+        self.site = site
 
     def __call__(self, *args: Any, **kwargs: Any) -> T:
         """What the family makes.
@@ -72,18 +107,17 @@ class Preset(Generic[T]):
     @property
     def source(self) -> str:
         """``file:line`` of the call that made it."""
-        return "{}:{}".format(*self.place)
+        return str(self.site)
 
     @property
     def __doc__(self) -> str:  # type: ignore[override]  # of the preset, not of this class
         """The text below the call, where its source can be read."""
-        path, line = self.place
         try:
-            tree = ast.parse("".join(linecache.getlines(path)))
+            tree = ast.parse("".join(linecache.getlines(self.site.path)))
         except SyntaxError:
             return ""
         texts = {node.lineno: text for node, text in documented(tree)}
-        return texts.get(line, "")
+        return texts.get(self.site.line, "")
 
 
 def fixed(preset: str, parameter: str) -> str:
@@ -141,19 +175,26 @@ def preset_problem(
     return None
 
 
-def assigned_name(frame: FrameType) -> str | None:
-    """The global name that gets the value of the call which ``frame`` is in, or None.
+def call_site(frame: FrameType) -> CallSite:
+    """Where the call stands that ``frame`` is in, and the global name that gets its value.
 
-    Taken from the instruction behind the call: a module that was typed into a console has no
-    source to read.
+    The name is taken from the instruction behind the call: a module that was typed into a
+    console has no source to read.
+
+    Raises:
+        PluginError: No name gets it, or none at the top level of a module.
     """
-    if frame.f_locals is not frame.f_globals:
-        return None
-    for instruction in dis.get_instructions(frame.f_code):
-        if instruction.offset > frame.f_lasti and instruction.opname != "EXTENDED_ARG":
-            is_name = instruction.opname in ("STORE_NAME", "STORE_GLOBAL")
-            return str(instruction.argval) if is_name else None
-    return None
+    path, line = frame.f_code.co_filename, frame.f_lineno
+    behind = (
+        instruction
+        for instruction in dis.get_instructions(frame.f_code)
+        if instruction.offset > frame.f_lasti and instruction.opname != "EXTENDED_ARG"
+    )
+    stores = next(behind, None)
+    is_global = frame.f_locals is frame.f_globals
+    if not (is_global and stores and stores.opname in ("STORE_NAME", "STORE_GLOBAL")):
+        raise PluginError(f"{path}:{line}: expected {SHAPE}, at the top level of a module")
+    return CallSite(str(stores.argval), str(frame.f_globals["__name__"]), path, line)
 
 
 def _signature(

@@ -16,7 +16,7 @@ from typing import Any, TypeVar, overload
 import gin
 
 from cifarzoo.components.kinds import KINDS
-from cifarzoo.components.presets import SHAPE, Preset, assigned_name, preset_problem
+from cifarzoo.components.presets import Preset, call_site
 from cifarzoo.errors import PluginError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -193,38 +193,20 @@ class Registry:
             PluginError: It isn't assigned to a name at the top level of a module, or
                 ``family`` isn't registered or has no such parameters.
         """
-        frame = sys._getframe(1)  # noqa: SLF001  # as collections.namedtuple finds its module
-        place, name = (frame.f_code.co_filename, frame.f_lineno), assigned_name(frame)
-        where, defaults = "{}:{}".format(*place), defaults or {}
-        if name is None:
-            raise PluginError(f"{where}: expected {SHAPE}, at the top level of a module")
+        site = call_site(sys._getframe(1))  # noqa: SLF001  # as collections.namedtuple does
         kind = next((c.kind for c in self.known.values() if c.factory is family), None)
         if kind is None:
             named = getattr(family, "__name__", repr(family))
-            raise PluginError(f"{where}: {named} isn't registered; a preset's family is")
-        takes = inspect.signature(family).parameters
-        injected = [given for given in KINDS[kind].injected if given in takes]
-        problem = preset_problem(
-            name,
-            family.__name__,
-            [parameter for parameter in takes if parameter not in injected],
-            injected=injected,
-            bound=bound,
-            defaults=defaults,
-        )
-        if problem:
-            raise PluginError(f"{where}: {name}: {problem}")
+            raise PluginError(f"{site}: {named} isn't registered; a preset's family is")
         made = Preset(
             family,
-            name=name,
-            module=str(frame.f_globals["__name__"]),
-            place=place,
+            site=site,
             bound=bound,
-            defaults=defaults,
+            defaults=defaults or {},
             num_parameters=num_parameters,
-            injected=injected,
+            injected=KINDS[kind].injected,
         )
-        self.add(Component(kind, name, made, override))
+        self.add(Component(kind, site.name, made, override))
         return made
 
     def add(self, component: Component) -> None:

@@ -173,7 +173,7 @@ def test_a_preset_is_read_with_its_family_from_another_file(tmp_path: Path):
     )
     assert entry.doc == "A taller one.\n\nMore of it."
     assert entry.summary == "A taller one: 0.044 M parameters."
-    assert entry.injected == ("num_classes", "residual")
+    assert entry.injected == ("num_classes", "residual", "in_channels")
     assert [(p.name, p.default) for p in entry.parameters] == [
         ("width", "8"),
         ("num_groups", "3"),

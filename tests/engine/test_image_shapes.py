@@ -120,8 +120,9 @@ def test_create_model_takes_the_shape():
     model = build_model(rows_net, num_classes=3, image_shape=WIDE)
 
     assert model(torch.zeros(2, *WIDE)).shape == (2, 3)
-    with pytest.raises(ConfigError, match="architecture is resnet8, which is for images of 3 x 32"):
-        create_model("resnet8", image_shape=GREY)
+    assert create_model("resnet8", image_shape=GREY)(torch.zeros(2, *GREY)).shape == (2, 10)
+    with pytest.raises(ConfigError, match="is airbench94, which is for images of 3 x 32 x 32, and"):
+        create_model("airbench94", image_shape=GREY)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from torch import nn
 from cifarzoo.layers.batch_norm import BatchNorm2d
 from cifarzoo.protocols import Regularizer, Site
 from cifarzoo.zoo.architectures import pyramidnet as pyramids
+from cifarzoo.zoo.architectures.blocks import SHORTCUTS
 from cifarzoo.zoo.architectures.named import (
     pyramid,
     resnet8,
@@ -160,6 +161,14 @@ def test_a_family_has_an_argument_for_each_part_of_a_variant(family: Factory, mo
     assert defaults == dict.fromkeys(parts)
 
 
+@pytest.mark.parametrize(("family", "variant"), VARIANTS)
+def test_channels_of_images_change_the_first_convolution_alone(family: Factory, variant: str):
+    grey, coloured = (small(family, variant=variant, in_channels=channels) for channels in (1, 3))
+    assert grey(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
+    shapes = [{k: t.shape for k, t in model.state_dict().items()} for model in (grey, coloured)]
+    assert {k for k in shapes[0] if shapes[0][k] != shapes[1][k]} == {"stem.conv.weight"}
+
+
 def words(function: Any, name: str) -> set[str]:
     """The texts that an annotation admits."""
     hint = get_type_hints(function)[name]
@@ -170,10 +179,11 @@ def words(function: Any, name: str) -> set[str]:
 @pytest.mark.parametrize(("family", "module"), FAMILIES.items())
 def test_the_words_that_an_annotation_admits_are_those_with_a_meaning(family: Factory, module: Any):
     assert words(family, "variant") == set(module.VARIANTS)
-    tables = {"shortcut": "SHORTCUTS", "shortcut_input": "SHARES", "channel_rounding": "ROUNDINGS"}
-    for name, table in tables.items():
+    for name, table in {"shortcut_input": "SHARES", "channel_rounding": "ROUNDINGS"}.items():
         if hasattr(module, table):
             assert words(family, name) == set(getattr(module, table))
+    if "shortcut" in get_type_hints(family):
+        assert words(family, "shortcut") <= set(getattr(module, "PATHS", SHORTCUTS))
 
 
 def test_the_words_for_layers_are_those_with_a_meaning():

@@ -141,7 +141,7 @@ def test_the_second_path_sees_rows_and_columns_a_pixel_away(
     kind: str, stride: int, rows: list[int]
 ):
     plan = BlockPlan(in_channels=1, channels=2, stride=stride, index=1, total=1)
-    shortcut = shakes.SHORTCUTS[kind](paper_layers(), plan)
+    shortcut = shakes.PATHS[kind](paper_layers(), plan)
     for conv in (shortcut.conv1, shortcut.conv2):
         nn.init.ones_(conv.weight)
     image = torch.randn(1, 1, 32, 32)

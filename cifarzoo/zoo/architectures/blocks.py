@@ -7,7 +7,7 @@ the network.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -23,7 +23,7 @@ class ResidualNetwork(nn.Module):
     """Stem, blocks, last activation, mean over pixels, classifier: images to logits (N, K).
 
     Args:
-        stem: Layers from images (N, 3, H, W) to the first features.
+        stem: Layers from images (N, C, H, W) to the first features.
         blocks: Residual blocks, in groups or not.
         last: Layers between the last block and the mean over pixels.
         head: Classifier.
@@ -39,7 +39,7 @@ class ResidualNetwork(nn.Module):
         self.head = head
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, K) of images (N, 3, H, W)."""
+        """Logits (N, K) of images (N, C, H, W)."""
         features: Tensor = self.last(self.blocks(self.stem(images)))
         logits: Tensor = self.head(features.mean((2, 3)))
         return logits
@@ -136,37 +136,37 @@ class BlockPlan:
         return Site(self.index, self.total, final_norm=final_norm)
 
 
-def plan_groups(
-    in_channels: int, widths: Sequence[int], blocks_per_group: int
-) -> list[list[BlockPlan]]:
-    """Groups of equal blocks; the first block of each group but the first halves the image.
+def build_groups(
+    make_block: Callable[[BlockPlan], nn.Module],
+    *,
+    in_channels: int,
+    widths: Sequence[int],
+    blocks_per_group: int,
+) -> nn.Sequential:
+    """Groups of equal blocks, named ``group.block`` from 0; each but the first halves the image.
 
     Args:
+        make_block: Builds a block.
         in_channels: Channels after the stem.
         widths: Width of each group.
         blocks_per_group: Number of blocks in each.
     """
-    inputs = (in_channels, *widths)
-    return [
-        [
+    groups = []
+    for group, width in enumerate(widths):
+        first = group * blocks_per_group + 1
+        plans = [
             BlockPlan(
-                in_channels=inputs[group] if block == 0 else width,
+                in_channels=width if block else in_channels,
                 channels=width,
-                stride=2 if group and block == 0 else 1,
-                index=group * blocks_per_group + block + 1,
+                stride=2 if group and not block else 1,
+                index=first + block,
                 total=len(widths) * blocks_per_group,
             )
             for block in range(blocks_per_group)
         ]
-        for group, width in enumerate(widths)
-    ]
-
-
-def build_groups(
-    plans: Iterable[Iterable[BlockPlan]], make_block: Callable[[BlockPlan], nn.Module]
-) -> nn.Sequential:
-    """The planned blocks, named ``group.block`` from 0."""
-    return nn.Sequential(*(nn.Sequential(*map(make_block, group)) for group in plans))
+        groups.append(nn.Sequential(*map(make_block, plans)))
+        in_channels = width
+    return nn.Sequential(*groups)
 
 
 def chain(**layers: nn.Module | None) -> nn.Sequential:
@@ -195,3 +195,11 @@ def pool_pad(_: Layers, plan: BlockPlan) -> nn.Module:
 def subsample_pad(_: Layers, plan: BlockPlan) -> nn.Module:
     """Every stride-th pixel, and channels of zeros: option A of He et al."""
     return nn.AvgPool2d(1, plan.stride) if plan.stride > 1 else nn.Identity()
+
+
+SHORTCUTS: Mapping[str, Callable[[Layers, BlockPlan], nn.Module]] = {
+    "conv3x3": conv3x3,
+    "conv1x1": conv1x1,
+    "pool_pad": pool_pad,
+    "subsample_pad": subsample_pad,
+}

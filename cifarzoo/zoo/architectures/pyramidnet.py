@@ -111,6 +111,7 @@ def pyramidnet(
     num_classes: int,
     residual: Residual,
     *,
+    in_channels: int = 3,
     depth: int = 272,
     alpha: float = 200.0,
     block: Block = "bottleneck",
@@ -127,6 +128,7 @@ def pyramidnet(
     Args:
         num_classes: K.
         residual: The residual port.
+        in_channels: Channels of the images.
         depth: Layers: 9 n + 2 of bottlenecks, 6 n + 2 of basic blocks.
         alpha: By how many channels the last block is wider than the stem; at least 0.
         block: Three layers with a fourfold output, or two.
@@ -164,7 +166,7 @@ def pyramidnet(
     ]
     features = unit.expansion * widths[-1]
     return ResidualNetwork(
-        stem=chain(conv=make.conv(3, STEM_CHANNELS, 3), norm=make.norm(STEM_CHANNELS)),
+        stem=chain(conv=make.conv(in_channels, STEM_CHANNELS, 3), norm=make.norm(STEM_CHANNELS)),
         blocks=nn.Sequential(*(pyramid_block(make, plan, unit, residual) for plan in plans)),
         last=chain(norm=make.norm(features), relu=nn.ReLU(inplace=True)),
         head=make.dense(features, num_classes),

@@ -16,7 +16,6 @@ from cifarzoo.zoo.architectures.blocks import (
     build_groups,
     chain,
     conv1x1,
-    plan_groups,
     subsample_pad,
 )
 from cifarzoo.zoo.architectures.limits import blocks_in, check_at_least
@@ -45,6 +44,7 @@ def resnet(
     num_classes: int,
     residual: Residual,
     *,
+    in_channels: int = 3,
     depth: int = 20,
     width: int = 16,
     num_groups: int = 3,
@@ -63,6 +63,7 @@ def resnet(
     Args:
         num_classes: K.
         residual: The residual port.
+        in_channels: Channels of the images.
         depth: Layers, 6 n + 2; of another number of groups 2 num_groups n + 2.
         width: Channels of the stem and the first group; each further group has twice as many.
         num_groups: Groups of blocks; each but the first halves the image.
@@ -83,17 +84,18 @@ def resnet(
     form = choose(VARIANTS, variant, layers=layers, shortcut=shortcut)
     make = make_layers(form.layers)
     widths = [width * 2**group for group in range(num_groups)]
-
-    def make_block(plan: BlockPlan) -> nn.Module:
-        return plain_block(make, form, plan, residual)
-
     return ResidualNetwork(
         stem=chain(
-            conv=make.conv(3, width, 3, stem_stride),
+            conv=make.conv(in_channels, width, 3, stem_stride),
             norm=make.norm(width),
             relu=nn.ReLU(inplace=True),
         ),
-        blocks=build_groups(plan_groups(width, widths, blocks_per_group), make_block),
+        blocks=build_groups(
+            lambda plan: plain_block(make, form, plan, residual),
+            in_channels=width,
+            widths=widths,
+            blocks_per_group=blocks_per_group,
+        ),
         last=nn.Identity(),  # the last block ends in a ReLU
         head=make.dense(widths[-1], num_classes),
     )

@@ -14,14 +14,13 @@ from torch.nn import functional as F
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Layers, LayersFactory, Residual
-from cifarzoo.zoo.architectures import blocks
 from cifarzoo.zoo.architectures.blocks import (
+    SHORTCUTS,
     BlockPlan,
     ResidualBlock,
     ResidualNetwork,
     build_groups,
     chain,
-    plan_groups,
 )
 from cifarzoo.zoo.architectures.limits import check_at_least
 from cifarzoo.zoo.architectures.variants import choose, make_layers
@@ -53,9 +52,8 @@ class TwoPath(nn.Module):
 
 
 Shortcut = Literal["conv3x3", "conv1x1", "two_path", "two_path_down"]
-SHORTCUTS: Mapping[str, Callable[[Layers, BlockPlan], nn.Module]] = {
-    "conv3x3": blocks.conv3x3,
-    "conv1x1": blocks.conv1x1,
+PATHS: Mapping[str, Callable[[Layers, BlockPlan], nn.Module]] = {
+    **SHORTCUTS,
     "two_path": partial(TwoPath, shift=-1),
     "two_path_down": partial(TwoPath, shift=1),
 }
@@ -83,6 +81,7 @@ def shake_resnet(
     num_classes: int,
     residual: Residual,
     *,
+    in_channels: int = 3,
     blocks_per_group: int = 4,
     widen_factor: int = 6,
     variant: Literal["flax2020", "paper", "autoaugment"] = "flax2020",
@@ -100,6 +99,7 @@ def shake_resnet(
     Args:
         num_classes: K.
         residual: The residual port; a regularizer has to merge its paths.
+        in_channels: Channels of the images.
         blocks_per_group: Blocks in each of the three groups.
         widen_factor: How many times 16, 32 and 64 channels.
         variant: The Flax example of 2020, the author's code, or AutoAugment's. What follows
@@ -135,13 +135,16 @@ def shake_resnet(
         )
     make = make_layers(form.layers)
     widths = [16 * widen_factor, 32 * widen_factor, 64 * widen_factor]
-
-    def make_block(plan: BlockPlan) -> nn.Module:
-        return shake_block(make, form, plan, residual)
-
     return ResidualNetwork(
-        stem=chain(conv=make.conv(3, 16, 3), norm=make.norm(16) if form.stem_norm else None),
-        blocks=build_groups(plan_groups(16, widths, blocks_per_group), make_block),
+        stem=chain(
+            conv=make.conv(in_channels, 16, 3), norm=make.norm(16) if form.stem_norm else None
+        ),
+        blocks=build_groups(
+            lambda plan: shake_block(make, form, plan, residual),
+            in_channels=16,
+            widths=widths,
+            blocks_per_group=blocks_per_group,
+        ),
         last=chain(relu=nn.ReLU()),
         head=make.dense(widths[-1], num_classes),
     )
@@ -166,7 +169,7 @@ def shake_block(make: Layers, form: Variant, plan: BlockPlan, residual: Residual
         if plan.is_identity
         else chain(
             relu=nn.ReLU() if form.shortcut_relu else None,
-            conv=SHORTCUTS[form.shortcut](make, plan),
+            conv=PATHS[form.shortcut](make, plan),
             norm=make.norm(plan.channels),
         ),
     )

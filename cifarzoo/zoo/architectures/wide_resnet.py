@@ -12,15 +12,14 @@ from cifarzoo import register
 from cifarzoo.errors import ConfigError
 from cifarzoo.layers.dropout import Dropout
 from cifarzoo.protocols import Layers, LayersFactory, Residual
-from cifarzoo.zoo.architectures import blocks
 from cifarzoo.zoo.architectures.blocks import (
+    SHORTCUTS,
     BlockPlan,
     ChannelPadding,
     ResidualBlock,
     ResidualNetwork,
     build_groups,
     chain,
-    plan_groups,
 )
 from cifarzoo.zoo.architectures.group_skips import GroupSkips
 from cifarzoo.zoo.architectures.limits import check_at_least, check_dropout
@@ -29,11 +28,6 @@ from cifarzoo.zoo.layers.conventions import autoaugment_layers, flax2020_layers,
 
 Shortcut = Literal["conv3x3", "conv1x1", "pool_pad"]
 ShortcutInput = Literal["raw", "preactivated", "first_preactivated"]
-SHORTCUTS: Mapping[str, Callable[[Layers, BlockPlan], nn.Module]] = {
-    "conv3x3": blocks.conv3x3,
-    "conv1x1": blocks.conv1x1,
-    "pool_pad": blocks.pool_pad,
-}
 # Which blocks share their first norm and ReLU with their shortcut.
 SHARES: Mapping[str, Callable[[BlockPlan], bool]] = {
     "raw": lambda _: False,
@@ -72,6 +66,7 @@ def wide_resnet(
     num_classes: int,
     residual: Residual,
     *,
+    in_channels: int = 3,
     blocks_per_group: int = 4,
     widen_factor: int = 10,
     dropout_rate: float = 0.0,
@@ -92,6 +87,7 @@ def wide_resnet(
     Args:
         num_classes: K.
         residual: The residual port.
+        in_channels: Channels of the images.
         blocks_per_group: Blocks in each of the three groups; 4 for WRN-28, which the Flax
             example calls 26.
         widen_factor: How many times 16, 32 and 64 channels.
@@ -136,12 +132,13 @@ def wide_resnet(
         )
     make = make_layers(form.layers)
     widths = [16 * widen_factor, 32 * widen_factor, 64 * widen_factor]
-
-    def make_block(plan: BlockPlan) -> nn.Module:
-        return wide_block(make, form, plan, residual, dropout_rate=dropout_rate)
-
-    stem = chain(conv=make.conv(3, 16, 3))
-    groups = build_groups(plan_groups(16, widths, blocks_per_group), make_block)
+    stem = chain(conv=make.conv(in_channels, 16, 3))
+    groups = build_groups(
+        lambda plan: wide_block(make, form, plan, residual, dropout_rate=dropout_rate),
+        in_channels=16,
+        widths=widths,
+        blocks_per_group=blocks_per_group,
+    )
     return ResidualNetwork(
         stem=stem,
         blocks=GroupSkips(groups, form.channel_padding) if form.extra_skips else groups,
