@@ -13,7 +13,7 @@ from typing import Any
 
 from cifarzoo.components.index import Entry
 from cifarzoo.components.plugin_files import PluginFile
-from cifarzoo.components.registry import register
+from cifarzoo.components.registry import Component, register
 from cifarzoo.errors import PluginError
 
 DIGEST = "__sha256__"  # attribute of a plugin file's module: of the bytes that were run
@@ -37,28 +37,34 @@ def import_components(entries: Iterable[Entry]) -> dict[str, Callable[..., Any]]
         for entry in entries:
             _import(entry)
     for entry in entries:
-        component = register.known.get((entry.module, entry.name))
-        if component is None or component.kind != entry.kind:
-            raise PluginError(
-                f"{entry.source}: importing it registered no {entry.kind} {entry.name!r}; "
-                "a decorator on top of it may hide its name"
-            )
-        takes = inspect.signature(component.factory).parameters
-        shown = {p.name: p.default is None for p in entry.parameters}
-        real = {
-            name: p.default is inspect.Parameter.empty
-            for name, p in takes.items()
-            if name not in entry.injected
-        }
-        if real != shown:
-            raise PluginError(
-                f"{entry.source}: {entry.name} takes ({', '.join(takes)}), which its source does "
-                "not show; write its arguments in its own signature"
-            )
+        component = _registered(entry)
         if register.components.get(entry.name) is not component:
             register.activate(component)
         factories[entry.name] = component.factory
     return factories
+
+
+def _registered(entry: Entry) -> Component:
+    """What importing the module of ``entry`` registered, if it is as its source says."""
+    component = register.known.get((entry.module, entry.name))
+    if component is None or component.kind != entry.kind:
+        raise PluginError(
+            f"{entry.source}: importing it registered no {entry.kind} {entry.name!r}; "
+            "a decorator on top of it may hide its name"
+        )
+    takes = inspect.signature(component.factory).parameters
+    shown = {p.name: p.default is None for p in entry.parameters}
+    real = {
+        name: p.default is inspect.Parameter.empty
+        for name, p in takes.items()
+        if name not in entry.injected
+    }
+    if real != shown:
+        raise PluginError(
+            f"{entry.source}: {entry.name} takes ({', '.join(takes)}), which its source does "
+            "not show; write its arguments in its own signature"
+        )
+    return component
 
 
 def _import(entry: Entry) -> None:
