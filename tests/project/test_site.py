@@ -81,11 +81,17 @@ def test_code_that_names_a_component_leads_to_its_section():
     assert links.targets()["run.epochs"] == ("reference/settings", "run-epochs")
 
 
-def test_markup_in_a_docstring_is_text_and_an_arxiv_number_a_link():
-    said = markdown.prose("a_b * <c> [d] ``a * b_c``, arXiv:1705.07485")
+def test_markup_in_a_docstring_is_text():
+    assert markdown.prose("a_b * <c> [d] ``a * b_c``") == r"a\_b \* \<c\> \[d\] ``a * b_c``"
 
-    assert said == (
-        r"a\_b \* \<c\> \[d\] ``a * b_c``, [arXiv:1705.07485](https://arxiv.org/abs/1705.07485)"
+
+def test_an_arxiv_number_leads_to_the_paper():
+    before, paper, after = links.linked("Gastaldi (2017; arXiv:1705.07485).")
+
+    assert (before.astext(), after.astext()) == ("Gastaldi (2017; ", ").")
+    assert (paper.astext(), paper["refuri"]) == (
+        "arXiv:1705.07485",
+        "https://arxiv.org/abs/1705.07485",
     )
 
 

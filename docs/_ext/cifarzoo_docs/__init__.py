@@ -65,6 +65,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("autodoc-process-signature", python_api.without_constructor)
     app.add_lexer("gin", highlighting.GinLexer)
     app.add_transform(links.OutsideLinks)
+    app.add_transform(links.PaperLinks)
     app.add_post_transform(links.ComponentLinks)
     app.add_post_transform(tables.TableWidths)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

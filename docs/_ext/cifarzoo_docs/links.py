@@ -1,10 +1,11 @@
-"""Links that Markdown alone doesn't make: to components, and to files beside docs/.
+"""Links that Markdown alone doesn't make: to components, papers, and files beside docs/.
 
 In the repository a page can point to ``../benchmarks``; the site doesn't have it, and names it.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from cifarzoo.components.index import root
 from cifarzoo.components.registry import ROOT
 from cifarzoo_docs import components
+
+_ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
 
 
 def targets() -> dict[str, tuple[str, str]]:
@@ -62,6 +65,30 @@ def _is_within(node: nodes.Node, kinds: tuple[type[nodes.Node], ...]) -> bool:
             return True
         above = above.parent
     return False
+
+
+class PaperLinks(SphinxTransform):
+    """What has an arXiv number leads to the paper."""
+
+    default_priority = 800
+
+    def apply(self, **kwargs: Any) -> None:  # noqa: ARG002  # Sphinx's signature
+        """Link numbers that are in no link, code or heading."""
+        for text in list(self.document.findall(nodes.Text)):
+            inside = (nodes.reference, nodes.literal, nodes.literal_block, nodes.title)
+            if _ARXIV.search(text) and not _is_within(text, inside):
+                text.parent.replace(text, linked(text))
+
+
+def linked(text: str) -> list[nodes.Node]:
+    """``text`` with a link in the place of each arXiv number."""
+    parts = _ARXIV.split(text)  # every second one is a number
+    return [
+        nodes.reference("", f"arXiv:{part}", refuri=f"https://arxiv.org/abs/{part}")
+        if place % 2
+        else nodes.Text(part)
+        for place, part in enumerate(parts)
+    ]
 
 
 class OutsideLinks(SphinxTransform):

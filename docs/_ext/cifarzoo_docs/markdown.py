@@ -7,7 +7,6 @@ from collections.abc import Iterable
 
 _CODE = re.compile(r"(``.+?``|`.+?`)", re.DOTALL)
 _MARKUP = re.compile(r"(?<!^)\*|[_<>\[\]{}\\]", re.MULTILINE)
-_ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
 
 
 def page(title: str, *parts: str) -> str:
@@ -16,14 +15,10 @@ def page(title: str, *parts: str) -> str:
 
 
 def prose(text: str) -> str:
-    """``text`` of a docstring; what Markdown would take for markup is escaped outside of code.
-
-    An arXiv number becomes a link.
-    """
+    """``text`` of a docstring; what Markdown would take for markup is escaped outside of code."""
     parts = _CODE.split(text)
     for place in range(0, len(parts), 2):
-        escaped = _MARKUP.sub(lambda found: f"\\{found[0]}", parts[place])
-        parts[place] = _ARXIV.sub(r"[arXiv:\1](https://arxiv.org/abs/\1)", escaped)
+        parts[place] = _MARKUP.sub(lambda found: f"\\{found[0]}", parts[place])
     return "".join(parts)
 
 

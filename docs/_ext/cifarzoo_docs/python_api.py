@@ -17,11 +17,11 @@ from typing import Any
 from sphinx.application import Sphinx
 
 from cifarzoo.components.reference import parse_docstring
-from cifarzoo_docs.markdown import block, page, prose
+from cifarzoo_docs.markdown import block, code, page, prose
 
 MODULES = {
-    "python": ("cifarzoo", "Python API: `cifarzoo`"),
-    "protocols": ("cifarzoo.protocols", "Contracts of components: `cifarzoo.protocols`"),
+    "python": ("cifarzoo", "Python API"),
+    "protocols": ("cifarzoo.protocols", "Contracts of components"),
 }
 
 _MODULES = re.compile(r"\b(?:collections\.abc|typing|cifarzoo(?:\.\w+)*)\.")  # before a name
@@ -34,10 +34,13 @@ def pages() -> dict[str, str]:
 
 def _page(name: str, title: str) -> str:
     module = importlib.import_module(name)
-    said = prose((inspect.getdoc(module) or "").partition("\n\n")[0])
+    said = f"{code(f'import {name}')}. " + prose(
+        (inspect.getdoc(module) or "").partition("\n\n")[0]
+    )
     directives = [_directive(f"{name}.{public}", value) for public, value in _public(module)]
     results = [_directive(path, value) for path, value in _results(module)]
-    return page(title, said, block("{eval-rst}", "\n\n".join(directives + results)))
+    here = f".. py:currentmodule:: {name}"
+    return page(title, said, block("{eval-rst}", "\n\n".join([here, *directives, *results])))
 
 
 def _public(module: ModuleType) -> Iterator[tuple[str, Any]]:
@@ -81,8 +84,8 @@ def _directive(path: str, value: Any) -> str:
         return f".. autofunction:: {path}"
     if is_ours:
         said = parse_docstring(inspect.getdoc(value) or "").text
-        return f".. py:data:: {path}\n\n{indent(said, '   ')}"
-    return f".. py:data:: {path}\n   :value: {_MODULES.sub('', str(value))}"
+        return f".. py:data:: {path.rpartition('.')[2]}\n\n{indent(said, '   ')}"
+    return f".. py:data:: {path.rpartition('.')[2]}\n   :value: {_MODULES.sub('', str(value))}"
 
 
 def without_constructor(
