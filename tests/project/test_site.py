@@ -35,6 +35,8 @@ def test_every_component_has_a_section_with_all_that_is_said_of_it(entry):
     if entry.preset:
         assert f"A preset of [`{entry.preset.family.name}`](#{entry.preset.family.name})" in text
         assert all(f"`{p.name} = {p.default}`" in text for p in entry.preset.bound)
+    for parameter in entry.preset.bound if entry.preset else ():
+        assert f"`{parameter.name} = {parameter.default}`" in text
     for paragraph in doc.text.split("\n\n"):
         assert markdown.prose(paragraph) in text
     for parameter in entry.parameters:

@@ -19,9 +19,16 @@ REPOSITORY = Path(__file__).parents[3]
 
 
 def entries() -> list[Entry]:
-    """Every component of cifarzoo's own, whatever plugins this machine has."""
-    found = catalogue(files=()).entries.values()
-    return [entry for entry in found if entry.origin == OURS]
+    """Every component of cifarzoo's own, whatever plugins this machine has; families first.
+
+    A family is followed by its presets.
+    """
+    found = [e for e in catalogue(files=()).entries.values() if e.origin == OURS]
+    return sorted(found, key=lambda entry: (_family(entry).name, entry.preset is not None))
+
+
+def _family(entry: Entry) -> Entry:
+    return _family(entry.preset.family) if entry.preset else entry
 
 
 def kind_pages() -> dict[str, str]:
@@ -58,12 +65,12 @@ def _kind_page(kind: Kind, found: list[Entry]) -> str:
 
 def _use(kind: Kind) -> str:
     said = f"A factory of kind {code(kind.name)} returns {prose(kind.expected)}."
-    if kind.run_field:
+    if kind.run_field:  # others are held by components, as their gin lines show
         used = f"[@{kind.name}, …]" if kind.is_list else f"@{kind.name}"
         said += f" In a config: {code(f'{ROOT}.{kind.run_field} = {used}')}."
     if kind.injected:
-        given = " and ".join(map(code, kind.injected))
-        said += f" The engine passes {given} to factories that take it; configs can't set it."
+        given = ", ".join(map(code, kind.injected))
+        said += f" From the engine, where a factory takes them, and not from a config: {given}."
     return said
 
 
