@@ -21,6 +21,7 @@ const WINDOWS = [
   { width: 1280, height: 900 },
   { width: 390, height: 844, isMobile: true },
 ];
+const PATIENCE = 120_000; // ms; a machine that does other things too is slow, not wrong
 const STILL = "*, *::before, *::after { transition: none !important; animation: none !important; }";
 
 /** Open one page in one window; adds to `findings`, and returns its links and anchors. */
@@ -97,6 +98,7 @@ export async function check(folder, { screenshots, tabs = 3 } = {}) {
     for (const window of WINDOWS) {
       const { isMobile, ...viewport } = window;
       const context = await browser.newContext({ viewport, isMobile, reducedMotion: "reduce" });
+      context.setDefaultTimeout(PATIENCE);
       views.push(...names.map((name) => ({ context, name, window })));
     }
     const waiting = [...views];
