@@ -1,4 +1,4 @@
-"""Divergence: tells once when the training loss has left what a network that knows nothing has.
+"""Divergence: one warning when the training loss has left what an untrained network has.
 
 It stops nothing and changes no number: some recipes come back.
 """
@@ -13,13 +13,13 @@ TIMES_INITIAL, ABOVE_CHANCE = 3.0, 2.0
 
 
 class Divergence:
-    """Watches the losses of one attempt at a run.
+    """Follows the losses of one attempt at a run.
 
     The bound is ``max(3 l, log(K) + 2)``, where l is the loss of the first step, or chance's
     ``log(K)`` for an attempt that goes on from a checkpoint.
 
     Args:
-        num_classes: K.
+        num_classes: Number of classes, K.
     """
 
     def __init__(self, num_classes: int) -> None:
@@ -29,7 +29,7 @@ class Divergence:
         self._steps_above = 0
 
     def message(self, loss: float, *, step: int) -> str | None:
-        """Take in the loss of a step; what to say when it is the last of ``PATIENCE`` too many.
+        """Take in the loss of a step; the warning when it is the last of ``PATIENCE`` too many.
 
         Args:
             loss: Mean over the global batch.

@@ -84,11 +84,11 @@ def execute(
     Raises:
         CifarzooError: See ``cifarzoo.errors``; run.json has the status then.
     """
-    identity = fingerprint(task.digest, task.provenance.get("plugins", ()))
+    digests = fingerprint(task.digest, task.provenance.get("plugins", ()))
     with (
         ExitStack() as held,
         StopRequest(at_second_interrupt=None if is_worker() else at_second_interrupt) as stop,
-        init_distributed(identity, while_waiting=stop.end_if_asked) as world,
+        init_distributed(digests, while_waiting=stop.end_if_asked) as world,
     ):
         folder = world.on_main(task.open_folder)
         world.on_main(lambda: held.enter_context(folder.locked()) and None)

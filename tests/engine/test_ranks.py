@@ -347,7 +347,7 @@ def test_a_port_that_is_held_is_said_at_once():
 
 def test_ranks_that_would_train_something_else_are_named(tmp_path):
     rank_store = FileRankStore(tmp_path)
-    there = {"host": "b", "pid": 1, "parent": 1, "identity": {"config": "f" * 64}}
+    there = {"host": "b", "pid": 1, "parent": 1, "fingerprint": {"config": "f" * 64}}
     rank_store.set("here-1", json.dumps(there))
 
     with pytest.raises(

@@ -141,22 +141,22 @@ CASES = (
     ),
     Case(
         name="a port that a mute program holds",
-        says=("what listens on .* is no meeting point of ranks, or does not answer",),
+        says=("what listens on .* is no store of ranks, or does not answer",),
         ranks=(Rank(environment=SECOND),),
         held=mute,
-        wait=rendezvous.MUTE_SECONDS,
+        wait=rendezvous.ANSWER_SECONDS,
     ),
     Case(
         name="a port that a web server holds",
-        says=("what listens on .* is no meeting point of ranks, or does not answer",),
+        says=("what listens on .* is no store of ranks, or does not answer",),
         ranks=(Rank(environment=SECOND),),
         held=web_server,
-        wait=rendezvous.MUTE_SECONDS,
+        wait=rendezvous.ANSWER_SECONDS,
     ),
     Case(
         name="two processes of rank 0",
         says=(
-            "port [0-9]+ of this host is in use|what listens on .* is no meeting point",
+            "port [0-9]+ of this host is in use|what listens on .* is no store of ranks",
             "1 of 2 ranks came within 10 s; rank 1 did not",
         ),
         ranks=(Rank(code=EXIT_FAILED), Rank()),
@@ -191,7 +191,7 @@ CASES = (
     ),
     Case(
         name="rank 0 never comes",
-        says=("rank 1 met nobody at 127.0.0.1:[0-9]+ within 10 s: .*is rank 0 running",),
+        says=("rank 1 found no store at 127.0.0.1:[0-9]+ within 10 s: .*is rank 0 running",),
         ranks=(Rank(environment=SECOND, code=EXIT_FAILED),),
         wait=WAIT,
     ),

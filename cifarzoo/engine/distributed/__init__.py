@@ -1,1 +1,1 @@
-"""Several ranks: how they start, meet, agree in each step and notice a loss."""
+"""Several ranks: launching, rendezvous, the exchange of each step, heartbeats."""

@@ -16,11 +16,11 @@ from cifarzoo.runs.provenance import code_digest
 
 
 def fingerprint(digest: str, plugins: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """What ranks compare when they meet; nothing where one parent has started them all.
+    """Digests that ranks compare at the rendezvous; none where one parent has started them all.
 
     Args:
         digest: SHA-256 (hex) of the config's text.
-        plugins: Their provenance: each with an ``origin``, those of files with a ``sha256``.
+        plugins: Provenance of each plugin: its ``origin``, and the ``sha256`` of a file.
     """
     if not is_worker() or is_launched_by_us():
         return {}

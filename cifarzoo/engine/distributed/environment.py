@@ -1,4 +1,4 @@
-"""Which rank this process is, as launchers say in the environment; checked before any socket."""
+"""Which rank this process is, as launchers set it in the environment; checked before any socket."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from cifarzoo.errors import CifarzooError, UsageError
 
-STORE = "CIFARZOO_STORE"  # our launcher's private folder, where ranks meet
+STORE = "CIFARZOO_STORE"  # our launcher's private folder, with the store of its ranks
 RESTARTS = "CIFARZOO_RESTARTS"  # of our launcher: "done allowed"
 PATIENCE = "CIFARZOO_PATIENCE"
 LEAST_PATIENCE = 5  # a busy machine keeps a process waiting for a second or two
@@ -23,12 +23,12 @@ class RankEnvironment:
     """The place of this process among the ranks.
 
     Attributes:
-        rank: Its number, from 0.
+        rank: Number of this process, from 0.
         size: Number of ranks.
-        local_rank: Its number on this host.
-        address: Host where the ranks meet; empty where no network is needed.
-        port: There.
-        agent_hosts: Whether a launcher has opened the store there; otherwise rank 0 does.
+        local_rank: Number of this process on this host.
+        address: Host of the store; empty where no network is needed.
+        port: Port of the store on that host.
+        agent_hosts: Whether a launcher has opened the store; otherwise rank 0 does.
         patience: Seconds after which a rank that sends no sign of life is taken for lost.
     """
 
@@ -42,7 +42,7 @@ class RankEnvironment:
 
     @property
     def hosts_store(self) -> bool:
-        """Whether this process opens the store at which the others meet it."""
+        """Whether this process opens the store, to which the others connect."""
         return self.rank == 0 and bool(self.port) and not self.agent_hosts
 
 
@@ -57,9 +57,9 @@ def is_launched_by_us() -> bool:
 
 
 def is_reported_elsewhere(error: CifarzooError) -> bool:
-    """Whether another rank tells of ``error``.
+    """Whether another rank reports ``error``.
 
-    Of what all find alone, such as a wrong config, the first rank of a host tells. The others
+    What all find alone, such as a wrong config, the first rank of a host reports. The others
     wait: when it ends, its launcher ends them, and if it does not, the error is theirs alone.
     """
     local_rank = os.environ.get("LOCAL_RANK", "0")
@@ -80,7 +80,7 @@ def restarts() -> tuple[int, int]:
 
 
 def resolve_world_size(nproc: int | None) -> int:
-    """How many ranks ``--nproc`` means, or the environment of a worker says.
+    """How many ranks ``--nproc`` means, or the environment of a worker sets.
 
     Raises:
         UsageError: More than the GPUs, fewer than one, or an environment that makes no sense.

@@ -1,4 +1,4 @@
-"""Heartbeats: ranks tell each other that they live, and notice which of them no longer does.
+"""Heartbeats: each rank shows that it lives, and notices which of the others no longer does.
 
 A rank is silent when its process is stopped, killed or cut off, however long a step, a test
 or a save may take one that lives: a thread of its own sends the beats.
@@ -30,16 +30,16 @@ RESUME_HINT = "; the same command goes on from the last checkpoint"
 
 
 class Heartbeat:
-    """Sends this rank's beats and listens to the others'.
+    """Writes this rank's beats and reads the others'.
 
     Args:
-        rank_store: Of the ranks.
-        rank: This process's.
+        rank_store: Store of the ranks' notes.
+        rank: Number of this process.
         ranks: ``host``, ``pid`` and ``parent`` of each.
         patience: Seconds after which a silent rank is taken for lost.
 
     Attributes:
-        where: Says what this rank is doing, such as ``in step 17``.
+        where: Gives what this rank is doing, such as ``in step 17``.
         exit_callbacks: Called with the message before this process is ended from outside its main
             thread.
     """
@@ -55,7 +55,7 @@ class Heartbeat:
         self._patience = patience
         self._others = [other for other in range(len(ranks)) if other != rank]
         now = time.monotonic()
-        self._heard = dict.fromkeys(self._others, now)
+        self._seen_at = dict.fromkeys(self._others, now)
         self._beats = dict.fromkeys(self._others, "")
         self._answered = now
         self._count = 0
@@ -67,10 +67,10 @@ class Heartbeat:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Within ``with``, beats are sent and heard; what comes of a lost rank is told in words.
+        """Within ``with``, beats are written and read; the loss of a rank is raised in words.
 
         Raises:
-            PeerLostError: A rank ended or hangs; in place of what the collective said of it.
+            PeerLostError: A rank ended or hangs; in place of what the collective raised.
         """
         for target in (self._beat, self._guard):
             Thread(target=target, daemon=True).start()
@@ -112,20 +112,20 @@ class Heartbeat:
                 self._answered = time.monotonic()
                 for rank, note in zip(self._others, notes, strict=True):
                     if note != self._beats[rank] or note == LEFT:
-                        self._beats[rank], self._heard[rank] = note, self._answered
+                        self._beats[rank], self._seen_at[rank] = note, self._answered
             self._ended.wait(BEAT_SECONDS)
 
     def _guard(self) -> None:
         before = time.monotonic()
         while not self._ended.wait(BEAT_SECONDS):
             now = time.monotonic()
-            if now - before > PAUSE_SECONDS:  # Ctrl-Z and fg: nobody could be heard meanwhile
+            if now - before > PAUSE_SECONDS:  # Ctrl-Z and fg: no beat was read meanwhile
                 self._answered = now
-                self._heard = dict.fromkeys(self._others, now)
+                self._seen_at = dict.fromkeys(self._others, now)
             before = now
             if now - self._answered > self._patience:
                 self._leave("the host of rank 0 has not answered", [])
-            silent = [rank for rank, at in self._heard.items() if now - at > self._patience]
+            silent = [rank for rank, at in self._seen_at.items() if now - at > self._patience]
             if silent:
                 verb = "has" if len(silent) == 1 else "have"
                 self._leave(f"{self._named(silent)} {verb} not answered", silent)
@@ -139,9 +139,9 @@ class Heartbeat:
             self._kill_sibling(self._ranks[rank])
         if self._ended.wait(LEAVE_SECONDS):
             return
-        for say in self.exit_callbacks:
+        for call in self.exit_callbacks:
             with suppress(Exception):
-                say(self._lost + RESUME_HINT)
+                call(self._lost + RESUME_HINT)
         sys.stderr.flush()
         os._exit(EXIT_FAILED)
 
@@ -167,10 +167,10 @@ class Heartbeat:
             time.sleep(BEAT_SECONDS)
             if beat == 1:  # the last note of one that ended is read a beat or two later
                 before = dict(self._beats)
-        mute = [rank for rank in self._others if self._beats[rank] == before[rank]]
+        silent = [rank for rank in self._others if self._beats[rank] == before[rank]]
         store_answers = time.monotonic() - self._answered < 2 * BEAT_SECONDS
-        if len(self._others) == 1 or (mute and store_answers):
-            return f"{self._named(mute or self._others)} ended or cannot be reached; {here}"
+        if len(self._others) == 1 or (silent and store_answers):
+            return f"{self._named(silent or self._others)} ended or cannot be reached; {here}"
         return f"another rank ended or cannot be reached; {here}"
 
     def _is_dead(self, rank: int) -> bool:

@@ -1,7 +1,7 @@
-"""Launches the ranks of a run on one host, and tells how they ended.
+"""Launches the ranks of a run on one host, and reports how they ended.
 
-torch's elastic launcher does it, without a network port: ranks meet in files of a private
-folder and talk over loopback.
+torch's elastic launcher does it, without a network port: the ranks' store is files of
+a private folder, and their collectives go over loopback.
 """
 
 from __future__ import annotations
@@ -72,10 +72,11 @@ def launch(
 
     Args:
         work: A module's function, so that a new process can import it.
-        job: Its picklable argument.
+        job: Argument of ``work``, which must be picklable.
         nproc: Number of processes.
-        max_restarts: How many times all ranks start again where one was killed, hung or met
-            a bug. What the user has to mend, a signal or numbers that aren't finite end it all.
+        max_restarts: How many times all ranks start again where one was killed, hung or
+            raised a bug. What the user has to mend, a signal or numbers that aren't finite end
+            it all.
         warn: Called with the reason for each restart.
         at_second_interrupt: Called at a second Ctrl-C, when the ranks have been killed.
 
@@ -85,12 +86,12 @@ def launch(
     # One import for all ranks and restarts; plain fork is unsafe once OpenMP has run.
     get_context("forkserver").set_forkserver_preload([work.__module__, *PRELOADED])
     _quieten_launcher()
-    with _deaf_to_hangups():
+    with _ignoring_hangups():
         _start_quiet_tracker()
         forkserver.ensure_running()
     with (
         tempfile.TemporaryDirectory(prefix="cifarzoo-") as folder,
-        _one_stop(folder, at_second_interrupt),
+        _stopping_once(folder, at_second_interrupt),
         nullcontext() if work.__module__ == "__main__" else _main_module_left_out(),
     ):
         for restart in range(max_restarts + 1):
@@ -132,7 +133,7 @@ def _attempt(
         max_restarts=0,  # it would restart whatever failed, a wrong config too
         monitor_interval=MONITOR_SECONDS,
         start_method="forkserver",
-        signals_to_handle="",  # they are handled by ``_one_stop``
+        signals_to_handle="",  # they are handled by ``_stopping_once``
         shutdown_timeout=SHUTDOWN_SECONDS,
     )
     try:
@@ -145,7 +146,7 @@ def _attempt(
 
 
 @contextmanager
-def _one_stop(folder: str, at_second_interrupt: Callable[[], NoReturn]) -> Iterator[None]:
+def _stopping_once(folder: str, at_second_interrupt: Callable[[], NoReturn]) -> Iterator[None]:
     """Stop at the first signal, by torch's exception for it; at once at a second Ctrl-C.
 
     It is counted here alone: ranks get each Ctrl-C twice, from the terminal and from here.
@@ -162,7 +163,7 @@ def _one_stop(folder: str, at_second_interrupt: Callable[[], NoReturn]) -> Itera
             at_second_interrupt()
         if not is_stopping:
             is_stopping = True
-            # Ranks are deaf to hang-ups, see ``_deaf_to_hangups``.
+            # Ranks ignore hang-ups, see ``_ignoring_hangups``.
             to_ranks = signal.SIGTERM if number == signal.SIGHUP else signal.Signals(number)
             raise SignalException("", to_ranks)
 
@@ -179,7 +180,7 @@ def _one_stop(folder: str, at_second_interrupt: Callable[[], NoReturn]) -> Itera
 
 
 @contextmanager
-def _deaf_to_hangups() -> Iterator[None]:
+def _ignoring_hangups() -> Iterator[None]:
     """What is started meanwhile ignores SIGHUP, and so do its children: the ranks.
 
     A terminal that is closed sends it to all processes; the standard library's fork server and
@@ -215,7 +216,7 @@ def _main_module_left_out() -> Iterator[None]:
 
 
 def _quieten_launcher() -> None:
-    """Keep torch's launcher from telling of each process it ends; we tell why, once."""
+    """Keep torch's launcher from reporting each process it ends; we report why, once."""
     for name in list(logging.root.manager.loggerDict):
         if name.startswith(("torch.distributed.elastic", "torch.multiprocessing")):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # each has a level of its own

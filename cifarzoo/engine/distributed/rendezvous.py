@@ -1,4 +1,4 @@
-"""How ranks meet: the store, who has come, and whether all are to train the same thing."""
+"""The rendezvous of ranks: their store, who is there, and whether all are to train the same."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cifarzoo.errors import CifarzooError, UsageError
 
 T = TypeVar("T")
 START_SECONDS = 300.0  # slow file systems and imports
-MUTE_SECONDS = 15.0  # within which a store that has taken a connection must answer
+ANSWER_SECONDS = 15.0  # within which a store that has taken a connection must answer
 POLL_SECONDS = 0.02
 
 
@@ -31,7 +31,7 @@ def open_store(
     """The store at which the process group is made, and the store of notes of its ranks.
 
     Args:
-        environment: Of this process.
+        environment: Place of this process among the ranks.
         while_waiting: Called again and again; what it raises ends the waiting.
 
     Raises:
@@ -59,9 +59,9 @@ def open_store(
         return PrefixStore("ranks", store), TCPRankStore(environment.address, environment.port)
 
     return _within(
-        MUTE_SECONDS,
+        ANSWER_SECONDS,
         connect,
-        otherwise=f"what listens on {where} is no meeting point of ranks, or does not answer; "
+        otherwise=f"what listens on {where} is no store of ranks, or does not answer; "
         "choose another MASTER_PORT",
         while_waiting=while_waiting,
     )
@@ -91,20 +91,22 @@ def rendezvous(
     """Wait until every rank is there, and compare what they are to train, and with what.
 
     Args:
-        rank_store: Of the ranks.
-        environment: Of this process.
-        fingerprint: What must be the same on every rank: what it is called, and its digest.
+        rank_store: Store of the ranks' notes.
+        environment: Place of this process among the ranks.
+        fingerprint: Digests of what must be the same on every rank, by what it is called.
         while_waiting: Called again and again; what it raises ends the waiting.
 
     Returns:
-        Of each rank its ``host``, ``pid`` and ``parent``.
+        The ``host``, ``pid`` and ``parent`` of each rank.
 
     Raises:
         CifarzooError: Ranks did not come in time.
         UsageError: One is to train something else.
     """
     here = {"host": socket.gethostname(), "pid": os.getpid(), "parent": os.getppid()}
-    rank_store.set(f"here-{environment.rank}", json.dumps({**here, "identity": dict(fingerprint)}))
+    rank_store.set(
+        f"here-{environment.rank}", json.dumps({**here, "fingerprint": dict(fingerprint)})
+    )
     names = [f"here-{rank}" for rank in range(environment.size)]
     until = time.monotonic() + START_SECONDS
     while not all(notes := rank_store.get(names)):
@@ -117,7 +119,7 @@ def rendezvous(
         while_waiting()
         time.sleep(POLL_SECONDS)
     ranks = [json.loads(note) for note in notes]
-    _check_identities(ranks)
+    _check_fingerprints(ranks)
     return ranks
 
 
@@ -128,15 +130,15 @@ def listed(ranks: list[int]) -> str:
     return f"ranks {', '.join(map(str, ranks[:-1]))} and {ranks[-1]}"
 
 
-def _check_identities(ranks: list[dict[str, Any]]) -> None:
-    first = ranks[0]["identity"]
+def _check_fingerprints(ranks: list[dict[str, Any]]) -> None:
+    first = ranks[0]["fingerprint"]
     for what, value in first.items():
-        others = [r for r, rank in enumerate(ranks) if rank["identity"].get(what) != value]
+        others = [r for r, rank in enumerate(ranks) if rank["fingerprint"].get(what) != value]
         if others:
             other = ranks[others[0]]
             raise UsageError(
                 f"{listed(others)} (on {other['host']}) and rank 0 (on {ranks[0]['host']}) have "
-                f"another {what}: {_short(other['identity'].get(what))} and {_short(value)}; "
+                f"another {what}: {_short(other['fingerprint'].get(what))} and {_short(value)}; "
                 "start the same command with the same files on every host"
             )
 
@@ -165,12 +167,12 @@ def _await_port(environment: RankEnvironment, while_waiting: Callable[[], None])
     while True:
         try:
             socket.create_connection(
-                (environment.address, environment.port), timeout=MUTE_SECONDS
+                (environment.address, environment.port), timeout=ANSWER_SECONDS
             ).close()
         except OSError as error:
             if time.monotonic() > until:
                 raise CifarzooError(
-                    f"rank {environment.rank} met nobody at {environment.address}:"
+                    f"rank {environment.rank} found no store at {environment.address}:"
                     f"{environment.port} within {START_SECONDS:.0f} s: {error.strerror or error}; "
                     "is rank 0 running, and is its host reached from here?"
                 ) from error

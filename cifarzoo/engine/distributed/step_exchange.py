@@ -109,7 +109,7 @@ class StepExchange:
             loss: Of this rank's part of the batch.
             norm: Of its gradient.
             signal_number: Of a signal that came here, or 0.
-            save_due: Whether this rank's clock says so; rank 0's counts.
+            save_due: Whether a checkpoint is due by this rank's clock; rank 0's counts.
 
         Raises:
             NotFiniteError: The loss or the gradient of any rank isn't finite; on every rank.

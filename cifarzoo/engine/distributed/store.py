@@ -37,7 +37,7 @@ class FileRankStore:
     """Notes in files, for ranks of one host.
 
     Args:
-        folder: Private, and new for each attempt.
+        folder: Private folder of the ranks, new for each attempt.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -69,13 +69,13 @@ class FileRankStore:
 
 
 class TCPRankStore:
-    """Notes in the TCP store at which the ranks met.
+    """Notes in the TCP store of the ranks.
 
     It has a connection of its own: what waits for an answer on one keeps other threads off it.
 
     Args:
         address: Host of the store.
-        port: Of the store.
+        port: Port of the store.
         patience: Seconds that an answer may take.
 
     Raises:

@@ -30,7 +30,7 @@ from cifarzoo.errors import CifarzooError, PeerLostError
 T = TypeVar("T")
 # A rank that lives may take long over a save; one that does not is noticed by its heartbeat.
 LONGEST_WAIT = timedelta(minutes=30)
-TELL_SECONDS = 3.0
+REPORT_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class World:
         rank: This process's number, from 0.
         size: Number of processes.
         device: Where this process trains.
-        heartbeat: Knows whether the others live; None: there are none.
+        heartbeat: Heartbeats of the ranks; None: there is one rank.
     """
 
     rank: int
@@ -154,12 +154,12 @@ def init_distributed(
     """Join the other ranks, if there are any, and leave them at the end.
 
     Args:
-        fingerprint: What must be the same on every rank: what it is called, and its digest.
-        while_waiting: Called again and again until all ranks have met.
+        fingerprint: Digests of what must be the same on every rank, by what it is called.
+        while_waiting: Called again and again until all ranks are there.
 
     Raises:
-        UsageError: The environment makes no sense, ranks can't meet where it says, or they
-            differ in ``identity``.
+        UsageError: The environment makes no sense, there is no store where it says, or
+            ranks differ in ``fingerprint``.
         PeerLostError: Another rank ended or hangs.
     """
     here = rank_environment() if is_worker() else RankEnvironment(rank=0, size=1)
@@ -204,7 +204,7 @@ def group_options(device: torch.device) -> dict[str, Any]:
 
 @contextmanager
 def _reported_once(rank_store: RankStore, here: RankEnvironment) -> Iterator[None]:
-    """Mark errors that another rank tells of; under our launcher its parent tells of all."""
+    """Mark errors that another rank reports; under our launcher its parent reports all."""
     try:
         yield
     except Exception as error:
@@ -214,14 +214,14 @@ def _reported_once(rank_store: RankStore, here: RankEnvironment) -> Iterator[Non
         # Whoever ends first makes a launcher end the others; without one, the store goes with
         # rank 0, while others may be asking it.
         if not is_first or here.hosts_store:
-            time.sleep(TELL_SECONDS)
+            time.sleep(REPORT_SECONDS)
         raise
 
 
 def _is_first_to_report(rank_store: RankStore, here: RankEnvironment, error: Exception) -> bool:
-    # A store that is gone went with its host: what all know was told there.
+    # A store that is gone went with its host: what all know was reported there.
     alone = isinstance(error, PeerLostError) and here.local_rank == 0
-    return briefly(lambda: rank_store.claim("told"), otherwise=alone)
+    return briefly(lambda: rank_store.claim("reported"), otherwise=alone)
 
 
 def _report(rank_store: RankStore, here: RankEnvironment, error: CifarzooError) -> None:
