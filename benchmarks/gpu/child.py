@@ -6,16 +6,28 @@ import argparse
 import json
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.gpu.plan import FULL, SMALL, Check
-from cifarzoo.engine.distributed.world import World, init_distributed
+
+if TYPE_CHECKING:
+    from cifarzoo.engine.distributed.world import World
 
 MOST_CHARACTERS = 600  # of an error's text
+# By name, since only some of them need torch.
+KINDS = {
+    "machine": ("benchmarks.gpu.machine", "describe"),
+    "agreement": ("benchmarks.gpu.agreement", "compare"),
+    "speed": ("benchmarks.gpu.speed", "measure"),
+    "resume": ("benchmarks.gpu.whole_runs", "resume"),
+    "train": ("benchmarks.gpu.whole_runs", "train"),
+}
 
 
 @dataclass(frozen=True)
@@ -25,16 +37,21 @@ class Session:
     Attributes:
         check: Check to do.
         data: Folder with datasets, or None.
-        world: World of one process, with the default device.
         records: File that findings are appended to.
         is_small: Whether this is the small form.
     """
 
     check: Check
     data: Path | None
-    world: World
     records: Path
     is_small: bool
+
+    @cached_property
+    def world(self) -> World:
+        """One process, with the device that a training takes by default."""
+        from cifarzoo.engine.distributed.world import World, pick_device
+
+        return World(0, 1, pick_device(0))
 
     def record(self, name: str, found: dict[str, Any]) -> None:
         """Append a finding at once, so that it is kept whatever comes after it."""
@@ -63,22 +80,10 @@ def main() -> None:
     parser.add_argument("--small", action="store_true")
     options = parser.parse_args()
     [check] = [check for check in (SMALL if options.small else FULL) if check.name == options.name]
-    with init_distributed() as world:
-        session = Session(check, options.data, world, options.records, options.small)
-        with session.recording_errors(check.name):
-            _kinds()[check.kind](session)
-
-
-def _kinds() -> dict[str, Callable[[Session], None]]:
-    from benchmarks.gpu import agreement, machine, speed, whole_runs
-
-    return {
-        "machine": machine.describe,
-        "agreement": agreement.compare,
-        "speed": speed.measure,
-        "resume": whole_runs.resume,
-        "train": whole_runs.train,
-    }
+    session = Session(check, options.data, options.records, options.small)
+    with session.recording_errors(check.name):
+        module, function = KINDS[check.kind]
+        getattr(import_module(module), function)(session)
 
 
 if __name__ == "__main__":
