@@ -36,9 +36,9 @@ class Batches:
     Args:
         store: The training images, with the frame of ``windowed(components.augmentations)``.
         components: The run's augmentations and regularizers.
-        plan: The run's sizes.
-        seed: The run's.
-        world: The ranks.
+        plan: Sizes of the run.
+        seed: Seed of the run.
+        world: Ranks of the run.
     """
 
     def __init__(

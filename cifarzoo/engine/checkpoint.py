@@ -120,7 +120,7 @@ class Checkpoints:
         Only the process that holds the run's lock may do so.
 
         Args:
-            step: Of the newest whole checkpoint.
+            step: Step of the newest whole checkpoint.
             best: See ``save``.
         """
         self._sweep()

@@ -34,7 +34,7 @@ def score(
         setup: What is trained, and on which ranks.
         network: The network, or its average.
         scaler: The arithmetic of forward passes.
-        store: The images.
+        store: Images that are tested on.
         views: Whether logits are averaged over the views that augmentations offer.
     """
     augmentations = setup.components.augmentations
@@ -69,10 +69,10 @@ def evaluate(
 
     Args:
         model: Any network; left in the mode it was in.
-        store: The images.
+        store: Images that are tested on.
         prepare: From uint8 images to the network's input.
         scaler: The arithmetic of forward passes.
-        world: The ranks.
+        world: Ranks of the run.
         batch_size: Images a forward pass.
         views: Gives the weighted views of a prepared batch, whose logits are averaged; None: the
             batch alone.

@@ -96,10 +96,10 @@ class StartEvent:
     Attributes:
         run: Path of the run's folder.
         name: Name of the config.
-        data: What is learned from.
-        network: What is trained.
-        length: How long it is trained.
-        hardware: Where it is trained.
+        data: Dataset and numbers of images.
+        network: Size of the network, and its weight decay.
+        length: Length of the training, and its seed.
+        hardware: Device, ranks and arithmetic.
     """
 
     kind: ClassVar[str] = "start"

@@ -27,8 +27,8 @@ def train_step(
     """Train on this rank's rows of one batch.
 
     Args:
-        setup: What is trained, and with what.
-        state: What a step changes: the network, the optimizer and the scaler of losses.
+        setup: Run, sizes, components, arithmetic and ranks.
+        state: Network, optimizer and scaler of losses, which the step changes.
         images: Images (n, 3, H, W).
         targets: Class probabilities (n, K).
         submit: Exchanges a step's loss and gradient norm with the other ranks.

@@ -62,7 +62,7 @@ def load_trained(
     """Build a run's network, without data, and load weights of its checkpoints.
 
     Args:
-        run: What was trained.
+        run: Run that was trained.
         folder: Folder of the run.
         digest: SHA-256 (hex) of the config's text.
         weights: ``tested``: the newest ones, averaged where a regularizer averages; ``last``: the
@@ -99,7 +99,7 @@ def evaluate_run(
     """Test the newest weights of a run, on one process.
 
     Args:
-        run: What was trained.
+        run: Run that was trained.
         folder: Folder of the run.
         digest: SHA-256 (hex) of the config's text.
         data: Folder of the data; None: not known.
@@ -173,7 +173,7 @@ def restored(
     Args:
         model: The network, with the engine's layers.
         components: What the run's factories made.
-        state: The checkpoint's tensors.
+        state: Tensors of the checkpoint.
         is_averaged: Whether averaged weights are taken, where a regularizer averages.
 
     Raises:

@@ -48,8 +48,8 @@ class Setup:
         run: The run that the config describes.
         plan: Sizes of the run.
         components: What the run's factories made, the network among it.
-        policy: The arithmetic.
-        world: The ranks, and the device of this one.
+        policy: Arithmetic of the run.
+        world: Ranks of the run, and the device of this one.
     """
 
     run: Run
@@ -118,10 +118,10 @@ class Training:
     """A run under way.
 
     Attributes:
-        setup: What is trained, and with what.
-        data: The images.
-        state: What a step changes.
-        session: This attempt at it.
+        setup: Run, sizes, components, arithmetic and ranks.
+        data: Images on the device.
+        state: Network, optimizer and numbers, which a step changes.
+        session: Attempt at the run that is under way.
     """
 
     setup: Setup
@@ -136,10 +136,10 @@ def prepare(
     """Build the network, read the data and put both where they train.
 
     Args:
-        run: What is trained.
+        run: Run that is trained.
         folder: Folder of the data; None: not known.
-        world: The ranks.
-        policy: The arithmetic.
+        world: Ranks of the run.
+        policy: Arithmetic of the run.
 
     Raises:
         ConfigError: Settings that don't fit each other, the dataset or the ranks.
@@ -162,11 +162,11 @@ def settle(
     """Fix the sizes of a run whose data are read, its network having the engine's layers.
 
     Args:
-        run: What is trained.
+        run: Run that is trained.
         components: What its factories made; the network's layers change.
         splits: Training and test images.
-        world: The ranks.
-        policy: The arithmetic.
+        world: Ranks of the run.
+        policy: Arithmetic of the run.
 
     Raises:
         ConfigError: Sizes that don't fit each other, or a schedule that doesn't fit them.
@@ -261,8 +261,8 @@ def open_session(
     """An attempt at a run, which writes nothing yet.
 
     Args:
-        setup: What is trained.
-        data: The images.
+        setup: Run, sizes, components, arithmetic and ranks.
+        data: Images on the device.
         folder: Folder of the run.
         facts: What the manifests of checkpoints say besides the step.
         stop: Whether a signal came.

@@ -165,6 +165,18 @@ def test_a_finished_run_is_not_run_again(task):
     assert done.open_folder().record == before
 
 
+def test_a_finished_run_whose_record_lacks_its_result_is_refused(task):
+    done = task("run", max_steps=2)
+    execute(done)
+    path = done.open_folder().path / "run.json"
+    record = json.loads(path.read_text())
+    del record["weights_sha256"]
+    path.write_text(json.dumps(record))
+
+    with pytest.raises(UsageError, match=r"status 'done' and no 'weights_sha256'; put back what"):
+        execute(done)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2])
 def test_a_signal_saves_the_step_and_the_run_goes_on_from_it(task, number):
     whole, stopped = task("whole", **EVERYTHING), task("stopped", **EVERYTHING)

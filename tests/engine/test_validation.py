@@ -195,6 +195,18 @@ def immense(num_classes: int) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(3072, 10**13), nn.Linear(10**13, num_classes))
 
 
+def test_memory_that_cannot_be_had_for_anything_else_is_refused_too():
+    with pytest.raises(ConfigError, match=r"needs more memory than there is: .*allocate memory"):
+        build_and_try(tiny_run(architecture=hoarding), folder=None, device=CPU)
+
+
+def hoarding(num_classes: int) -> nn.Module:
+    """A small network with an immense buffer."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3072, num_classes))
+    network.register_buffer("hoard", torch.empty(10**15))
+    return network
+
+
 def test_every_purpose_of_the_engines_random_numbers_is_a_reserved_name():
     found = set()
     for path in Path(cifarzoo.__file__).parent.rglob("*.py"):

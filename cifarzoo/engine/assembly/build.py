@@ -41,7 +41,7 @@ class Components:
     Attributes:
         dataset: Not read yet.
         regularizers: In the run's order, by name.
-        augmentations: Of training images, in order, by name.
+        augmentations: Augmentations of training images, in order, by name.
         schedule: Factor on the base learning rate.
         model: The network, on the device it was asked for.
         coverage: Which parameters are decayed.
@@ -79,7 +79,7 @@ def build(run: Run, *, folder: Path | None, device: torch.device | str = "cpu") 
     """Make everything that ``run`` names, in the order in which it is listed here.
 
     Args:
-        run: What is trained.
+        run: Run that is trained.
         folder: Where data lie, or None.
         device: ``meta`` for a network without weights; else weights are made on the CPU,
             so that they are the same for every device.
@@ -134,11 +134,11 @@ def build_model(
     """Make a network; see ``build``.
 
     Args:
-        architecture: Its factory.
+        architecture: Factory of the network.
         num_classes: K.
         image_shape: Shape of the images (C, H, W) that it is for.
         regularizers: Those with a ``branch`` stage act inside its residual blocks; by name.
-        seed: Of its first weights; None: as torch's generator stands.
+        seed: Seed of the first weights; None: as torch's generator stands.
         device: See ``build``.
 
     Raises:
@@ -240,7 +240,7 @@ def make(factory: Callable[..., T], kind: str = "", **offered: Any) -> T:
     """Call ``factory`` with those of the engine's arguments that it takes.
 
     Args:
-        factory: Of a component.
+        factory: Factory of a component.
         kind: What it must give; nothing: that isn't looked at.
         **offered: The engine's arguments.
 

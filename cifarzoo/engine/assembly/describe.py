@@ -51,7 +51,7 @@ def describe(run: Run, *, data: Path | None, world_size: int = 1) -> Description
     """Build ``run`` on the meta device and measure it.
 
     Args:
-        run: What would be trained.
+        run: Run that would be trained.
         data: Folder of the data; None: not known.
         world_size: Number of ranks.
 

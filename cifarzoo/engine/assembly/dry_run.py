@@ -31,7 +31,7 @@ def dry_run(run: Run, *, folder: Path | None, device: torch.device) -> Component
     """What ``run`` describes, its network without weights where it can do without.
 
     Args:
-        run: What is to be trained.
+        run: Run that is to be trained.
         folder: Folder of the data; None: not known.
         device: Device on which it is to be trained.
 
@@ -65,7 +65,7 @@ def build_and_try(run: Run, *, folder: Path | None, device: torch.device) -> Com
     a component of somebody's remembers of a call, it remembers of the trial too.
 
     Args:
-        run: What is to be trained.
+        run: Run that is to be trained.
         folder: Folder of the data; None: not known.
         device: Device on which it is to be trained.
 

@@ -64,7 +64,7 @@ def wrap_forward(
     """The pass under all of the stages, the first of the list innermost.
 
     Args:
-        innermost: The pass without any.
+        innermost: Pass without any of the stages.
         stages: Regularizers with a ``network`` stage, by name.
         draws_of: Gives the random numbers of each for the images of the pass.
     """

@@ -88,7 +88,7 @@ def plan(
     """The sizes of ``run`` on a dataset and a number of ranks.
 
     Args:
-        run: What is trained.
+        run: Run that is trained.
         num_train: Images in the dataset's training set.
         num_test: Images in the dataset's test set.
         world_size: Ranks.

@@ -61,7 +61,7 @@ class Coverage:
     Attributes:
         policy: Name of the policy.
         decayed: Parameters that are decayed.
-        spared: The others.
+        spared: Parameters that are not decayed.
         norm_biases: Names of the shifts of normalisations.
     """
 

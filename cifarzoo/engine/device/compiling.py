@@ -21,7 +21,7 @@ def compile_network(network: nn.Module, backend: str = "inductor") -> list[nn.Mo
 
     Args:
         network: As the loop calls it.
-        backend: Of ``torch.compile``.
+        backend: Backend of ``torch.compile``.
 
     Returns:
         The modules that are compiled: its blocks, or itself where it has none.

@@ -108,7 +108,7 @@ def has_fast_bfloat16(capabilities: Mapping[str, Any]) -> bool:
     processors (whole training steps 1.3 to 2.1 times), and a third slower on Intel's.
 
     Args:
-        capabilities: As ``torch.cpu.get_capabilities`` gives them.
+        capabilities: Capabilities of the CPU, as ``torch.cpu.get_capabilities`` gives them.
     """
     is_amd = str(capabilities.get("cpu_name", "")).startswith("AMD")
     has_amx = bool(capabilities.get("amx_bf16"))
@@ -128,7 +128,7 @@ def numerics(policy: Policy, *, strict: bool) -> Iterator[None]:
     """Within ``with``, torch's global switches are as ``policy`` says.
 
     Args:
-        policy: What was chosen.
+        policy: Arithmetic that was chosen.
         strict: Whether an operation without a deterministic kernel is an error, as a user
             who asked for determinism expects, or a warning.
     """

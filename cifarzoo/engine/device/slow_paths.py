@@ -15,10 +15,10 @@ def slow_paths(model: nn.Module, plan: Plan, policy: Policy, device: torch.devic
     """What costs time without a reason, a line each.
 
     Args:
-        model: The network.
-        plan: The run's sizes.
-        policy: The run's arithmetic.
-        device: Where it trains.
+        model: Network of the run.
+        plan: Sizes of the run.
+        policy: Arithmetic of the run.
+        device: Device on which it trains.
     """
     is_slow = device.type == "cpu" and policy.name == "float32" and policy.threads == 1
     if not is_slow or plan.micro_batch_size >= LEAST_IMAGES or not _has_pointwise(model):

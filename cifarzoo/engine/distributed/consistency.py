@@ -37,7 +37,7 @@ def check_same_data(world: World, digest: str) -> None:
     """Refuse ranks whose data differ, as copies on several hosts may.
 
     Args:
-        world: The ranks.
+        world: Ranks of the run.
         digest: SHA-256 (hex) of the dataset that this one read.
 
     Raises:

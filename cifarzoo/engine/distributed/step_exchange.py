@@ -52,7 +52,7 @@ class StepInfo:
 
     Attributes:
         number: Optimizer steps done before it.
-        rate: Its learning rate.
+        rate: Learning rate of the step.
     """
 
     number: int
@@ -75,7 +75,7 @@ class StepExchange:
     """The exchange of one run.
 
     Args:
-        world: The ranks.
+        world: Ranks of the run.
         images_of: The first images of a rank's part of a step's batch, for messages.
         may_overflow: Whether a gradient that isn't finite is skipped rather than an error.
         delay: Steps after which a step's numbers are read.
@@ -106,9 +106,9 @@ class StepExchange:
 
         Args:
             step: Whose numbers these are.
-            loss: Of this rank's part of the batch.
-            norm: Of its gradient.
-            signal_number: Of a signal that came here, or 0.
+            loss: Loss of this rank's part of the batch.
+            norm: Norm of this rank's gradient.
+            signal_number: Number of a signal that came to this rank, or 0.
             save_due: Whether a checkpoint is due by this rank's clock; rank 0's counts.
 
         Raises:
@@ -124,7 +124,7 @@ class StepExchange:
         """Read whatever was not read yet.
 
         Raises:
-            NotFiniteError: As ``post``.
+            NotFiniteError: As ``submit``.
         """
         return self._read(leaving=0)
 

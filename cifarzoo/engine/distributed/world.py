@@ -38,9 +38,9 @@ class World:
     """The ranks that train together.
 
     Attributes:
-        rank: This process's number, from 0.
+        rank: Number of this process, from 0.
         size: Number of processes.
-        device: Where this process trains.
+        device: Device on which this process trains.
         heartbeat: Heartbeats of the ranks; None: there is one rank.
     """
 
