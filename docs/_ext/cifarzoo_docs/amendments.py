@@ -10,7 +10,7 @@ from sphinx.application import Sphinx
 # Boxes that scroll sideways, which keys can only do if they take the focus.
 _SCROLLING = re.compile(r'<pre>|<div class="table-wrapper[^"]*">')
 _CODE = re.compile(r'<span class="pre">[^<]{12,}</span>')
-_BREAKS = re.compile(r"(?<=[\w&;][/_.])(?=\w)")  # within paths and names
+_BREAKS = re.compile(r"(?<=\w[/_])(?=\w)|(?<=\w\.)(?=\w{4})")  # within paths and names
 _NAVIGATION = "furo_navigation_tree"
 
 
