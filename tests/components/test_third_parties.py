@@ -19,7 +19,7 @@ from cifarzoo.components.loading import import_components
 from cifarzoo.components.plugins import catalogue, plugin_provenance
 from cifarzoo.components.registry import register
 from cifarzoo.config import load as load_config
-from cifarzoo.errors import ConfigError
+from cifarzoo.errors import ConfigError, ConfigProblemsError
 from cifarzoo.randomness.batch_draws import BatchDraws
 from cifarzoo.randomness.keys import generator
 
@@ -105,6 +105,18 @@ def test_convmixer_has_the_size_of_the_authors_network_for_cifar():
         model = create_model("convmixer")
 
     assert sum(p.numel() for p in model.parameters()) == stem + norm + 8 * block + head
+
+
+def test_the_packages_preset_has_the_parameters_that_it_claims_and_fixes_its_sizes():
+    entry = catalogue().entries["convmixer_256_8"]
+    with torch.device("meta"):
+        model = create_model("convmixer_256_8")
+
+    assert entry.preset.num_parameters == sum(p.numel() for p in model.parameters())
+    assert (entry.parameters, entry.origin) == ((), "cifarzoo-convmixer 0.1.0")
+    sets = ["run.architecture=@convmixer_256_8", "convmixer_256_8.depth=3"]
+    with pytest.raises(ConfigProblemsError, match=r"use @convmixer and convmixer.depth$"):
+        load_config("quickstart.gin", sets=sets)
 
 
 @pytest.mark.parametrize("regularizer", ["shake_shake", "stochastic_depth", "residual_jitter"])

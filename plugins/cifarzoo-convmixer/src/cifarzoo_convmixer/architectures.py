@@ -79,3 +79,9 @@ def convmixer(
         nn.Flatten(),
         nn.Linear(width, num_classes),
     )
+
+
+convmixer_256_8 = register.preset(
+    convmixer, width=256, depth=8, kernel_size=5, patch_size=2, num_parameters=594_186
+)
+"""The authors' network for CIFAR-10."""
