@@ -16,14 +16,16 @@ class Divergence:
     """Follows the losses of one attempt at a run.
 
     The bound is ``max(3 l, log(K) + 2)``, where l is the loss of the first step, or chance's
-    ``log(K)`` for an attempt that goes on from a checkpoint.
+    ``log(K)`` for an attempt that goes on from a checkpoint. Of a loss that isn't the
+    cross-entropy chance is not known, and l is the loss of the attempt's first step.
 
     Args:
-        num_classes: Number of classes, K.
+        num_classes: Number of classes, K; None: the loss isn't the cross-entropy.
     """
 
-    def __init__(self, num_classes: int) -> None:
-        self._chance = math.log(num_classes)
+    def __init__(self, num_classes: int | None) -> None:
+        self._chance = math.log(num_classes) if num_classes is not None else None
+        self._initial = math.inf
         self._average: float | None = None
         self._bound = math.inf
         self._steps_above = 0
@@ -36,16 +38,20 @@ class Divergence:
             step: Optimizer steps done, this one included.
         """
         if self._average is None:
-            initial = loss if step == 1 else self._chance
-            self._bound = max(TIMES_INITIAL * initial, self._chance + ABOVE_CHANCE)
+            self._initial = loss if step == 1 or self._chance is None else self._chance
+            above_chance = 0.0 if self._chance is None else self._chance + ABOVE_CHANCE
+            self._bound = max(TIMES_INITIAL * self._initial, above_chance)
             self._average = loss
         self._average = DECAY * self._average + (1 - DECAY) * loss
         self._steps_above = self._steps_above + 1 if self._average > self._bound else 0
         if self._steps_above != PATIENCE:
             return None
         self._bound = math.inf  # once is enough
+        if self._chance is None:
+            compared = f"it began at {self._initial:.3g}"
+        else:
+            compared = f"knowing nothing gives {self._chance:.3g}"
         return (
             f"the training loss has been around {self._average:.3g} for {PATIENCE} steps, at step "
-            f"{step}; knowing nothing gives {self._chance:.3g}: the run may have diverged; lower "
-            "the learning rate, or warm it up"
+            f"{step}; {compared}: the run may have diverged; lower the learning rate, or warm it up"
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from cifarzoo.components.run import Run
+from cifarzoo.engine.assembly.forward import network_stages
 from cifarzoo.engine.device.allocator import keep_freed_memory
 from cifarzoo.engine.device.precision import Policy, choose, numerics
 from cifarzoo.engine.device.slow_paths import slow_paths
@@ -171,7 +172,8 @@ def _begin(task: Task, training: Training) -> None:
         )
     session.emit(start)
     found = setup.components.warnings(setup.plan.total_epochs, state.base_rates)
-    found += slow_paths(state.model, setup.plan, setup.policy, setup.world.device)
+    around = [*network_stages(setup.components.regularizers)]
+    found += slow_paths(state.model, setup.plan, setup.policy, setup.world.device, around)
     for message in found:
         session.emit(WarningEvent(message=message))
 

@@ -18,11 +18,18 @@ from cifarzoo.components.run import Run
 from cifarzoo.data.order import Indices, subset
 from cifarzoo.data.store import ImageStore, digest
 from cifarzoo.data.windows import windowed
-from cifarzoo.engine.assembly.build import Components, build_average, build_optimizer, name_of
+from cifarzoo.engine.assembly.build import (
+    Components,
+    build_average,
+    build_optimizer,
+    is_default,
+    name_of,
+)
 from cifarzoo.engine.assembly.dataset import read_dataset
 from cifarzoo.engine.assembly.dry_run import build_and_try
 from cifarzoo.engine.assembly.plan import Plan, plan
-from cifarzoo.engine.assembly.validation import check_scaling, check_schedule
+from cifarzoo.engine.assembly.trials import check_schedule
+from cifarzoo.engine.assembly.validation import check_scaling
 from cifarzoo.engine.batches import Batches, prepare_for_evaluation
 from cifarzoo.engine.checkpoint import Checkpoints
 from cifarzoo.engine.clock import Clock
@@ -268,6 +275,7 @@ def open_session(
         stop: Whether a signal came.
         emit: Receives events.
     """
+    num_classes = len(setup.components.dataset.classes)
     return Session(
         folder=folder,
         checkpoints=Checkpoints(
@@ -277,7 +285,7 @@ def open_session(
         ),
         facts=facts,
         clock=Clock(setup.run, setup.plan),
-        divergence=Divergence(len(setup.components.dataset.classes)),
+        divergence=Divergence(num_classes if is_default(setup.run.loss, "loss") else None),
         exchange=StepExchange(
             setup.world,
             images_of=lambda step, rank: data.batches.indices(step, rank=rank)[:4],

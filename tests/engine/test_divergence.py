@@ -17,8 +17,8 @@ from cifarzoo.zoo.schedules.constant import constant
 from tests.tiny import messages
 
 
-def warned_at(losses: list[float], *, first: int = 1) -> list[int]:
-    divergence = Divergence(10)
+def warned_at(losses: list[float], *, first: int = 1, num_classes: int | None = 10) -> list[int]:
+    divergence = Divergence(num_classes)
     steps = range(first, first + len(losses))
     return [step for step, x in zip(steps, losses, strict=True) if divergence.message(x, step=step)]
 
@@ -38,6 +38,17 @@ def test_an_attempt_that_goes_on_measures_by_chance_and_not_by_its_first_loss():
 
     assert warned_at([bound + 1] * 400, first=500) == [500 + PATIENCE - 1]
     assert warned_at([bound - 1] * 400, first=500) == []
+
+
+def test_another_loss_is_measured_by_the_attempts_first():
+    assert warned_at([0.2] + [0.5] * 1000, num_classes=None) == []
+    assert warned_at([0.2] + [50.0] * 1000, num_classes=None) == [1 + PATIENCE]
+    assert warned_at([900.0] * 1000, first=500, num_classes=None) == []
+
+    divergence = Divergence(None)
+    said = [divergence.message(loss, step=1) for loss in [0.2] + [50.0] * PATIENCE]
+    assert said[-1] is not None
+    assert "for 200 steps, at step 1; it began at 0.2: the run may have diverged" in said[-1]
 
 
 def test_a_run_warns_of_it(task, monkeypatch):

@@ -50,3 +50,16 @@ def test_a_micro_batch_counts_and_not_the_whole():
 )
 def test_what_is_not_slow_is_not_warned_of(changes):
     assert said(**changes) == []
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_what_watches_the_network_keeps_training_from_being_compiled(compiled):
+    sizes = plan(tiny_run(), num_train=128, num_test=60)
+    policy = replace(SLOW, compile=compiled)
+
+    found = slow_paths(POINTWISE, sizes, policy, torch.device("cpu"), ["distillation"])
+
+    said = [
+        "training passes are not compiled: distillation may watch any module; tests are compiled"
+    ]
+    assert found == said * compiled

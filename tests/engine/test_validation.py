@@ -14,12 +14,8 @@ from cifarzoo.components.registry import PURPOSES
 from cifarzoo.engine.assembly import validation
 from cifarzoo.engine.assembly.build import build
 from cifarzoo.engine.assembly.dry_run import build_and_try, dry_run
-from cifarzoo.engine.assembly.validation import (
-    check_memory,
-    check_network,
-    check_scaling,
-    memory_of,
-)
+from cifarzoo.engine.assembly.trials import check_network
+from cifarzoo.engine.assembly.validation import check_memory, check_scaling, memory_of
 from cifarzoo.engine.runner import execute
 from cifarzoo.errors import ConfigError
 from cifarzoo.zoo.augmentations.normalize import normalize

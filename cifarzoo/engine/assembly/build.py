@@ -294,6 +294,11 @@ def _takes(factory: Callable[..., Any], name: str) -> bool:
     return name in inspect.signature(factory).parameters
 
 
+def is_default(factory: Callable[..., Any] | None, kind: str) -> bool:
+    """Whether a run has the component of ``kind`` that one has which names none."""
+    return factory is None or name_of(factory) == KINDS[kind].default
+
+
 def _default(kind: str) -> Callable[..., Any]:
     """The factory of the component of ``kind`` that a run has which names none."""
     name = KINDS[kind].default

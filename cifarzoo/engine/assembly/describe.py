@@ -15,7 +15,7 @@ from cifarzoo.components.run import Run
 from cifarzoo.engine.assembly.build import build_average, build_optimizer, name_of
 from cifarzoo.engine.assembly.dry_run import dry_run
 from cifarzoo.engine.assembly.plan import Plan, plan
-from cifarzoo.engine.assembly.validation import check_schedule
+from cifarzoo.engine.assembly.trials import check_schedule
 from cifarzoo.engine.assembly.weight_decay import count
 from cifarzoo.engine.distributed.world import pick_device
 from cifarzoo.layers import batch_norm as norm

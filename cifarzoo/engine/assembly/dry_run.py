@@ -13,17 +13,14 @@ from torch.nn.parameter import UninitializedParameter
 
 from cifarzoo.components.run import Run
 from cifarzoo.engine.assembly.build import Components, build, name_of
-from cifarzoo.engine.assembly.validation import (
-    BYTES,
-    GIB,
+from cifarzoo.engine.assembly.trials import (
     FailsError,
     check_augmentations,
-    check_memory,
     check_network,
     check_network_stages,
     check_regularizers,
-    memory_of,
 )
+from cifarzoo.engine.assembly.validation import BYTES, GIB, check_memory, memory_of
 from cifarzoo.errors import CifarzooError, ConfigError
 
 

@@ -1,0 +1,235 @@
+"""Components tried on two images, before they cost memory or time; in words where they fail."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cifarzoo.components.protocols import IMAGE_SHAPE, Augmentation, Loss, Schedule
+from cifarzoo.components.regularizers import (
+    Forward,
+    Regularizer,
+    acting_stages,
+)
+from cifarzoo.engine.assembly.forward import Plain, Wrapped, network_stages
+from cifarzoo.engine.assembly.plan import Plan
+from cifarzoo.errors import ConfigError
+from cifarzoo.randomness.batch_draws import BatchDraws
+from cifarzoo.randomness.keys import generator
+
+Shape = tuple[int, int, int]  # of an image: C, H, W
+
+
+class FailsError(ConfigError):
+    """A component that raised something when it was tried."""
+
+
+def check_network(
+    model: nn.Module, *, num_classes: int, name: str, image_shape: Shape = IMAGE_SHAPE
+) -> None:
+    """Try a network on two images; neither it nor any generator is changed.
+
+    Args:
+        model: On any one device, ``meta`` too.
+        num_classes: K.
+        name: Name of its architecture.
+        image_shape: Shape of an image (C, H, W).
+
+    Raises:
+        FailsError: It raises something.
+        ConfigError: It doesn't give (2, K).
+    """
+    two = (2, *image_shape)
+    was_training = model.training
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            logits: Any = model.eval()(torch.zeros(two, device=device))
+    except Exception as error:
+        raise _failed(name, f"on images {two}", error) from error
+    finally:
+        model.train(was_training)
+    shape = tuple(getattr(logits, "shape", ()))
+    if shape != (2, num_classes):
+        given = shape or type(logits).__name__
+        expected = f"expected {(2, num_classes)}, as the dataset has {num_classes} classes"
+        raise _of(name, f"gives {given} for images {two}; {expected}")
+
+
+def check_augmentations(
+    augmentations: Mapping[str, Augmentation], *, image_shape: Shape = IMAGE_SHAPE
+) -> None:
+    """Try augmentations, one after the other, on two black images.
+
+    Args:
+        augmentations: Those of the run, by name.
+        image_shape: Shape of an image (C, H, W).
+
+    Raises:
+        ConfigError: One raises something, or what the last gives isn't float32 (2, C, H, W).
+    """
+    two = (2, *image_shape)
+    images = torch.zeros(two, dtype=torch.uint8)
+    for name, augment in augmentations.items():
+        own = generator(0, "evaluation")
+        draws = BatchDraws(own, 2, of_images=lambda own=own: BatchDraws(own, 2))  # type: ignore[misc]
+        try:
+            images = augment(images, draws)
+        except ConfigError as error:
+            error.component = error.component or name.partition("#")[0]
+            raise
+        except Exception as error:
+            raise _failed(name, f"on images {two}", error) from error
+        if not isinstance(images, Tensor) or images.shape != two:
+            given = tuple(getattr(images, "shape", ())) or type(images).__name__
+            raise _of(name, f"gives {given} for images {two}; expected their own shape")
+    if images.dtype != torch.float32:
+        raise _of(name, f"comes last and gives {images.dtype}; expected float32")
+
+
+def check_regularizers(
+    regularizers: Mapping[str, Regularizer],
+    loss: Loss,
+    *,
+    num_classes: int,
+    image_shape: Shape = IMAGE_SHAPE,
+    weights: Callable[[Tensor], Tensor] | None = None,
+    loss_name: str = "loss",
+) -> None:
+    """Try the ``batch`` stages, and the loss that came of the ``loss`` stages, on two images.
+
+    Each view of an image is a row of the batch.
+
+    Args:
+        regularizers: Those of the run, by name.
+        loss: Loss of the run, as they wrapped it.
+        num_classes: K.
+        image_shape: Shape of an image (C, H, W).
+        weights: From targets to the weights of images in the loss, if it has any.
+        loss_name: Name of the loss that they wrapped.
+
+    Raises:
+        ConfigError: One raises something, or gives other shapes than it got.
+    """
+    two = (2, *image_shape)
+    images = torch.zeros(two)
+    targets = torch.full((2, num_classes), 1 / num_classes)
+    for name, regularizer in regularizers.items():
+        own = generator(0, "evaluation")
+        count, views = len(images), regularizer.num_views
+        draws = BatchDraws(own, count, of_images=lambda own=own, n=count: BatchDraws(own, n))  # type: ignore[misc]
+        try:
+            given: Any = regularizer.batch(images, targets, draws)
+        except Exception as error:
+            raise _failed(name, f"on images {two}", error) from error
+        shapes = tuple((views * count, *each.shape[1:]) for each in (images, targets))
+        if not isinstance(given, tuple) or tuple(getattr(t, "shape", ()) for t in given) != shapes:
+            times = f", {views} times as many, since its num_views is {views}" if views > 1 else ""
+            expected = f"expected images and targets of the shapes that it was given{times}"
+            raise _of(name, f"gives another kind of batch; {expected}")
+        images, targets = given
+    wrapping = [name for name, r in regularizers.items() if "loss" in acting_stages(r)]
+    _check_loss(loss, weights, targets, name=[loss_name, *wrapping][-1])
+
+
+def _check_loss(
+    loss: Loss, weights: Callable[[Tensor], Tensor] | None, targets: Tensor, *, name: str
+) -> None:
+    per_image = (len(targets),)
+    try:
+        value: Any = loss(torch.zeros_like(targets), targets)
+        each: Any = None if weights is None else weights(targets)
+    except Exception as error:
+        raise _failed(name, "on two images, in the loss", error) from error
+    shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+    if weights is None and shape not in ((), per_image):
+        raise _of(name, f"makes the loss {shape}; expected a tensor of one number, or one an image")
+    if weights is not None and shape != per_image:
+        expected = "expected one number an image, since the loss has weights"
+        raise _of(name, f"makes the loss {shape}; {expected}")
+    if each is not None and tuple(getattr(each, "shape", ("none",))) != per_image:
+        given = tuple(getattr(each, "shape", ())) or type(each).__name__
+        raise _of(name, f"gives the weights {given}; expected a tensor of one an image")
+
+
+def check_network_stages(
+    regularizers: Mapping[str, Regularizer],
+    model: nn.Module,
+    *,
+    num_classes: int,
+    image_shape: Shape = IMAGE_SHAPE,
+) -> None:
+    """Try the ``network`` stages on two images; neither the network nor a generator is changed.
+
+    Args:
+        regularizers: Those of the run, by name.
+        model: The network, on any one device; it is tried in evaluation mode.
+        num_classes: K.
+        image_shape: Shape of an image (C, H, W).
+
+    Raises:
+        FailsError: One raises something.
+        ConfigError: One doesn't give logits and targets (2, K) and a penalty ().
+    """
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    two = (2, *image_shape)
+    expected = [(2, num_classes), (2, num_classes), ()]
+    targets = torch.full(expected[0], 1 / num_classes, device=device)
+    forward: Forward = Plain(model, model)
+    was_training = model.training
+    for name, regularizer in network_stages(regularizers).items():
+        draws = BatchDraws(generator(0, "evaluation"), 2, part=np.arange(2), device=device)
+        forward = Wrapped(forward, regularizer, draws)
+        try:
+            with torch.random.fork_rng(devices=[]):
+                model.eval()
+                given: Any = forward(torch.zeros(two, device=device), targets)
+        except Exception as error:
+            raise _failed(name, f"on images {two}, in the network stage", error) from error
+        finally:
+            model.train(was_training)
+        shapes = (
+            [tuple(getattr(part, "shape", (-1,))) for part in given]
+            if isinstance(given, tuple)
+            else []
+        )
+        if shapes != expected:
+            what = ", ".join(map(str, shapes)) or type(given).__name__
+            parts = f"logits and targets {expected[0]} and a penalty ()"
+            raise _of(name, f"gives {what} in the network stage; expected {parts}")
+
+
+def check_schedule(schedule: Schedule, plan: Plan, *, name: str) -> None:
+    """Ask a schedule for the first and the last step of a run, and for many between.
+
+    Raises:
+        ConfigError: It fails, or doesn't give finite numbers of at least 0.
+    """
+    last = plan.total_steps - 1
+    for step in [*range(0, last, max(1, last // 500)), last]:
+        try:
+            factor: Any = schedule(plan.timestamp(step))
+        except Exception as error:
+            raise _failed(name, f"at a Timestamp of step {step}", error) from error
+        if not isinstance(factor, Real) or not 0 <= float(factor) < math.inf:
+            expected = "expected a finite number of at least 0"
+            raise _of(name, f"gives {factor!r} at step {step}; {expected}")
+
+
+def _of(component: str, problem: str) -> ConfigError:
+    error = ConfigError(problem)
+    error.component = component.partition("#")[0]
+    return error
+
+
+def _failed(component: str, when: str, error: Exception) -> FailsError:
+    said = " ".join(f"{type(error).__name__}: {error}".split())
+    failed = FailsError(f"fails {when}: {said}")
+    failed.component = component.partition("#")[0]
+    return failed
