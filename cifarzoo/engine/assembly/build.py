@@ -104,7 +104,9 @@ def build(run: Run, *, folder: Path | None, device: torch.device | str = "cpu") 
         seed=run.seed,
         device=device,
     )
-    unwrapped = make(run.loss or _default("loss"), "loss")
+    make_loss = run.loss or _default("loss")
+    _seed_for(name_of(make_loss), run.seed)
+    unwrapped = make(make_loss, "loss")
     loss = unwrapped
     for regularizer in regularizers.values():
         loss = regularizer.loss(loss)
