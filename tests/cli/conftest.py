@@ -1,8 +1,10 @@
-"""A plugin's file, as a user has it."""
+"""Files of a user's: a plugin, and a config in the folder at hand."""
 
 from pathlib import Path
 
 import pytest
+
+from tests.cli.small_run import CONFIG
 
 PLUGIN = '''
 """A plugin."""
@@ -37,3 +39,12 @@ def plugin(tmp_path: Path) -> Path:
     path = tmp_path / "teeth.py"
     path.write_text(PLUGIN)
     return path
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of the user's with a config in it."""
+    (tmp_path / "small.gin").write_text(CONFIG)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NO_COLOR", "1")
+    return tmp_path
