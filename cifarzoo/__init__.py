@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cifarzoo import errors, protocols
     from cifarzoo.api.creation import create, create_model
+    from cifarzoo.api.loaded_run import evaluate, load_run
     from cifarzoo.api.own_loop import draws, lambda_lr
+    from cifarzoo.api.training import resume, train
     from cifarzoo.components.registry import register
 
 __all__ = [
@@ -18,9 +20,13 @@ __all__ = [
     "create_model",
     "draws",
     "errors",
+    "evaluate",
     "lambda_lr",
+    "load_run",
     "protocols",
     "register",
+    "resume",
+    "train",
 ]
 
 try:
@@ -33,9 +39,13 @@ _MODULE_OF = {
     "create_model": "api.creation",
     "draws": "api.own_loop",
     "errors": "errors",
+    "evaluate": "api.loaded_run",
     "lambda_lr": "api.own_loop",
+    "load_run": "api.loaded_run",
     "protocols": "protocols",
     "register": "components.registry",
+    "resume": "api.training",
+    "train": "api.training",
 }
 
 

@@ -67,7 +67,7 @@ RunsFolder = Annotated[
     typer.Option("--out", "-o", metavar="DIR", envvar="CIFARZOO_RUNS", help="Where runs go."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout and nothing else.")]
-Processes = Annotated[
+NumProcesses = Annotated[
     int | None,
     typer.Option(
         "--nproc",

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cifarzoo.api.execution import Processes, opener
 from cifarzoo.cli import completion
-from cifarzoo.cli.launching import Ranks, opener, train
+from cifarzoo.cli.launching import processes, train
 from cifarzoo.cli.look import show_config
 from cifarzoo.cli.options import (
     DataFolder,
     DryRun,
     Json,
     MaxRestarts,
-    Processes,
+    NumProcesses,
     RunsFolder,
     Sets,
 )
@@ -59,7 +60,7 @@ def reproduce(
         ),
     ] = "full",
     sets: Sets = None,
-    nproc: Processes = None,
+    nproc: NumProcesses = None,
     max_restarts: MaxRestarts = 0,
     out: RunsFolder = Path("runs"),
     data: DataFolder = None,
@@ -91,7 +92,7 @@ def reproduce(
             first = wanted.configs[chosen_seeds[0]]
             show_config(first, data=data, as_json=as_json, world_size=nproc or 1)
             continue
-        _train(wanted, data, Ranks(nproc=nproc, max_restarts=max_restarts), as_json=as_json)
+        _train(wanted, data, processes(nproc, max_restarts), as_json=as_json)
         if not is_worker() or rank_environment().rank == 0:
             found, others = wanted.outcome()
             for seed in others:
@@ -115,13 +116,13 @@ def _rows(name: str) -> list[Row]:
     return runnable
 
 
-def _train(wanted: Reproduction, data: Path | None, ranks: Ranks, *, as_json: bool) -> None:
+def _train(wanted: Reproduction, data: Path | None, ranks: Processes, *, as_json: bool) -> None:
     if wanted.kind == ON_GLYPHS:
         console.warn(f"{wanted.row.dataset} is not there (see --data): on glyphs instead")
     for seed in wanted.waiting():
         loaded, folder = wanted.configs[seed], wanted.folder(seed)
         open_folder = opener(loaded, out=wanted.runs, run_dir=folder)
-        train(loaded, open_folder, data=data, ranks=ranks, as_json=as_json)
+        train(loaded, open_folder, data=data, processes=ranks, as_json=as_json)
 
 
 def numbers(text: str) -> list[int]:

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from cifarzoo.cli.launching import Ranks, opener, train
+from cifarzoo.api.execution import opener
+from cifarzoo.api.reopening import reopen
+from cifarzoo.cli.launching import processes, train
 from cifarzoo.cli.options import (
     ConfigName,
     DataFolder,
     DryRun,
     Json,
     MaxRestarts,
+    NumProcesses,
     Plugins,
-    Processes,
     RunsFolder,
     Sets,
 )
 from cifarzoo.cli.terminal import console
 from cifarzoo.cli.terminal.progress import listener_for
-
-if TYPE_CHECKING:
-    from cifarzoo.config import Config
-    from cifarzoo.runs.folder import RunFolder
 
 RunName = Annotated[
     str,
@@ -45,7 +43,7 @@ def run(
         int | None,
         typer.Option("--seed", metavar="N", help="Short for -s run.seed=N.", show_default=False),
     ] = None,
-    nproc: Processes = None,
+    nproc: NumProcesses = None,
     max_restarts: MaxRestarts = 0,
     out: RunsFolder = Path("runs"),
     run_dir: Annotated[
@@ -73,24 +71,33 @@ def run(
         show_config(loaded, data=data, as_json=as_json, world_size=nproc or 1)
         return
 
-    open_folder = opener(loaded, out=out, run_dir=run_dir)
-    ranks = Ranks(nproc=nproc, max_restarts=max_restarts)
-    train(loaded, open_folder, data=data, ranks=ranks, as_json=as_json)
+    train(
+        loaded,
+        opener(loaded, out=out, run_dir=run_dir),
+        data=data,
+        processes=processes(nproc, max_restarts),
+        as_json=as_json,
+    )
 
 
 def resume(
     name: RunName,
     *,
-    nproc: Processes = None,
+    nproc: NumProcesses = None,
     max_restarts: MaxRestarts = 0,
     out: RunsFolder = Path("runs"),
     data: DataFolder = None,
     as_json: Json = False,
 ) -> None:
     """Go on with a run that was stopped, from its last checkpoint."""
-    folder, loaded, data = _reopen(name, out, data)
-    ranks = Ranks(nproc=nproc or folder.record.get("world_size"), max_restarts=max_restarts)
-    train(loaded, lambda: folder, data=data, ranks=ranks, as_json=as_json)
+    run = reopen(name, out=out, data=data)
+    train(
+        run.config,
+        lambda: run.folder,
+        data=run.data,
+        processes=processes(nproc or run.folder.record.get("world_size"), max_restarts),
+        as_json=as_json,
+    )
 
 
 def evaluate(
@@ -101,31 +108,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Test the newest weights of a run."""
-    from cifarzoo.engine.trained import evaluate_run
+    from cifarzoo.api.evaluation import evaluate_reopened
 
-    folder, loaded, data = _reopen(name, out, data)
-    with loaded.locating():
-        event = evaluate_run(
-            loaded.build(),
-            folder,
-            digest=loaded.digest(),
-            data=data,
-            emit=listener_for(as_json),
-        )
+    event = evaluate_reopened(reopen(name, out=out, data=data), listener_for(as_json))
     console.print_evaluation(event, as_json=as_json)
-
-
-def _reopen(name: str, out: Path, data: Path | None) -> tuple[RunFolder, Config, Path | None]:
-    from cifarzoo import config
-    from cifarzoo.runs.folder import CONFIG, find_run
-
-    folder = find_run(name, out)
-    record = folder.record
-    loaded = config.from_text(
-        folder.config_text,
-        plugins=folder.plugins,
-        name=record.get("config", "run"),
-        shown_as=str(folder.path / CONFIG),
-    )
-    recorded = record.get("data_folder")
-    return folder, loaded, data or (Path(recorded) if recorded else None)

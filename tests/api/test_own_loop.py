@@ -76,9 +76,9 @@ def test_lambda_lr_gives_each_step_the_rate_that_a_run_gives_it(tmp_path, monkey
     rates: list[float] = []
     train_step = loop.train_step
 
-    def noting(training, *arguments):
-        rates.append(training.state.rate)
-        return train_step(training, *arguments)
+    def noting(setup, state, *arguments, **options):
+        rates.append(state.rate)
+        return train_step(setup, state, *arguments, **options)
 
     monkeypatch.setattr(loop, "train_step", noting)
     task = tiny_task(tmp_path)

@@ -14,9 +14,11 @@ import pytest
 import torch
 
 from cifarzoo import config
-from cifarzoo.cli.launching import Job, work
+from cifarzoo.api.execution import RankJob, train_rank
+from cifarzoo.api.progress import Calling
 from cifarzoo.components.plugins import catalogue
 from cifarzoo.data.catalogue import CIFAR10, CIFAR100
+from cifarzoo.engine.events import ignore_event
 from cifarzoo.runs.folder import RunFolder, create
 from tests.small_cifar import small, write_parquets
 from tests.zoo.test_named_networks import NETWORKS
@@ -138,16 +140,15 @@ def config_text(name: str, kind: str) -> str:
 
 
 def train(folder: RunFolder, text: str, data: Path) -> dict[str, Any]:
-    job = Job(
-        text=text,
-        name="every",
-        plugins=(),
-        folder=str(folder.path),
-        data=str(data),
-        argv=("cifarzoo",),
-        as_json=False,
+    train_rank(
+        RankJob(
+            config=config.from_text(text, name="every"),
+            folder=folder.path,
+            data=data,
+            argv=("cifarzoo",),
+            progress=Calling(ignore_event),
+        )
     )
-    work(job)
     return folder.record
 
 

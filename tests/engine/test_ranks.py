@@ -28,7 +28,7 @@ from cifarzoo.engine.distributed.rendezvous import open_store, rendezvous
 from cifarzoo.engine.distributed.store import FileRankStore
 from cifarzoo.engine.distributed.world import group_options
 from cifarzoo.engine.runner import execute
-from cifarzoo.errors import CifarzooError, NotFiniteError, UsageError
+from cifarzoo.errors import CifarzooError, NotFiniteError, StoppedError, UsageError
 from cifarzoo.protocols import Dataset
 from cifarzoo.zoo.datasets.glyphs import glyphs
 from cifarzoo.zoo.optimizers.sgd import sgd
@@ -40,7 +40,7 @@ from tests.tiny import evaluated, tiny_task, train_as_rank
 
 
 def on_ranks(root: Path, name: str, changes: dict[str, Any], *, nproc: int = 2) -> Any:
-    assert launch(train_as_rank, (root, name, changes), nproc=nproc) == 0
+    launch(train_as_rank, (root, name, changes), nproc=nproc)
     return tiny_task(root, name, **changes).open_folder()
 
 
@@ -118,7 +118,11 @@ def test_ranks_that_stop_for_a_signal_go_on_as_one_or_two(task, tmp_path):
     changes = {"epochs": 3, "checkpoint_steps": 4}
     whole = on_ranks(tmp_path, "whole", changes)
     stopping = {**changes, "schedule": stopping_schedule}
-    assert launch(train_as_rank, (tmp_path, "stopped", stopping), nproc=2) == 75
+    with pytest.raises(
+        StoppedError, match=r"stopped by SIGUSR1 after step \d+ of \d+, with"
+    ) as info:
+        launch(train_as_rank, (tmp_path, "stopped", stopping), nproc=2)
+    assert info.value.signal == "SIGUSR1"
     stopped = tiny_task(tmp_path, "stopped", **stopping).open_folder()
     assert stopped.record["status"] == "stopped"
 
@@ -239,7 +243,7 @@ def test_a_run_goes_on_from_its_checkpoint_after_a_rank_was_killed(tmp_path):
     killed = {**changes, "schedule": killing_once}
 
     job = (tmp_path, "killed", killed)
-    assert launch(train_as_rank, job, nproc=2, max_restarts=1, warn=heard.append) == 0
+    launch(train_as_rank, job, nproc=2, max_restarts=1, warn=heard.append)
 
     record = tiny_task(tmp_path, "killed", **killed).open_folder().record
     assert heard == ["rank 1 ended with SIGKILL; restarting all ranks (1 of 1)"]

@@ -21,7 +21,7 @@ from typing import Any
 PRELOADED = [
     "tests.trust.workload",
     "cifarzoo.cli.app",
-    "cifarzoo.cli.launching",
+    "cifarzoo.api.execution",
     "cifarzoo.config",
     "cifarzoo.engine.assembly.describe",
     "tensorboardX",

@@ -14,7 +14,8 @@ from pathlib import Path
 import torch
 
 from cifarzoo import config
-from cifarzoo.cli.launching import Job, work
+from cifarzoo.api.execution import RankJob, train_rank
+from cifarzoo.cli.terminal.progress import listener_for
 from cifarzoo.components.index import Entry
 from cifarzoo.components.plugins import catalogue
 from cifarzoo.errors import CifarzooError
@@ -81,17 +82,15 @@ def train_component(
     torch.set_num_threads(1)
     for patch in patches:
         patch()
-    job = Job(
-        text=text,
-        name="component",
-        plugins=tuple(str(path) for path in plugin_files()),
-        folder=str(root / name),
-        data=str(data) if data else None,
-        argv=("cifarzoo",),
-        as_json=False,
-    )
     try:
-        work(job)
+        job = RankJob(
+            config=config.from_text(text, plugins=plugin_files(), name="component"),
+            folder=root / name,
+            data=data,
+            argv=("cifarzoo",),
+            progress=partial(listener_for, False),
+        )
+        train_rank(job)
     except CifarzooError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

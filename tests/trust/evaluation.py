@@ -51,8 +51,9 @@ def grid(budget: Budget) -> Iterator[Outcome]:
 def _evaluate(path: Path, nproc: int) -> int:
     if nproc == 1:
         evaluate_on_rank(path)
-        return 0
-    return launch(evaluate_on_rank, path, nproc=nproc)
+    else:
+        launch(evaluate_on_rank, path, nproc=nproc)
+    return 0
 
 
 def evaluate_on_rank(path: Path) -> None:

@@ -79,7 +79,7 @@ def train_on_ranks(
     """``train`` on ``nproc`` launched ranks, each of which calls ``patches`` in each attempt."""
     job = (root, name, changes, patches)
     try:
-        return launch(
+        launch(
             work,
             job,
             nproc=nproc,
@@ -89,6 +89,7 @@ def train_on_ranks(
     except CifarzooError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
+    return 0
 
 
 def work(job: tuple[Path, str, dict[str, Any], tuple[Patch, ...]]) -> None:

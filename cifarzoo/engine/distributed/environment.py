@@ -79,8 +79,12 @@ def restarts() -> tuple[int, int]:
     return int(done), int(allowed)
 
 
-def resolve_world_size(nproc: int | None) -> int:
-    """How many ranks ``--nproc`` means, or the environment of a worker sets.
+def resolve_world_size(nproc: int | None, *, name: str = "--nproc") -> int:
+    """How many ranks ``nproc`` means, or the environment of a worker sets.
+
+    Args:
+        nproc: Number that was given; None: as many as there are GPUs, or one.
+        name: What errors call it.
 
     Raises:
         UsageError: More than the GPUs, fewer than one, or an environment that makes no sense.
@@ -91,14 +95,14 @@ def resolve_world_size(nproc: int | None) -> int:
     if nproc is None:
         nproc = max(1, gpus)
     if nproc < 1:
-        raise UsageError(f"--nproc is {nproc}; expected at least 1")
+        raise UsageError(f"{name} is {nproc}; expected at least 1")
     if nproc > 1:
         _patience()  # each rank reads it, once the run has a folder
     if gpus and nproc > gpus:
-        raise UsageError(f"--nproc is {nproc}, and this machine has {gpus} GPUs")
+        raise UsageError(f"{name} is {nproc}, and this machine has {gpus} GPUs")
     cores = os.cpu_count() or 1
     if not gpus and nproc > MOST_PER_CORE * cores:  # each holds a torch: memory goes first
-        raise UsageError(f"--nproc is {nproc}, and this machine has {cores} cores and no GPU")
+        raise UsageError(f"{name} is {nproc}, and this machine has {cores} cores and no GPU")
     return nproc
 
 

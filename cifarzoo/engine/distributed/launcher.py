@@ -42,6 +42,7 @@ from cifarzoo.errors import (
     EXIT_STOPPED,
     CifarzooError,
     PeerLostError,
+    StoppedError,
 )
 
 SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
@@ -67,8 +68,8 @@ def launch(
     max_restarts: int = 0,
     warn: Callable[[str], None] = lambda _message: None,
     at_second_interrupt: Callable[[], NoReturn] = end_at_once,
-) -> int:
-    """Run ``work(job)`` in ``nproc`` processes on this host; give the exit code.
+) -> None:
+    """Run ``work(job)`` in ``nproc`` processes on this host, until all have ended well.
 
     Args:
         work: A module's function, so that a new process can import it.
@@ -81,6 +82,7 @@ def launch(
         at_second_interrupt: Called at a second Ctrl-C, when the ranks have been killed.
 
     Raises:
+        StoppedError: A signal came, and the ranks have saved a checkpoint.
         CifarzooError: What the first rank to fail raised; a bug's traceback is on stderr.
     """
     # One import for all ranks and restarts; plain fork is unsafe once OpenMP has run.
@@ -99,7 +101,7 @@ def launch(
             rendezvous_folder = Path(folder) / f"attempt-{restart}"
             rendezvous_folder.mkdir()
             try:
-                return _attempt(
+                _attempt(
                     work, job, rendezvous_folder, nproc=nproc, restarts=(restart, max_restarts)
                 )
             except _FaultError as fault:
@@ -107,12 +109,13 @@ def launch(
                     tried = f", after {restart} of {max_restarts} restarts" * (restart > 0)
                     raise CifarzooError(f"{fault}{tried}{fault.advice}") from None
                 warn(f"{fault}; restarting all ranks ({restart + 1} of {max_restarts})")
-    raise AssertionError("no attempt was made")
+            else:
+                return
 
 
 def _attempt(
     work: Callable[[Any], None], job: Any, folder: Path, *, nproc: int, restarts: tuple[int, int]
-) -> int:
+) -> None:
     # Handed over, since a fork server keeps the environment that it was started with.
     environment = {
         **os.environ,
@@ -138,11 +141,12 @@ def _attempt(
     )
     try:
         elastic_launch(config, _worker)(work, job, environment)
-    except SignalException:
-        return _exit_code_after_signal(folder)
+    except SignalException as error:
+        _raise_stopped(_notes(folder))
+        name = signal.Signals(error.sigval).name
+        raise CifarzooError(f"stopped by {name} before anything was saved") from None
     except ChildFailedError as error:
-        return _exit_code_of(error, folder)
-    return 0
+        _raise_failure(error, folder)
 
 
 @contextmanager
@@ -246,7 +250,8 @@ def _worker(work: Callable[[Any], None], job: Any, environment: dict[str, str]) 
         time.sleep(10 * MONITOR_SECONDS)  # let the parent see first whose death it was
         raise SystemExit(EXIT_FAILED) from None
     except CifarzooError as error:
-        _note(exit_code=error.exit_code, message=str(error))
+        about = {name: getattr(error, name, None) for name in ("step", "signal")}
+        _note(exit_code=error.exit_code, message=str(error), **about)
         # A function that returns after a signal waits for the agent, which waits for it.
         raise SystemExit(error.exit_code) from None
     except Exception as error:  # a bug, whose traceback torch's launcher would keep to itself
@@ -274,16 +279,17 @@ def _notes(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted(folder.glob("error-*"))]
 
 
-def _exit_code_after_signal(folder: Path) -> int:
-    stopped = [note for note in _notes(folder) if note["exit_code"] == EXIT_STOPPED]
-    return EXIT_STOPPED if stopped else EXIT_FAILED
+def _raise_stopped(notes: list[dict[str, Any]]) -> None:
+    """Raise what a rank raised that a signal had stopped, if one did."""
+    for note in notes:
+        if note["exit_code"] == EXIT_STOPPED:
+            raise StoppedError(note["message"], step=note["step"], signal=note["signal"]) from None
 
 
-def _exit_code_of(error: ChildFailedError, folder: Path) -> int:
-    """75 if the ranks stopped for a signal; else raises what made the first of them fail."""
+def _raise_failure(error: ChildFailedError, folder: Path) -> NoReturn:
+    """Raise that a signal stopped the ranks; else what made the first of them fail."""
     notes = _notes(folder)
-    if any(note["exit_code"] == EXIT_STOPPED for note in notes):
-        return EXIT_STOPPED
+    _raise_stopped(notes)
     for note in notes:
         if not note.get("is_fault"):
             raised = CifarzooError(note["message"])

@@ -1,0 +1,21 @@
+"""The newest weights of a run tested on its test images."""
+
+from __future__ import annotations
+
+from cifarzoo.api.reopening import Reopened
+from cifarzoo.engine.events import EvaluationEvent, Listener
+from cifarzoo.engine.trained import evaluate_run
+
+
+def evaluate_reopened(run: Reopened, emit: Listener) -> EvaluationEvent:
+    """Test the newest weights of a run; see ``evaluate_run`` for the errors.
+
+    Args:
+        run: The run's folder, config and data.
+        emit: Receives warnings.
+    """
+    config = run.config
+    with config.locating():
+        return evaluate_run(
+            config.build(), run.folder, digest=config.digest(), data=run.data, emit=emit
+        )

@@ -1,0 +1,217 @@
+"""From a checked config to ranks that train it: here, or in processes that are launched."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from cifarzoo.components.plugins import plugin_provenance
+from cifarzoo.components.registry import SESSION
+from cifarzoo.components.session import is_of_session
+from cifarzoo.engine.distributed.environment import is_worker, resolve_world_size
+from cifarzoo.engine.distributed.signals import end_at_once
+from cifarzoo.errors import UsageError
+
+if TYPE_CHECKING:
+    from cifarzoo.api.progress import ListenerFactory
+    from cifarzoo.config import Config
+    from cifarzoo.engine.events import ResultEvent
+    from cifarzoo.engine.runner import Task
+    from cifarzoo.runs.folder import RunFolder
+
+OpenFolder = Callable[[], "RunFolder"]
+SESSION_PREFIX = f"{SESSION}."  # of the origins of what a script or notebook registered
+
+
+@dataclass(frozen=True, kw_only=True)
+class Processes:
+    """The processes that train, and how they are told to stop.
+
+    Attributes:
+        nproc: Number of processes on this host; None: as many as it has GPUs, or one.
+        max_restarts: How many times all of them may start again.
+        warn: Receives the reason of each restart.
+        at_second_interrupt: Called at a second Ctrl-C.
+    """
+
+    nproc: int | None
+    max_restarts: int = 0
+    warn: Callable[[str], None]
+    at_second_interrupt: Callable[[], NoReturn] = end_at_once
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankJob:
+    """What a launched rank is given to train.
+
+    Attributes:
+        config: Config of the run.
+        folder: Folder of the run, which exists.
+        data: Folder of the data; None: not known.
+        argv: Command that started the run, for run.json.
+        progress: Makes the listener.
+    """
+
+    config: Config
+    folder: Path
+    data: Path | None
+    argv: tuple[str, ...]
+    progress: ListenerFactory
+
+
+def opener(config: Config, *, out: Path, run_dir: Path | None = None) -> OpenFolder:
+    """What opens the folder of a run of ``config``, with copies of its plugin files.
+
+    Args:
+        config: Config of the run.
+        out: Where runs go: a new folder there.
+        run_dir: The folder itself, which may hold this run already; None: a new one.
+    """
+
+    def open_folder() -> RunFolder:
+        from cifarzoo.runs import folder
+
+        if run_dir is None:
+            opened, is_new = folder.create(out, config.name, config.text()), True
+        else:
+            opened, was_there = folder.adopt(run_dir, config.text())
+            is_new = not was_there
+        if is_new:
+            opened.keep_plugins(config.plugin_files())
+        return opened
+
+    return open_folder
+
+
+def execute_config(
+    config: Config,
+    open_folder: OpenFolder,
+    *,
+    data: Path | None,
+    processes: Processes,
+    progress: ListenerFactory,
+) -> ResultEvent:
+    """Train what ``config`` describes to its end, here or in launched processes.
+
+    Args:
+        config: Config of the run.
+        open_folder: Gives the run's folder.
+        data: Folder of the data; None: not known.
+        processes: The processes that train.
+        progress: Makes the listener, in the process that reports.
+
+    Raises:
+        StoppedError: A signal stopped it, and a checkpoint was saved.
+        CifarzooError: See ``cifarzoo.errors``.
+    """
+    from cifarzoo.engine.events import WarningEvent
+    from cifarzoo.engine.runner import execute
+
+    size = resolve_world_size(processes.nproc)
+    if size > 1 and not is_worker():
+        return _launch(config, open_folder, data=data, processes=processes, progress=progress)
+    with config.locating(), progress() as listener:
+
+        def open_and_compare() -> RunFolder:
+            folder = open_folder()
+            for message in session_changes(folder.record, config):
+                listener(WarningEvent(message=message))
+            return folder
+
+        task = _task(config, open_and_compare, data=data, argv=sys.argv)
+        return execute(task, [listener], at_second_interrupt=processes.at_second_interrupt)
+
+
+def train_rank(job: RankJob) -> None:
+    """Train as one of several ranks."""
+    from cifarzoo.engine.runner import execute
+    from cifarzoo.runs.folder import RunFolder
+
+    with job.config.locating(), job.progress() as listener:
+        task = _task(job.config, lambda: RunFolder(job.folder), data=job.data, argv=job.argv)
+        execute(task, [listener])
+
+
+def session_changes(record: Mapping[str, Any], config: Config) -> list[str]:
+    """Which components of a script or notebook were others when a run began, a line each.
+
+    Args:
+        record: Entries of the run's ``run.json``; empty where it begins now.
+        config: Config of the run.
+    """
+    before = {each["origin"]: each.get("sha256") for each in record.get("plugins", ())}
+    return [
+        f"{each['origin'].removeprefix(SESSION_PREFIX)} has another source than when this run "
+        "began: bits may differ from here on"
+        for each in plugin_provenance(config.components())
+        if each["origin"].startswith(SESSION_PREFIX)
+        and before.get(each["origin"], each.get("sha256")) != each.get("sha256")
+    ]
+
+
+def _launch(
+    config: Config,
+    open_folder: OpenFolder,
+    *,
+    data: Path | None,
+    processes: Processes,
+    progress: ListenerFactory,
+) -> ResultEvent:
+    from cifarzoo.engine.assembly.describe import describe
+    from cifarzoo.engine.distributed.launcher import launch
+    from cifarzoo.engine.events import ResultEvent
+
+    size = resolve_world_size(processes.nproc)
+    _check_importable(config, size)
+    with config.locating():  # what can be refused is refused here, with its file and line
+        describe(config.build(), data=data, world_size=size)
+    folder = open_folder()
+    with folder.locked():
+        pass  # in use: refused before any process starts; rank 0 holds the lock from then on
+    job = RankJob(
+        config=config, folder=folder.path, data=data, argv=tuple(sys.argv), progress=progress
+    )
+    launch(
+        train_rank,
+        job,
+        nproc=size,
+        max_restarts=processes.max_restarts,
+        warn=processes.warn,
+        at_second_interrupt=processes.at_second_interrupt,
+    )
+    return ResultEvent.from_record(str(folder.path), folder.record)
+
+
+def _check_importable(config: Config, size: int) -> None:
+    """Refuse components that other processes don't have."""
+    for entry in config.components():
+        if is_of_session(entry):
+            raise UsageError(
+                f"{entry.name} was registered by this script or notebook ({entry.source}), and the "
+                f"{size} processes that train don't have it; put it in a file, and name that by "
+                "plugins=['FILE.py']"
+            )
+
+
+def _task(
+    config: Config, open_folder: OpenFolder, *, data: Path | None, argv: Iterable[str]
+) -> Task:
+    """What the engine is given, with all that run.json says of where a result comes from."""
+    from cifarzoo.engine.runner import Task
+    from cifarzoo.runs.provenance import provenance
+
+    return Task(
+        run=config.build(),
+        name=config.name,
+        digest=config.digest(),
+        open_folder=open_folder,
+        data=data,
+        provenance={
+            **provenance(list(argv)),
+            "plugins": plugin_provenance(config.components()),
+            "data_folder": str(data.resolve()) if data else None,
+        },
+    )

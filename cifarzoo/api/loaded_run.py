@@ -1,0 +1,213 @@
+"""A run taken apart: its networks, what they take, and what became of it. Nothing is changed."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from cifarzoo.api.evaluation import evaluate_reopened
+from cifarzoo.api.history import History
+from cifarzoo.api.preprocess import Preprocess
+from cifarzoo.api.reopening import Reopened, data_folder, reopen, runs_folder
+from cifarzoo.api.result import Evaluation, Result
+from cifarzoo.api.torch_state import own_torch_state
+from cifarzoo.config import Config
+from cifarzoo.engine.events import Event, ResultEvent, WarningEvent
+from cifarzoo.engine.trained import Trained, load_trained
+from cifarzoo.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class LoadedRun:
+    """A run of this machine; ``cifarzoo.load_run`` makes it.
+
+    What it has is read when it is asked for, and kept.
+
+    Args:
+        reopened: The run's folder, config and data.
+    """
+
+    def __init__(self, reopened: Reopened) -> None:
+        self._reopened = reopened
+
+    @property
+    def path(self) -> Path:
+        """Folder of the run."""
+        return self._reopened.folder.path
+
+    @property
+    def config(self) -> Config:
+        """Config of the run; ``run.config.text()`` is all that it sets."""
+        return self._reopened.config
+
+    @property
+    def status(self) -> str:
+        """``done``, ``stopped``, ``running``, ``failed``, ``diverged``; ``new`` before a step."""
+        return str(self._reopened.folder.record.get("status", "new"))
+
+    @property
+    def result(self) -> Result:
+        """What the run came to.
+
+        Raises:
+            UsageError: It isn't finished.
+        """
+        if self.status != "done":
+            raise UsageError(
+                f"{self.path} has no result: it is {self.status}; cifarzoo.resume goes on with it"
+            )
+        record = self._reopened.folder.record
+        return Result.of(ResultEvent.from_record(str(self.path), record))
+
+    @property
+    def history(self) -> History:
+        """What each epoch came to, as ``metrics.jsonl`` has it by now: a list of dicts."""
+        return History(self._reopened.folder.metrics())
+
+    @cached_property
+    def model(self) -> nn.Module:
+        """The network with the weights that were tested, averaged ones if the run averages them.
+
+        It is on the CPU, in evaluation mode, and takes what ``preprocess`` gives.
+
+        Raises:
+            CheckpointError: There are no weights yet, or they don't fit.
+        """
+        return self._tested.network
+
+    @cached_property
+    def last_model(self) -> nn.Module:
+        """The network with the newest weights as the optimizer left them, not averaged."""
+        return self._load("last").network
+
+    @cached_property
+    def best_model(self) -> nn.Module:
+        """The network as it was when the error on the validation images was lowest.
+
+        Raises:
+            UsageError: The run keeps no validation images.
+        """
+        return self._load("best").network
+
+    @cached_property
+    def preprocess(self) -> Preprocess:
+        """Makes of uint8 images, PIL images or lists of them what the network takes."""
+        components = self._tested.components
+        dtype = next(self.model.parameters()).dtype
+        return Preprocess(components.augmentations, components.dataset.image_shape, dtype)
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the K classes, in the order of the network's outputs."""
+        return tuple(self._tested.components.dataset.classes)
+
+    def evaluate(self, *, data: str | os.PathLike[str] | None = None) -> Evaluation:
+        """Test the newest weights on the test images, as ``cifarzoo eval`` does.
+
+        Args:
+            data: Folder of the data; None: where they lay in training.
+
+        Raises:
+            CheckpointError: There are no weights yet, or they don't fit.
+            DataError: The dataset is missing, damaged or of another shape.
+        """
+        given = data_folder(data) or self._reopened.data
+        with own_torch_state():
+            event = evaluate_reopened(replace(self._reopened, data=given), _warn_of)
+        return Evaluation.of(event)
+
+    def __repr__(self) -> str:
+        return f"LoadedRun({str(self.path)!r}, {self.status})"
+
+    @cached_property
+    def _tested(self) -> Trained:
+        return self._load("tested")
+
+    def _load(self, weights: Literal["tested", "last", "best"]) -> Trained:
+        config = self.config
+        with own_torch_state(), config.locating():
+            return load_trained(
+                config.build(),
+                self._reopened.folder,
+                digest=config.digest(),
+                weights=weights,
+                warn=_warn,
+            )
+
+
+RunName: TypeAlias = "str | os.PathLike[str] | Result | LoadedRun"
+
+
+def load_run(
+    run: RunName,
+    *,
+    data: str | os.PathLike[str] | None = None,
+    out: str | os.PathLike[str] | None = None,
+) -> LoadedRun:
+    """Take a run apart: its networks, its history, what its network takes.
+
+    Args:
+        run: Path of a run's folder; ``latest``; the start of a run's id; or a result.
+        data: Folder of the data, for ``evaluate``; None: where they lay in training.
+        out: Where runs are; None: ``CIFARZOO_RUNS``, or ``runs``.
+
+    Raises:
+        UsageError: No run is called so, or more than one.
+        ConfigProblemsError: Its config can't be used any more.
+    """
+    return LoadedRun(reopen(name_of(run), out=runs_folder(out), data=data_folder(data)))
+
+
+def evaluate(
+    run: RunName,
+    *,
+    data: str | os.PathLike[str] | None = None,
+    out: str | os.PathLike[str] | None = None,
+) -> Evaluation:
+    """Test the newest weights of a run on its test images, as ``cifarzoo eval`` does.
+
+    Args:
+        run: See ``load_run``.
+        data: Folder of the data; None: where they lay in training.
+        out: Where runs are; None: ``CIFARZOO_RUNS``, or ``runs``.
+
+    Raises:
+        UsageError: No run is called so, or more than one.
+        CheckpointError: There are no weights yet, or they don't fit.
+        DataError: The dataset is missing, damaged or of another shape.
+    """
+    return load_run(run, data=data, out=out).evaluate()
+
+
+def name_of(run: Any) -> str | Path:
+    """The name of a run, or the path of its folder.
+
+    Raises:
+        UsageError: It is none.
+    """
+    match run:
+        case Result() | LoadedRun():
+            return run.path
+        case str():
+            return run
+        case os.PathLike():
+            return Path(run)
+    raise UsageError(
+        f"the run is of the type {type(run).__name__}; expected a path, 'latest', the start of an "
+        "id, or a result"
+    )
+
+
+def _warn_of(event: Event) -> None:
+    if isinstance(event, WarningEvent):
+        _warn(event.message)
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, stacklevel=3)

@@ -1,0 +1,84 @@
+"""A run's folder opened again: its config as it was, where its data lie."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from cifarzoo import config as configs
+from cifarzoo.api.execution import SESSION_PREFIX
+from cifarzoo.components.registry import SESSION, register
+from cifarzoo.config import Config
+from cifarzoo.errors import UsageError
+from cifarzoo.runs.folder import CONFIG, RunFolder, find_run
+
+DATA = "CIFARZOO_DATA"
+RUNS = "CIFARZOO_RUNS"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reopened:
+    """A run that exists.
+
+    Attributes:
+        folder: Folder of the run.
+        config: Config that the run was started with.
+        data: Folder of the data; None: not known.
+    """
+
+    folder: RunFolder
+    config: Config
+    data: Path | None
+
+
+def reopen(name: str | Path, *, out: Path, data: Path | None) -> Reopened:
+    """Find a run and read its config; nothing in its folder changes.
+
+    Args:
+        name: Path of its folder; ``latest``; or the start of its id.
+        out: Where runs are.
+        data: Folder of the data; None: where they lay when the run was trained.
+
+    Raises:
+        UsageError: There is no such run, or it needs what another script or notebook registered.
+        ConfigProblemsError: Its config can't be used any more.
+    """
+    folder = find_run(str(name), out)
+    record = folder.record
+    _check_session(folder)
+    config = configs.from_text(
+        folder.config_text,
+        plugins=folder.plugins,
+        name=record.get("config", "run"),
+        shown_as=str(folder.path / CONFIG),
+    )
+    recorded = record.get("data_folder")
+    return Reopened(
+        folder=folder, config=config, data=data or (Path(recorded) if recorded else None)
+    )
+
+
+def data_folder(data: str | os.PathLike[str] | None) -> Path | None:
+    """The folder of the data that a caller means; None: that of ``CIFARZOO_DATA``, if any."""
+    given = os.environ.get(DATA) if data is None else data
+    return Path(given) if given else None
+
+
+def runs_folder(out: str | os.PathLike[str] | None) -> Path:
+    """Where the runs are that a caller means; None: ``CIFARZOO_RUNS``, or ``runs``."""
+    return Path(os.environ.get(RUNS) or "runs") if out is None else Path(out)
+
+
+def _check_session(folder: RunFolder) -> None:
+    """Refuse a run whose script or notebook isn't this one."""
+    origins = [each["origin"] for each in folder.record.get("plugins", ())]
+    names = [
+        name.removeprefix(SESSION_PREFIX) for name in origins if name.startswith(SESSION_PREFIX)
+    ]
+    missing = [name for name in names if (SESSION, name) not in register.known]
+    if missing:
+        raise UsageError(
+            f"{folder.path} needs {' and '.join(missing)}, registered by the script or notebook "
+            "that trained it; register it here first, from the same code"
+        )
