@@ -51,7 +51,7 @@ _MODULE_OF = {
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULE_OF:
-        from cifarzoo.components.index import near
+        from cifarzoo.components.spelling import near
 
         close = near(name, __all__) if not name.startswith("_") else ""
         raise AttributeError(f"module 'cifarzoo' has no attribute {name!r}{close}")

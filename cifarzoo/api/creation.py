@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cifarzoo.components.index import near
 from cifarzoo.components.kinds import FACTORIES, KINDS
 from cifarzoo.components.loading import import_components
 from cifarzoo.components.plugins import catalogue
@@ -17,6 +16,7 @@ from cifarzoo.components.protocols import IMAGE_SHAPE, Augmentation, Dataset, Sc
 from cifarzoo.components.registry import Component, register
 from cifarzoo.components.regularizers import Regularizer
 from cifarzoo.components.session import entry_of
+from cifarzoo.components.spelling import near
 from cifarzoo.config.types import a, misfit, to_type
 from cifarzoo.engine.assembly.build import build_model, make
 from cifarzoo.engine.assembly.residual import named

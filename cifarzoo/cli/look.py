@@ -92,7 +92,7 @@ def show(
 ) -> None:
     """Describe a component, or a config and what it builds."""
     from cifarzoo import config
-    from cifarzoo.components.index import near
+    from cifarzoo.components.spelling import near
 
     known = {} if name.endswith(".gin") else _components(plugins or [])
     if name in known:

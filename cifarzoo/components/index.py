@@ -7,8 +7,7 @@ A component is a top-level ``def`` or ``class`` under ``@register.<kind>``, or a
 from __future__ import annotations
 
 import ast
-import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -20,12 +19,13 @@ from cifarzoo.components.preset_calls import PresetCall, preset_calls
 from cifarzoo.components.presets import preset_problem
 from cifarzoo.components.registry import ROOT, name_problem, signature_problem
 from cifarzoo.components.signatures import Definition, Parameter, parameters
+from cifarzoo.components.spelling import near
 from cifarzoo.errors import PluginError
 
 if TYPE_CHECKING:
     from cifarzoo.components.plugin_files import PluginFile
 
-__all__ = ["Entry", "Parameter", "near", "root", "scan"]
+__all__ = ["Entry", "Parameter", "root", "scan"]
 SPELT_OUT = ("cifarzoo.register", "cifarzoo.components.registry.register", "registry.register")
 
 
@@ -100,12 +100,6 @@ class Entry:
     def source(self) -> str:
         """``path:line``."""
         return f"{self.path}:{self.line}"
-
-
-def near(word: str, words: Iterable[str], say: str = "did you mean {}?") -> str:
-    """``; did you mean …?`` with the one of ``words`` closest to ``word``, or nothing."""
-    close = difflib.get_close_matches(word, list(words), 1)
-    return "; " + say.format(close[0]) if close else ""
 
 
 @cache

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from cifarzoo.components.index import near
+from cifarzoo.components.spelling import near
 from cifarzoo.errors import PluginError
 
 VARIABLE = "CIFARZOO_PLUGINS"

@@ -14,11 +14,12 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-from cifarzoo.components.index import Entry, near, scan
+from cifarzoo.components.index import Entry, scan
 from cifarzoo.components.kinds import KINDS
 from cifarzoo.components.plugin_files import VARIABLE, PluginFile, plugin_files
 from cifarzoo.components.registry import clash, register
 from cifarzoo.components.session import is_of_session, session_entries, source_digest
+from cifarzoo.components.spelling import near
 from cifarzoo.errors import PluginError
 
 __all__ = ["Catalogue", "catalogue", "plugin_provenance"]

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from cifarzoo.components.regularizers import Regularizer
-
 Per: TypeAlias = Literal["sample", "batch"]
 IMAGE_SHAPE = (3, 32, 32)  # (C, H, W) of CIFAR, and of whatever says nothing else
 
@@ -166,7 +164,6 @@ class Layers(Protocol):
 
 
 ArchitectureFactory: TypeAlias = "Callable[..., nn.Module]"
-RegularizerFactory: TypeAlias = "Callable[..., Regularizer]"
 AugmentationFactory: TypeAlias = Callable[..., Augmentation]
 LossFactory: TypeAlias = Callable[..., Loss]
 ScheduleFactory: TypeAlias = Callable[..., Schedule]

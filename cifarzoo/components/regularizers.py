@@ -186,3 +186,6 @@ class Average(Protocol):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> Any:
         """Go on from ``state_dict``."""
+
+
+RegularizerFactory: TypeAlias = Callable[..., Regularizer]

@@ -17,10 +17,10 @@ from cifarzoo.components.protocols import (
     DatasetFactory,
     LossFactory,
     OptimizerFactory,
-    RegularizerFactory,
     ScheduleFactory,
 )
 from cifarzoo.components.registry import register
+from cifarzoo.components.regularizers import RegularizerFactory
 from cifarzoo.errors import ConfigError
 
 WeightDecayPolicy = Literal["all", "kernels", "flax2020", "no_norm_bias"]

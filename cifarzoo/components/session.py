@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-from cifarzoo.components import protocols
+from cifarzoo.components import protocols, regularizers
 from cifarzoo.components.index import Entry
 from cifarzoo.components.kinds import FACTORIES, KINDS
 from cifarzoo.components.registry import SESSION, Component, register
@@ -76,8 +76,9 @@ def _annotation(annotation: Any) -> str | None:
         return None
     if isinstance(annotation, str):
         return annotation
+    contracts = {**vars(protocols), **vars(regularizers)}
     for alias in FACTORIES:
-        if annotation == getattr(protocols, alias):
+        if annotation == contracts[alias]:
             return alias
     return inspect.formatannotation(annotation)
 

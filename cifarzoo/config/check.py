@@ -6,10 +6,11 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from cifarzoo.components.index import Entry, near, root
+from cifarzoo.components.index import Entry, root
 from cifarzoo.components.kinds import FACTORIES
 from cifarzoo.components.plugins import Catalogue
 from cifarzoo.components.registry import ROOT
+from cifarzoo.components.spelling import near
 from cifarzoo.config.effects import missing, unused, unused_macros
 from cifarzoo.config.reader import Binding, Reader
 from cifarzoo.config.resolution import Resolution, resolve

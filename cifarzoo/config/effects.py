@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from cifarzoo.components.index import Entry, near
+from cifarzoo.components.index import Entry
 from cifarzoo.components.registry import ROOT
+from cifarzoo.components.spelling import near
 from cifarzoo.config.reader import Binding
 from cifarzoo.config.resolution import Resolution
 from cifarzoo.config.types import a, kind_in, some

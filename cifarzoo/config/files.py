@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from cifarzoo.components.index import near
+from cifarzoo.components.spelling import near
 from cifarzoo.errors import ConfigError
 
 PACKAGE = Path(__file__).parents[1]

@@ -11,9 +11,9 @@ from collections import abc
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cifarzoo.components.index import near
 from cifarzoo.components.kinds import FACTORIES, KINDS
 from cifarzoo.components.plugins import Catalogue
+from cifarzoo.components.spelling import near
 from cifarzoo.config.values import Reference, abbreviated
 
 TYPES: dict[str, Any] = {

@@ -30,7 +30,7 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class Listener(Protocol):
-    """Hears how a download goes on and cannot change it."""
+    """Receives how a download goes on and cannot change it."""
 
     def arrived(self, done: int, total: int) -> None:
         """So many bytes are there."""

@@ -21,7 +21,7 @@ class BatchDraws:
         batch_size: Images in the global batch.
         part: The rows of the global batch that are asked for.
         device: Where the tensors go.
-        epoch: Of the batch.
+        epoch: Epoch of the batch.
         of_images: Makes the draws that belong to the batch's images; None: they have none.
     """
 

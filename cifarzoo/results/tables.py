@@ -13,7 +13,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from cifarzoo.components.index import near
+from cifarzoo.components.spelling import near
 from cifarzoo.errors import UsageError
 
 FOLDER = Path(__file__).with_name("published")

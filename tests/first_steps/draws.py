@@ -32,23 +32,24 @@ def windows(step: int) -> tuple[Array, Array, Array]:
 
 def shake_gates(step: int, num_blocks: int) -> list[tuple[Tensor, Tensor]]:
     """Forward and backward gate (BATCH, 1, 1, 1) of each block."""
-    rng = _rng("branch", step)
     return [
-        (_gate(uniform(rng, BATCH, 0, 1)), _gate(uniform(rng, BATCH, 0, 1)))
-        for _ in range(num_blocks)
+        (
+            _gate(uniform(_of_gate("shake_shake", block, 0, step), BATCH, 0, 1)),
+            _gate(uniform(_of_gate("shake_shake", block, 1, step), BATCH, 0, 1)),
+        )
+        for block in range(1, num_blocks + 1)
     ]
 
 
 def drop_gates(step: int, keep: list[float]) -> list[tuple[Tensor, Tensor, Tensor]]:
     """Mask, alpha and beta (BATCH, 1, 1, 1) of each block, kept with these probabilities."""
-    rng = _rng("branch", step)
     return [
         (
-            _gate(rng.random(BATCH) < probability),
-            _gate(uniform(rng, BATCH, -1, 1)),
-            _gate(uniform(rng, BATCH, 0, 1)),
+            _gate(_of_gate("shake_drop", block, 0, step).random(BATCH) < probability),
+            _gate(uniform(_of_gate("shake_drop", block, 1, step), BATCH, -1, 1)),
+            _gate(uniform(_of_gate("shake_drop", block, 2, step), BATCH, 0, 1)),
         )
-        for probability in keep
+        for block, probability in enumerate(keep, start=1)
     ]
 
 
@@ -63,6 +64,11 @@ def dropout_mask(step: int, layer: int, shape: torch.Size) -> Tensor:
 
 def _rng(purpose: str, step: int) -> np.random.Generator:
     return generator(SEED, purpose, step // STEPS_PER_EPOCH, step)
+
+
+def _of_gate(component: str, block: int, number: int, step: int) -> np.random.Generator:
+    """The generator of a block's gate, each with a key of its own."""
+    return generator(SEED, component, "gate", block, number, step)
 
 
 def _gate(numbers: Array) -> Tensor:

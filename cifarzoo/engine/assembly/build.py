@@ -40,7 +40,7 @@ class Components:
 
     Attributes:
         dataset: Not read yet.
-        regularizers: In the run's order, by name.
+        regularizers: Regularizers in the run's order, by name.
         augmentations: Augmentations of training images, in order, by name.
         schedule: Factor on the base learning rate.
         model: The network, on the device it was asked for.

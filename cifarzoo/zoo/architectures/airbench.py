@@ -48,8 +48,8 @@ class Block(nn.Module):
     """Convolution, pooling, norm, GELU; convolution, norm, GELU.
 
     Args:
-        in_channels: Of the input.
-        channels: Of the output.
+        in_channels: Channels of the input.
+        channels: Channels of the output.
         bn_momentum: Weight of a step in the running statistics.
         bn_eps: Added to the variance.
     """

@@ -21,7 +21,7 @@ def shift_and_scale(
     """``255 * mean`` and ``255 * std``, rounded to float32 as in Flax's ``examples/cifar10``.
 
     Args:
-        mean: Of pixels scaled to [0, 1], a number a channel.
+        mean: Mean of pixels scaled to [0, 1], a number a channel.
         std: Likewise.
         device: Where the images are.
 
@@ -79,7 +79,7 @@ def normalize(
     Turns pixel values from 0 to 255 into float32, for training and test images alike.
 
     Args:
-        mean: Of pixels scaled to [0, 1], a number a channel; None: the dataset's.
+        mean: Mean of pixels scaled to [0, 1], a number a channel; None: the dataset's.
         std: Likewise, above 0; None: the dataset's.
         dataset: Whose mean and standard deviation; passed by the engine.
 

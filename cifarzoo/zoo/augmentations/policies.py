@@ -30,7 +30,7 @@ class Space:
         translate_x: Pixels.
         translate_y: Pixels.
         rotate: Degrees.
-        factors: Of brightness, color, contrast and sharpness, at all 2 * num_levels.
+        factors: Factors of brightness, color, contrast and sharpness, at all 2 * num_levels.
         bits: That posterize keeps, at as many.
         thresholds: That solarize inverts from, 0 to 256, at as many.
     """
@@ -68,7 +68,7 @@ def torchvisions(
 
     Args:
         num_levels: See ``Space``, as for the next four.
-        shear: At the strongest, as all here.
+        shear: Strongest shear; all here are the strongest.
         translate_x: Pixels.
         translate_y: Pixels.
         rotate: Degrees.

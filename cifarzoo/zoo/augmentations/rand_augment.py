@@ -55,7 +55,7 @@ def rand_augment(
 
     Args:
         num_ops: Operations an image, at least 1; the paper's N.
-        magnitude: Of all operations, 0 to num_magnitude_bins - 1; the paper's M.
+        magnitude: Magnitude of all operations, 0 to num_magnitude_bins - 1; the paper's M.
         num_magnitude_bins: Magnitudes from the weakest to the strongest, at least 2.
 
     Raises:

@@ -32,7 +32,7 @@ def glyphs(
         folder: Not used; nothing is read.
         train_images: Training pictures, at least 1.
         test_images: Test pictures, at least 1.
-        seed: Of the pictures, at least 0; apart from the run's seed, so that all runs see the
+        seed: Seed of the pictures, at least 0; apart from the run's seed, so that all runs see the
             same ones.
         clutter: Small bars a picture, 0 to 6.
         occlusion: Share of pictures with a bar across, 0 to 1.

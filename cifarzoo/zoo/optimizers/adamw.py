@@ -31,7 +31,7 @@ def adamw(
         betas: Decay of the running means of the gradient and of its square, each from 0 to
             below 1.
         eps: Added to the root of the second, above 0.
-        weight_decay: At least 0; each step takes ``lr * weight_decay`` of a parameter.
+        weight_decay: Decay, at least 0; each step takes ``lr * weight_decay`` of a parameter.
 
     Raises:
         ConfigError: A number is out of its range.

@@ -113,13 +113,13 @@ def muon(
         params: Groups of parameters; where a group's own ``weight_decay`` is 0, that stands.
         lr: Base learning rate of kernels and hidden matrices, above 0. Their updates are
             orthogonal, so that the scale of the loss has no effect on them.
-        momentum: Of these, 0 to below 1.
+        momentum: Momentum of these, 0 to below 1.
         ns_steps: Newton-Schulz iterations, at least 1.
         normalize: Whether each of them is first scaled so that the mean square norm of its
             rows is 1; they are not decayed otherwise.
         head_lr: Base learning rate of the classifier, above 0.
         vector_lr: Base learning rate of vectors, above 0.
-        sgd_momentum: Of classifier and vectors, 0 to below 1.
+        sgd_momentum: Momentum of classifier and vectors, 0 to below 1.
         sgd_decay: Their weight decay times their base learning rate, at least 0.
         nesterov: Whether gradients are taken one momentum step ahead, for all.
 

@@ -17,7 +17,7 @@ class ClippedSGD(torch.optim.SGD):
     """SGD on a gradient that is clipped with the weight decay in it.
 
     Args:
-        groups: Of parameters.
+        groups: Groups of parameters.
         clip_norm: Largest norm of gradient and decay together.
         **settings: Of ``torch.optim.SGD``.
     """
@@ -77,7 +77,7 @@ def sgd(
         lr: Base learning rate, above 0.
         momentum: From 0 to below 1.
         nesterov: Whether the gradient is taken one momentum step ahead.
-        weight_decay: At least 0.
+        weight_decay: Decay, at least 0.
         clip_norm: Largest norm of the whole gradient with the decay in it, as where a penalty
             is part of the loss; None: it isn't clipped. ``run.clip_norm`` clips without it.
 

@@ -15,7 +15,7 @@ def drop_prob(site: Site, final_drop_prob: float, decay: Decay) -> float:
 
     Args:
         site: Block l of L.
-        final_drop_prob: Of the last block.
+        final_drop_prob: Drop probability of the last block.
         decay: ``linear``: ``final_drop_prob * l / L`` (Huang et al., 2016; arXiv:1603.09382);
             ``uniform``: the same for all blocks.
     """

@@ -25,7 +25,7 @@ class MovingAverage:
 
     Args:
         model: What is followed.
-        decay: Of the average, once warm.
+        decay: Decay of the average, once warm.
         warmup: Whether the decay rises from 0 first; see ``ema``.
     """
 

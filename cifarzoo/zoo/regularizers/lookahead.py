@@ -22,7 +22,7 @@ class SlowWeights:
         model: What is trained.
         steps: Optimizer steps from one exchange to the next.
         retention: Share of the slow weights that the last exchange would keep.
-        power: Of the progress, by which that share grows from 0.
+        power: Power of the progress, by which that share grows from 0.
     """
 
     def __init__(self, model: nn.Module, *, steps: int, retention: float, power: float) -> None:

@@ -153,8 +153,8 @@ def shake_shake(
         forward: ``shake`` draws alpha; ``even`` makes it one half.
         backward: ``shake`` draws beta; ``even`` makes it one half, ``keep`` alpha.
         per: Whether every sample (the paper's Image) or every batch gets numbers of its own.
-        distribution: Of alpha and beta: ``uniform``, or the ``ratio`` u / (u + v) of two uniform
-            numbers, which is nearer to one half.
+        distribution: Distribution of alpha and beta: ``uniform``, or the ``ratio`` u / (u + v) of
+            two uniform numbers, which is nearer to one half.
 
     Raises:
         ConfigError: A word is none of these, or a distribution is given of which nothing is drawn.

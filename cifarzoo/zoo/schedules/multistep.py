@@ -19,9 +19,9 @@ class Multistep:
     """The factor of the last milestone passed, 1 before the first.
 
     Attributes:
-        milestones: In rising order.
-        factors: Of the base rate, one a milestone.
-        unit: Of the milestones: epochs, or fractions of the run.
+        milestones: Times of the drops, in rising order.
+        factors: Factors on the base rate, one a milestone.
+        unit: Unit of the milestones: epochs, or fractions of the run.
         boundary: Whether a milestone counts from its own step on, or from the next.
     """
 
