@@ -171,15 +171,27 @@ def test_the_plugins_penalty_is_its_formula(plugin):
     assert penalised.item() == pytest.approx(3 - 0.5 * 0.693147 / 2)
 
 
-def test_the_python_block_runs(tmp_path):
+def test_the_blocks_of_the_python_page_run_one_after_another(tmp_path):
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     script = tmp_path / "script.py"
-    script.write_text(the("python", "create_model", "docs/python.md"), encoding="utf-8")
+    script.write_text("\n".join(text for kind, _, text in BLOCK.findall(page) if kind == "python"))
 
     done = subprocess.run(
-        [sys.executable, "-W", "error", str(script)], capture_output=True, text=True, check=False
+        [sys.executable, "-W", "error", "script.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
-    assert (done.stderr, done.stdout) == ("", "torch.Size([8, 100]) True 0.0 0.5\n")
+    assert done.stdout.splitlines() == [
+        "8 steps, ('runs', 'quickstart')",
+        "(8, 10) disc 2 True",
+        "True",
+        "2",
+        "(8, 100) True",
+        "torch.uint8 [0.1]",
+    ], done.stderr
 
 
 # Tables
