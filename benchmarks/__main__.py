@@ -75,7 +75,7 @@ def _side_by_side(options: argparse.Namespace) -> dict[str, Any]:
                 ),
                 rounds=options.rounds,
                 steps=steps,
-                emit=_tell,
+                emit=_print_note,
                 names=list(CONTENDERS),
             )
             for network, batch_size, steps in SIDE_BY_SIDE
@@ -86,7 +86,7 @@ def _side_by_side(options: argparse.Namespace) -> dict[str, Any]:
 def _engine(options: argparse.Namespace) -> dict[str, Any]:
     return {
         **origin(),
-        "results": engine.measure(options.data, rounds=options.rounds, emit=_tell),
+        "results": engine.measure(options.data, rounds=options.rounds, emit=_print_note),
     }
 
 
@@ -104,7 +104,7 @@ def _write_table(path: Path, found: dict[str, Any], lines: Iterable[str]) -> Non
     sys.stdout.write(f"{text}\n")
 
 
-def _tell(text: str) -> None:
+def _print_note(text: str) -> None:
     sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
 
 

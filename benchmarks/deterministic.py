@@ -38,7 +38,7 @@ def main() -> None:
     options = _options()
     harnesses = {name: _rig(name, options) for name in (FREE, STRICT, FILLED)}
     jobs = {name: _job(name, harness, options.steps) for name, harness in harnesses.items()}
-    samples = interleave(jobs, rounds=options.rounds, device=pick_device(), emit=_tell)
+    samples = interleave(jobs, rounds=options.rounds, device=pick_device(), emit=_print_note)
     found: dict[str, Any] = {
         **origin(),
         "recipe": RECIPE,
@@ -84,7 +84,7 @@ def _job(name: str, harness: Harness, steps: int) -> Callable[[], Work]:
     return lambda: work
 
 
-def _tell(message: str) -> None:
+def _print_note(message: str) -> None:
     sys.stderr.write(f"{message}\n")
 
 

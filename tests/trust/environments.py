@@ -197,7 +197,7 @@ def _free_port() -> int:
 CHECKS = (
     Check(
         id="D5",
-        title="environments of ranks that make no sense, and meeting points that don't work",
+        title="environments of ranks that make no sense, and rendezvous that don't work",
         run=bad_environments,
     ),
 )

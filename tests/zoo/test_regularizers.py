@@ -15,7 +15,7 @@ from torchvision.transforms import v2
 from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Average
 from cifarzoo.randomness.batch_draws import BatchDraws
-from cifarzoo.randomness.gates import SiteDraw, feed
+from cifarzoo.randomness.gates import SiteDraws, feed
 from cifarzoo.randomness.keys import generator
 from cifarzoo.zoo.regularizers.ema import ema
 from cifarzoo.zoo.regularizers.label_smoothing import label_smoothing, smooth
@@ -119,7 +119,7 @@ class Net(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(3, 4, 3)
         self.norm = nn.BatchNorm2d(4)
-        self.gate = SiteDraw("uniform", 0.0, 1.0, "sample")
+        self.gate = SiteDraws().uniform(0, 1)
 
     def forward(self, x):
         x = self.norm(self.conv(x))
