@@ -41,7 +41,7 @@ TYPED = [
     typed("processes that are no number", "run", "c.gin", "-n", "two", says=r"--nproc.*'two'"),
     typed("no such component", "show", "sdg", says=r"no component 'sdg'; did you mean sgd\?"),
     typed("a component that is nearly a recipe", "show", "quickstat", says=r"did you mean quickstart\.gin\?"),
-    typed("no such kind", "ls", "schedulers", says=r"'schedulers'.*did you mean"),
+    typed("no such kind", "ls", "wizards", says=r"'wizards'"),
     typed("no such dataset", "data", "fetch", "cifar11", says=r"'cifar11'; did you mean cifar10"),
     typed("a command of data that isn't one", "data", "fetsh",
           says=r"no such command 'fetsh'; did you mean 'fetch'; see cifarzoo data -h$"),

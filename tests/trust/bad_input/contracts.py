@@ -64,7 +64,7 @@ CASES = [
     stage("an average that is none", "def average(self, model):\n    return 3",
           "Soft: averages by int; expected a cifarzoo.protocols.Average or None"),
     stage("a branch that is no module", "def branch(self, site):\n    return abs",
-          "has soft, whose branch gives builtin_function_or_method; expected a torch.nn.Module or None"),
+          "has Soft, whose branch gives builtin_function_or_method; expected a torch.nn.Module or None"),
     stage("a branch of another shape", "def branch(self, site):\n    return nn.Flatten()",
           r"resnet8: fails on images \(2, 3, 32, 32\): RuntimeError: "),
     network("a network without parameters", "return nn.Flatten()", "net: has no parameter that could be trained"),
