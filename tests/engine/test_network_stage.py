@@ -19,7 +19,7 @@ from cifarzoo.protocols import Forward, Passed, Regularizer
 from cifarzoo.zoo.regularizers.label_smoothing import label_smoothing
 from cifarzoo.zoo.regularizers.shake_shake import shake_shake
 from tests.engine.test_loss import FLOAT64, LINEAR, RATE, STEPS, class_weighted
-from tests.engine.test_ranks import on_ranks, weights
+from tests.engine.test_ranks import check_parts_and_ranks, weights
 from tests.tiny import tiny_run
 
 CPU = torch.device("cpu")
@@ -83,20 +83,8 @@ class WeightPenalty(Regularizer):
     ],
     ids=["manifold mixup", "gates, two passes, penalties, weights"],
 )
-def test_ranks_and_micro_batches_give_what_one_pass_gives(task, tmp_path, changes):
-    changes = {**FLOAT64, "bn_group_size": 4, **changes}
-    in_parts = {**changes, "micro_batch_size": 4}
-    execute(task("alone", **changes))
-    execute(task("parts", **in_parts))
-    alone = task("alone", **changes).open_folder()
-    parts = task("parts", **in_parts).open_folder()
-
-    ranks = on_ranks(tmp_path, "ranks", changes)
-
-    for other in (parts, ranks):
-        torch.testing.assert_close(weights(other), weights(alone), rtol=1e-9, atol=1e-12)
-        losses = [folder.metrics()[-1]["train_loss"] for folder in (other, alone)]
-        assert losses[0] == pytest.approx(losses[1], rel=1e-12)
+def test_ranks_and_micro_batches_give_what_one_pass_gives(tmp_path, changes):
+    check_parts_and_ranks(tmp_path, {**FLOAT64, "bn_group_size": 4, **changes})
 
 
 TEACHER = np.linspace(-1, 1, 480).reshape(48, 10)

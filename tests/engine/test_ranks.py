@@ -40,6 +40,20 @@ def weights(folder: Any) -> dict[str, torch.Tensor]:
     return torch.load(newest / "state.pt", weights_only=True)["model"]
 
 
+def check_parts_and_ranks(root: Path, changes: dict[str, Any]) -> None:
+    """Micro-batches of four, and two ranks, train what one pass on one process trains."""
+    in_parts = {**changes, "micro_batch_size": 4}
+    folders = []
+    for name, settings in (("alone", changes), ("parts", in_parts)):
+        execute(tiny_task(root, name, **settings))
+        folders.append(tiny_task(root, name, **settings).open_folder())
+    alone, parts = folders
+    for other in (parts, on_ranks(root, "ranks", changes)):
+        torch.testing.assert_close(weights(other), weights(alone), rtol=1e-9, atol=1e-12)
+        losses = [folder.metrics()[-1]["train_loss"] for folder in (other, alone)]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-12)
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -30,7 +30,7 @@ from tests.engine.test_loss import (
     class_weighted,
     recorder,
 )
-from tests.engine.test_ranks import on_ranks, weights
+from tests.engine.test_ranks import check_parts_and_ranks, on_ranks, weights
 from tests.tiny import tiny_run
 
 CPU = torch.device("cpu")
@@ -75,20 +75,8 @@ class Agreement(Regularizer):
     ],
     ids=["alone", "gates, mixup, agreement, weights"],
 )
-def test_ranks_and_micro_batches_give_what_one_pass_gives(task, tmp_path, changes):
-    changes = {**FLOAT64, "bn_group_size": 4, **changes}
-    in_parts = {**changes, "micro_batch_size": 4}
-    execute(task("alone", **changes))
-    execute(task("parts", **in_parts))
-    alone = task("alone", **changes).open_folder()
-    parts = task("parts", **in_parts).open_folder()
-
-    ranks = on_ranks(tmp_path, "ranks", changes)
-
-    for other in (parts, ranks):
-        torch.testing.assert_close(weights(other), weights(alone), rtol=1e-9, atol=1e-12)
-        losses = [folder.metrics()[-1]["train_loss"] for folder in (other, alone)]
-        assert losses[0] == pytest.approx(losses[1], rel=1e-12)
+def test_ranks_and_micro_batches_give_what_one_pass_gives(tmp_path, changes):
+    check_parts_and_ranks(tmp_path, {**FLOAT64, "bn_group_size": 4, **changes})
 
 
 def test_statistics_over_the_whole_batch_have_all_views_on_any_number_of_ranks(task, tmp_path):
