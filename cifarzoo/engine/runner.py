@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
 
+import cifarzoo
 from cifarzoo.components.run import Run
 from cifarzoo.engine.assembly.forward import network_stages
 from cifarzoo.engine.device.allocator import keep_freed_memory
@@ -144,7 +145,7 @@ def _facts(task: Task, world: World, policy: Policy) -> dict[str, Any]:
         "precision": policy.name,
         "torch": version("torch"),
         "python": platform.python_version(),
-        "cifarzoo": version("cifarzoo"),
+        "cifarzoo": cifarzoo.__version__,
     }
 
 

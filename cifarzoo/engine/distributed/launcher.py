@@ -137,7 +137,7 @@ def _attempt(
         monitor_interval=MONITOR_SECONDS,
         start_method="forkserver",
         signals_to_handle="",  # they are handled by ``_stopping_once``
-        shutdown_timeout=SHUTDOWN_SECONDS,
+        **_shutdown_timeout(),
     )
     try:
         elastic_launch(config, _worker)(work, job, environment)
@@ -147,6 +147,12 @@ def _attempt(
         raise CifarzooError(f"stopped by {name} before anything was saved") from None
     except ChildFailedError as error:
         _raise_failure(error, folder)
+
+
+def _shutdown_timeout() -> dict[str, Any]:
+    """How long a rank that got a signal has; before 2.14, torch itself gives it 30 seconds."""
+    name = "shutdown_timeout"
+    return {name: SHUTDOWN_SECONDS} if name in LaunchConfig.__dataclass_fields__ else {}
 
 
 @contextmanager
