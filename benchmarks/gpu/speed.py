@@ -90,6 +90,7 @@ def _steps(harness: Harness) -> int:
 
 def _reset_peak(device: torch.device) -> None:
     if device.type == "cuda":
+        torch.cuda.init()  # the allocator knows no device before
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
 
@@ -119,9 +120,10 @@ def _counting_waits(device: torch.device) -> Iterator[Counter[str]]:
     root = str(Path(cifarzoo.__file__).parent)
 
     def count(message: Warning | str, *_: object, **__: object) -> None:
-        if "synchronizing" in str(message):
-            ours = [f for f in traceback.extract_stack() if f.filename.startswith(root)]
-            places[f"{Path(ours[-1].filename).name}:{ours[-1].lineno}"] += 1
+        if "called a synchronizing" in str(message):
+            frames = traceback.extract_stack()
+            place = [frame for frame in frames if frame.filename.startswith(root)][-1:] or frames
+            places[f"{Path(place[-1].filename).name}:{place[-1].lineno}"] += 1
 
     shown = warnings.showwarning
     with warnings.catch_warnings():
@@ -148,7 +150,11 @@ def kernels(harness: Harness) -> dict[str, Any]:
     with profile(activities=activities) as profiler:
         timed(work, harness.device)
     of_device = "CUDA" if is_gpu else "CPU"
-    events = [e for e in profiler.key_averages() if str(e.device_type).endswith(of_device)]
+    events = [
+        event
+        for event in profiler.key_averages()
+        if str(event.device_type).endswith(of_device) and not event.is_user_annotation
+    ]
     microseconds = {
         event.key: (event.self_device_time_total if is_gpu else event.self_cpu_time_total)
         for event in events

@@ -23,6 +23,7 @@ from cifarzoo.components.protocols import Dataset, DatasetFactory
 from cifarzoo.components.run import Run
 from cifarzoo.data.store import ImageStore
 from cifarzoo.engine.assembly.build import make
+from cifarzoo.engine.device.compiling import uncompiled
 from cifarzoo.engine.device.precision import choose, numerics
 from cifarzoo.engine.distributed.signals import StopRequest
 from cifarzoo.engine.distributed.world import World
@@ -202,7 +203,10 @@ def read_once(factory: DatasetFactory) -> DatasetFactory:
 
 
 def _count_flops(training: Training) -> float:
-    with _settings(training), FlopCounterMode(display=False) as counter:
+    # Compiling under the counter fails; torch 2.11 then leaves the network eager for good.
+    is_compiled = training.setup.policy.compile
+    counter = FlopCounterMode(display=False)
+    with _settings(training), uncompiled(active=is_compiled), counter:
         advance(training)
     return float(counter.get_total_flops()) / training.setup.plan.batch_size
 
