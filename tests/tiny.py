@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import random
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +18,7 @@ from cifarzoo.components.run import Run
 from cifarzoo.engine.events import EvaluationEvent, Event, WarningEvent
 from cifarzoo.engine.runner import Task, execute
 from cifarzoo.engine.trained import evaluate_run
-from cifarzoo.protocols import Augmentation, Residual, Site
+from cifarzoo.protocols import Augmentation, Residual, Site, Timestamp
 from cifarzoo.runs.folder import RunFolder, adopt
 from cifarzoo.zoo.augmentations.flip import flip
 from cifarzoo.zoo.augmentations.normalize import normalize
@@ -52,11 +55,48 @@ def tiny_net(num_classes: int, residual: Residual, *, width: int = 8) -> nn.Modu
     return TinyNet(num_classes, residual, width)
 
 
+def stranger() -> float:
+    """From 0.9 to 1.1, by everybody's generators: torch's, NumPy's and Python's."""
+    drawn = float(torch.rand(())) + np.random.random() + random.random()  # noqa: NPY002
+    return 0.9 + 0.2 * drawn / 3
+
+
 class Dropping(TinyNet):
-    """Draws from torch's own generator too."""
+    """Draws as strangers do: first weights, before a step, in a pass, and in a test too."""
+
+    def __init__(self, num_classes: int, residual: Residual, width: int) -> None:
+        super().__init__(num_classes, residual, width)
+        self.first = nn.Parameter(torch.tensor(stranger()))
+        self.shift = 1.0
+
+    def begin_step(self, _moment: Timestamp) -> None:
+        self.shift = stranger()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x * stranger() * self.first + (self.shift if self.training else 0.0)
         return super().forward(nn.functional.dropout(x, 0.1, self.training))
+
+
+class NoisySGD(torch.optim.SGD):
+    """Adds to every parameter what it draws, before the pass over the batch and after it."""
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        self.jolt()
+        loss = super().step(closure)
+        self.jolt()
+        return loss
+
+    def jolt(self) -> None:
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                noise = torch.randn_like(parameter) + np.random.normal() + random.gauss()  # noqa: NPY002
+                parameter.add_(noise, alpha=1e-3)
+
+
+def noisy_sgd(params: Any, *, lr: float = 0.05) -> torch.optim.Optimizer:
+    """``NoisySGD`` with momentum."""
+    return NoisySGD(params, lr=lr, momentum=0.9)
 
 
 def dropping_net(num_classes: int, residual: Residual) -> nn.Module:
@@ -65,8 +105,8 @@ def dropping_net(num_classes: int, residual: Residual) -> nn.Module:
 
 
 def dimmed() -> Augmentation:
-    """Draws from torch's own generator, as a stranger's augmentation may."""
-    return lambda images, _draws: images * torch.rand(len(images), 1, 1, 1)
+    """Draws from everybody's generators, as a stranger's augmentation may."""
+    return lambda images, _draws: images * torch.rand(len(images), 1, 1, 1) * stranger()
 
 
 def tiny_run(**changes: Any) -> Run:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from cifarzoo.api.evaluation import evaluate_reopened
+from cifarzoo.api.global_state import own_global_state
 from cifarzoo.api.history import History
 from cifarzoo.api.preprocess import Preprocess
 from cifarzoo.api.reopening import Reopened, data_folder, reopen, runs_folder
 from cifarzoo.api.result import Evaluation, Result
-from cifarzoo.api.torch_state import own_torch_state
 from cifarzoo.config import Config
 from cifarzoo.engine.events import Event, ResultEvent, WarningEvent
 from cifarzoo.engine.trained import Trained, load_trained
@@ -118,7 +118,7 @@ class LoadedRun:
             DataError: The dataset is missing, damaged or of another shape.
         """
         given = data_folder(data) or self._reopened.data
-        with own_torch_state():
+        with own_global_state():
             event = evaluate_reopened(replace(self._reopened, data=given), _warn_of)
         return Evaluation.of(event)
 
@@ -131,7 +131,7 @@ class LoadedRun:
 
     def _load(self, weights: Literal["tested", "last", "best"]) -> Trained:
         config = self.config
-        with own_torch_state(), config.locating():
+        with own_global_state(), config.locating():
             return load_trained(
                 config.build(),
                 self._reopened.folder,

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from cifarzoo import config as configs
 from cifarzoo.api.execution import OpenFolder, Processes, execute_config, opener
+from cifarzoo.api.global_state import own_global_state
 from cifarzoo.api.loaded_run import RunName, name_of
 from cifarzoo.api.progress import Progress, listener_factory, print_event
 from cifarzoo.api.reopening import data_folder, reopen, runs_folder
 from cifarzoo.api.result import Result
-from cifarzoo.api.torch_state import own_torch_state
 from cifarzoo.config import Config
 from cifarzoo.engine.distributed.environment import resolve_world_size
 from cifarzoo.engine.distributed.signals import interrupt
@@ -40,7 +40,8 @@ def train(
     """Train what a config describes, as ``cifarzoo run`` does.
 
     Components that this script or notebook registered can be used. Ctrl-C ends the step, saves
-    and raises; a second one raises at once. torch's global state is the caller's again after it.
+    and raises; a second one raises at once. The generators of torch, NumPy and Python, and torch's
+    other global state, are the caller's again after it.
 
     Args:
         config: Path of a config, name of a recipe, text of a config, or a loaded one.
@@ -123,7 +124,7 @@ def _train(
         return opened[-1]
 
     try:
-        with own_torch_state():
+        with own_global_state():
             event = execute_config(
                 config, open_and_note, data=data, processes=processes, progress=listeners
             )

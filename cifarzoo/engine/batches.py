@@ -25,7 +25,8 @@ from cifarzoo.engine.assembly.build import Components
 from cifarzoo.engine.assembly.plan import Plan
 from cifarzoo.engine.distributed.world import World
 from cifarzoo.randomness.batch_draws import BatchDraws
-from cifarzoo.randomness.keys import generator, seed_torch
+from cifarzoo.randomness.global_generators import seed_generators
+from cifarzoo.randomness.keys import generator
 
 EVERY_ROW = slice(None)
 
@@ -96,9 +97,9 @@ class Batches:
         return views[:, self._mine].transpose(0, 1).flatten(0, 1)
 
     def _draws_for(self, name: str, step: int, rows: slice, num_views: int = 1) -> BatchDraws:
-        """The draws of a component that acts now, for which torch's generators are reseeded."""
+        """The draws of a component that acts now, for which the global generators are reseeded."""
         # Plugins may draw from these. Where every rank makes the whole batch, all make the same.
-        seed_torch(self._seed, name, "torch", step, 0 if self._mixing else self._rank)
+        seed_generators(self._seed, name, "torch", step, 0 if self._mixing else self._rank)
         epoch = step // self._plan.steps_per_epoch
 
         def of_images() -> BatchDraws:

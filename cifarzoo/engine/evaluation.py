@@ -18,6 +18,7 @@ from cifarzoo.engine.device.precision import Scaler
 from cifarzoo.engine.distributed.world import World
 from cifarzoo.engine.events import Score
 from cifarzoo.engine.training import Setup
+from cifarzoo.randomness.global_generators import seed_generators
 
 Views: TypeAlias = Callable[[Tensor], Sequence[tuple[float, Tensor]]]
 
@@ -38,6 +39,8 @@ def score(
         views: Whether logits are averaged over the views that augmentations offer.
     """
     augmentations = setup.components.augmentations
+    # What a network draws in a test is then the same whenever its weights are tested.
+    seed_generators(setup.run.seed, "evaluation", "torch", setup.world.rank)
     return evaluate(
         network,
         store,

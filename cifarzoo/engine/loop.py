@@ -17,6 +17,7 @@ from cifarzoo.engine.state import TrainingState, trainable, wrap
 from cifarzoo.engine.step import train_step
 from cifarzoo.engine.training import Setup, Training
 from cifarzoo.errors import CifarzooError, StoppedError
+from cifarzoo.randomness.global_generators import seed_generators
 
 
 def fit(training: Training) -> None:
@@ -72,6 +73,7 @@ def begin_step(setup: Setup, state: TrainingState) -> None:
     if not state.timed:
         return
     trained = trainable(state.model)
+    seed_generators(setup.run.seed, "torch", "begin_step", state.step)
     for part in state.timed:
         part.begin_step(timestamp)
     if trainable(state.model) != trained:  # DDP waits for the gradients that it knew of

@@ -70,8 +70,10 @@ def train_step(
         norm = clip_gradient(state.parameters, setup.run.clip_norm)
         # Within the closure, since what isn't finite must be known before the update.
         reports.extend(submit(step, loss, norm))
+        draws.begin_update()
         return loss
 
+    draws.begin_update()
     state.scaler.step(state.optimizer, closure)
     setup.world.average_(statistics_of_ranks(state.model, plan))
     return reports

@@ -1,4 +1,4 @@
-"""The random numbers of one step, handed to the modules of the network that asked for them."""
+"""The random numbers of one step: for modules that asked for them, and for whoever just draws."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from cifarzoo.engine.state import TrainingState
 from cifarzoo.engine.training import Setup
 from cifarzoo.layers import dropout
 from cifarzoo.randomness import gates
-from cifarzoo.randomness.keys import on_device, seed_torch
+from cifarzoo.randomness.global_generators import seed_generators
+from cifarzoo.randomness.keys import on_device
 
 
 class StepDraws:
@@ -26,8 +27,12 @@ class StepDraws:
         self._gates = on_device(numbers, setup.world.device)
 
     def begin_pass(self) -> None:
-        """Reseed torch's generators, so that each pass over the batch draws the same."""
-        seed_torch(self._seed, "torch", self._step, self._rank)
+        """Reseed the global generators, so that each pass over the batch draws the same."""
+        seed_generators(self._seed, "torch", self._step, self._rank)
+
+    def begin_update(self) -> None:
+        """Reseed them for the optimizer, whose noise must be the same on every rank."""
+        seed_generators(self._seed, "torch", "optimizer", self._step)
 
     def feed(self, rows: slice) -> None:
         """Give the modules the numbers of these rows of this rank's batch."""

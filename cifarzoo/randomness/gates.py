@@ -20,7 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from cifarzoo.components.protocols import Per
-from cifarzoo.randomness.keys import Floats, generator, key, uniform
+from cifarzoo.randomness.global_generators import kept_generators, seed_generators
+from cifarzoo.randomness.keys import Floats, generator, uniform
 
 Counts = Counter[tuple[str, int]]  # of things by component and site
 
@@ -183,11 +184,11 @@ def own_dropouts(module: nn.Module, component: str, site: int, counts: Counts) -
 def built_apart(owner: Owner) -> Iterator[None]:
     """While a module is built that only ``owner`` asks for: its first weights are its own.
 
-    torch's generator is seeded by the owner and by where the generator stood, which is put back.
+    The generators are seeded by the owner and by where torch's stood; all are put back.
     So what is built inside draws other numbers in every network, and shifts none of the rest.
     """
-    with torch.random.fork_rng(devices=[]):
+    with kept_generators():
         state = hashlib.blake2b(torch.get_rng_state().numpy().tobytes(), digest_size=8).digest()
         base = int.from_bytes(state, "little")
-        torch.manual_seed(key(base, "weights", owner.component, owner.site, owner.number) % 2**63)
+        seed_generators(base, "weights", owner.component, owner.site, owner.number)
         yield

@@ -44,14 +44,3 @@ def uniform(rng: np.random.Generator, count: int, low: float, high: float) -> Fl
     below_high = np.nextafter(np.float32(high), np.float32(low))
     below: Floats = np.minimum(numbers, below_high, dtype=np.float32)
     return below
-
-
-def seed_torch(seed: int, *purpose: str | int) -> None:
-    """Reseed torch's own generators, which plugins may draw from.
-
-    That is exact on resume, and not independent of the number of ranks.
-    """
-    number = key(seed, *purpose) % 2**63
-    torch.default_generator.manual_seed(number)  # torch.manual_seed costs a hundred times this
-    if torch.cuda.is_available():
-        torch.cuda.manual_seed(number)

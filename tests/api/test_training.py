@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -299,6 +301,32 @@ def test_it_trains_in_a_running_event_loop_and_in_another_thread():
     first, second = results
     assert first.weights_sha256 == second.weights_sha256
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def drawn() -> list[float]:
+    """Numbers from everybody's generators; half of a pair of normals is left in NumPy's."""
+    return [float(torch.rand(())), np.random.normal(), random.random()]  # noqa: NPY002
+
+
+@pytest.mark.parametrize("kind", [np.random.MT19937, np.random.PCG64])
+def test_the_callers_generators_change_nothing_and_come_back(kind):
+    plain = np.random.get_bit_generator()
+    try:
+        np.random.set_bit_generator(kind(5))
+        random.seed(5)
+        torch.manual_seed(5)
+        drawn()
+        expected = drawn()
+
+        np.random.set_bit_generator(kind(5))
+        random.seed(5)
+        torch.manual_seed(5)
+        drawn()
+        train(set={"run.max_steps": 1})
+
+        assert drawn() == expected
+    finally:
+        np.random.set_bit_generator(plain)
 
 
 def test_what_the_caller_set_of_torch_changes_nothing_and_comes_back():

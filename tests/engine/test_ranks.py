@@ -27,7 +27,7 @@ from cifarzoo.zoo.regularizers.ema import ema
 from cifarzoo.zoo.regularizers.mixup import mixup
 from cifarzoo.zoo.regularizers.shake_drop import shake_drop
 from cifarzoo.zoo.regularizers.shake_shake import shake_shake
-from tests.tiny import evaluated, tiny_task, train_as_rank
+from tests.tiny import evaluated, noisy_sgd, tiny_task, train_as_rank
 
 
 def on_ranks(root: Path, name: str, changes: dict[str, Any], *, nproc: int = 2) -> Any:
@@ -57,11 +57,15 @@ def check_parts_and_ranks(root: Path, changes: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"regularizers": [shake_shake, shake_drop, mixup, ema]},
+        {"regularizers": [shake_shake, shake_drop, mixup, ema], "optimizer": noisy_sgd},
         {"bn_group_size": 4},
         {"bn_group_size": 4, "micro_batch_size": 4},
     ],
-    ids=["synchronised statistics, every kind of draw", "ghost groups", "micro-batches"],
+    ids=[
+        "synchronised statistics, every kind of draw, an optimizer's noise",
+        "ghost groups",
+        "micro-batches",
+    ],
 )
 def test_two_processes_equal_one(task, tmp_path, changes):
     # In float64 a mistake has nowhere to hide: only the order of sums differs.

@@ -39,7 +39,7 @@ from cifarzoo.zoo.optimizers.sgd import sgd
 from cifarzoo.zoo.regularizers.ema import ema
 from cifarzoo.zoo.regularizers.label_smoothing import label_smoothing
 from cifarzoo.zoo.regularizers.mixup import mixup
-from tests.tiny import dimmed, dropping_net, evaluated, messages, tiny_task
+from tests.tiny import dimmed, dropping_net, evaluated, messages, noisy_sgd, tiny_task
 
 TIMES = ("images_per_second", "seconds")
 
@@ -48,6 +48,7 @@ EVERYTHING: dict[str, Any] = {
     "architecture": dropping_net,
     "augmentations": [normalize, dimmed],
     "regularizers": [mixup, label_smoothing, partial(ema, decay=0.9)],
+    "optimizer": noisy_sgd,
     "checkpoint_steps": 5,
 }
 

@@ -209,7 +209,7 @@ def test_every_purpose_of_the_engines_random_numbers_is_a_reserved_name():
         for node in ast.walk(ast.parse(path.read_text())):
             match node:
                 case ast.Call(
-                    func=ast.Name(id="key" | "generator" | "seed_torch"),
+                    func=ast.Name(id="key" | "generator" | "seed_generators"),
                     args=[_, ast.Constant(value=str(purpose)), *_],
                 ):
                     found.add(purpose)

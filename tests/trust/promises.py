@@ -130,8 +130,8 @@ WHAT_MAY_DIFFER = """## What is not promised, and what may differ
   was taken; on a CPU `run.deterministic` is on unless it is turned off. What is drawn, the order
   of images, the position in the data and the checkpoints are exact either way.
 * **A plugin** that keeps state which is not in its module's or optimizer's `state_dict`, or
-  draws from NumPy's or Python's own generators, is not resumed exactly. What it draws from
-  torch's generator is, by the same number of processes.
+  draws from a generator that it made itself, is not resumed exactly. What it draws from torch's,
+  NumPy's or Python's global generators is, by the same number of processes.
 * **Wall times** (`seconds`, `images_per_second`, `train_seconds`) are measured, and differ. They
   are left out of all comparisons.
 * **Power cuts** cannot be tried here. The order of writes, syncs and renames is (C4); it is what

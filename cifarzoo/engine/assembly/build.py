@@ -27,7 +27,7 @@ from cifarzoo.engine.assembly.residual import ResidualPort, numbered
 from cifarzoo.engine.assembly.validation import check_average, check_kind
 from cifarzoo.engine.assembly.weight_decay import Coverage, apply_lr_scales, split
 from cifarzoo.errors import ConfigError
-from cifarzoo.randomness.keys import key
+from cifarzoo.randomness.global_generators import seed_generators
 
 T = TypeVar("T")
 HIGHEST_RATE = 10.0  # above it a rate is warned of
@@ -140,7 +140,7 @@ def build_model(
         num_classes: K.
         image_shape: Shape of the images (C, H, W) that it is for.
         regularizers: Those with a ``branch`` stage act inside its residual blocks; by name.
-        seed: Seed of the first weights; None: as torch's generator stands.
+        seed: Seed of the first weights; None: as the global generators stand.
         device: See ``build``.
 
     Raises:
@@ -156,7 +156,7 @@ def build_model(
     _check_image_shape(architecture, image_shape)
     port = ResidualPort(regularizers)
     if seed is not None:
-        torch.manual_seed(key(seed, "weights") % 2**63)
+        seed_generators(seed, "weights")
     with torch.device("meta") if str(device) == "meta" else torch.device("cpu"):
         if _takes(architecture, "residual"):
             model = make(architecture, "architecture", **offered, residual=port)
@@ -267,8 +267,8 @@ def make(factory: Callable[..., T], kind: str = "", **offered: Any) -> T:
 
 
 def _seed_for(component: str, seed: int) -> None:
-    """Seed torch's generator for a component that is made, which may take numbers from it."""
-    torch.manual_seed(key(seed, "components", component) % 2**63)
+    """Seed the generators for a component that is made, which may take numbers from them."""
+    seed_generators(seed, "components", component)
 
 
 def _make_each(

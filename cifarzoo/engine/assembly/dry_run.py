@@ -22,6 +22,7 @@ from cifarzoo.engine.assembly.trials import (
 )
 from cifarzoo.engine.assembly.validation import BYTES, GIB, check_memory, memory_of
 from cifarzoo.errors import CifarzooError, ConfigError
+from cifarzoo.randomness.global_generators import kept_generators
 
 
 def dry_run(run: Run, *, folder: Path | None, device: torch.device) -> Components:
@@ -58,7 +59,7 @@ def build_and_try(run: Run, *, folder: Path | None, device: torch.device) -> Com
     """What ``run`` describes, its network built once, with weights, and tried.
 
     A network that is too large for the machine is refused while it is built, before it takes
-    the memory. The trial changes no weight and leaves torch's generator as ``build`` does; what
+    the memory. The trial changes no weight and leaves all generators as ``build`` does; what
     a component of somebody's remembers of a call, it remembers of the trial too.
 
     Args:
@@ -77,8 +78,8 @@ def build_and_try(run: Run, *, folder: Path | None, device: torch.device) -> Com
         # Without weights it can be built to its end, so that the message has the whole count.
         dry_run(run, folder=folder, device=device)
         components = _build_with_weights(run, folder)  # it made modules that it didn't keep
-    # Whoever draws from torch's generator after this draws what it would without a trial.
-    with torch.random.fork_rng(devices=[]):
+    # Whoever draws from a global generator after this draws what it would without a trial.
+    with kept_generators():
         _try_out(components, run, device)
     return components
 

@@ -21,6 +21,7 @@ from cifarzoo.engine.assembly.forward import Plain, Wrapped, network_stages
 from cifarzoo.engine.assembly.plan import Plan
 from cifarzoo.errors import ConfigError
 from cifarzoo.randomness.batch_draws import BatchDraws
+from cifarzoo.randomness.global_generators import kept_generators
 from cifarzoo.randomness.keys import generator
 
 Shape = tuple[int, int, int]  # of an image: C, H, W
@@ -49,7 +50,7 @@ def check_network(
     was_training = model.training
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     try:
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
+        with kept_generators(), torch.no_grad():
             logits: Any = model.eval()(torch.zeros(two, device=device))
     except Exception as error:
         raise _failed(name, f"on images {two}", error) from error
@@ -187,7 +188,7 @@ def check_network_stages(
         draws = BatchDraws(generator(0, "evaluation"), 2, part=np.arange(2), device=device)
         forward = Wrapped(forward, regularizer, draws)
         try:
-            with torch.random.fork_rng(devices=[]):
+            with kept_generators():
                 model.eval()
                 given: Any = forward(torch.zeros(two, device=device), targets)
         except Exception as error:

@@ -1,4 +1,4 @@
-"""torch's global state: training brings its own, and the caller gets theirs back."""
+"""Global state of torch, NumPy and Python: training brings its own, and the caller's comes back."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from contextlib import contextmanager
 
 import torch
 
+from cifarzoo.randomness.global_generators import kept_generators
+
 
 @contextmanager
-def own_torch_state() -> Iterator[None]:
+def own_global_state() -> Iterator[None]:
     """Within ``with``, what the caller set doesn't matter; after it, all is as it was.
 
-    That is: the state of torch's generators, gradients and inference mode, the default number
-    type and device, the current GPU, and the number of threads (which training leaves as it
-    is, since it decides bits). Deterministic kernels and TF32 are brought by
+    That is: the generators of torch, NumPy and Python, gradients and inference mode, the default
+    number type and device, the current GPU, and the number of threads (which training leaves as
+    it is, since it decides bits). Deterministic kernels and TF32 are brought by
     ``engine.device.precision.numerics``.
     """
     gpu = torch.cuda.current_device() if torch.cuda.is_available() else None
@@ -27,11 +29,7 @@ def own_torch_state() -> Iterator[None]:
     if device.type != "cpu":
         torch.set_default_device(None)
     try:
-        with (
-            torch.random.fork_rng([] if gpu is None else [gpu]),
-            torch.inference_mode(False),
-            torch.enable_grad(),
-        ):
+        with kept_generators(gpu), torch.inference_mode(False), torch.enable_grad():
             yield
     finally:
         torch.set_default_dtype(dtype)
