@@ -3,7 +3,6 @@
 The public names are loaded when they are used, so that importing the package costs no torch.
 """
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,6 +12,8 @@ if TYPE_CHECKING:
     from cifarzoo.api.own_loop import draws, lambda_lr
     from cifarzoo.api.training import resume, train
     from cifarzoo.components.registry import register
+
+    __version__: str
 
 __all__ = [
     "__version__",
@@ -28,11 +29,6 @@ __all__ = [
     "resume",
     "train",
 ]
-
-try:
-    __version__ = version("cifarzoo")
-except PackageNotFoundError:  # a checkout that was never installed
-    __version__ = "0+unknown"
 
 _MODULE_OF = {
     "create": "api.creation",
@@ -50,6 +46,8 @@ _MODULE_OF = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
     if name not in _MODULE_OF:
         from cifarzoo.components.spelling import near
 
@@ -59,6 +57,15 @@ def __getattr__(name: str) -> Any:
 
     module = import_module(f"cifarzoo.{_MODULE_OF[name]}")
     return module if name == _MODULE_OF[name] else getattr(module, name)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("cifarzoo")
+    except PackageNotFoundError:  # a checkout that was never installed
+        return "0+unknown"
 
 
 def __dir__() -> list[str]:

@@ -35,6 +35,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from cifarzoo.engine.distributed.environment import RESTARTS, STORE
+from cifarzoo.engine.distributed.safe_path import PATH, safe_path
 from cifarzoo.engine.distributed.signals import end_at_once, in_main_thread
 from cifarzoo.engine.distributed.store import FileRankStore
 from cifarzoo.errors import (
@@ -88,10 +89,12 @@ def launch(
     # One import for all ranks and restarts; plain fork is unsafe once OpenMP has run.
     get_context("forkserver").set_forkserver_preload([work.__module__, *PRELOADED])
     _quieten_launcher()
-    with _ignoring_hangups():
+    environment = dict(os.environ)  # for ranks: what starts them gets another path of imports
+    with safe_path(), _ignoring_hangups():
         _start_quiet_tracker()
         forkserver.ensure_running()
     with (
+        safe_path(),
         tempfile.TemporaryDirectory(prefix="cifarzoo-") as folder,
         _stopping_once(folder, at_second_interrupt),
         nullcontext() if work.__module__ == "__main__" else _main_module_left_out(),
@@ -102,7 +105,11 @@ def launch(
             rendezvous_folder.mkdir()
             try:
                 _attempt(
-                    work, job, rendezvous_folder, nproc=nproc, restarts=(restart, max_restarts)
+                    work,
+                    job,
+                    rendezvous_folder,
+                    nproc=nproc,
+                    environment={**environment, RESTARTS: f"{restart} {max_restarts}"},
                 )
             except _FaultError as fault:
                 if restart == max_restarts:
@@ -114,14 +121,10 @@ def launch(
 
 
 def _attempt(
-    work: Callable[[Any], None], job: Any, folder: Path, *, nproc: int, restarts: tuple[int, int]
+    work: Callable[[Any], None], job: Any, folder: Path, *, nproc: int, environment: dict[str, str]
 ) -> None:
     # Handed over, since a fork server keeps the environment that it was started with.
-    environment = {
-        **os.environ,
-        STORE: str(folder),
-        RESTARTS: f"{restarts[0]} {restarts[1]}",
-    }
+    environment = {**environment, STORE: str(folder)}
     environment.setdefault("GLOO_SOCKET_IFNAME", "lo")
     environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // nproc)))
     config = LaunchConfig(
@@ -246,6 +249,7 @@ def _start_quiet_tracker() -> None:
 
 def _worker(work: Callable[[Any], None], job: Any, environment: dict[str, str]) -> None:
     """One rank: what it raises is noted for the parent, which alone reports it."""
+    os.environ.pop(PATH, None)  # the fork server's own
     for name, value in environment.items():
         os.environ.setdefault(name, value)  # the agent's own, such as RANK, stand
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
