@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from cifarzoo.components.plugins import plugin_provenance
 from cifarzoo.components.registry import SESSION
 from cifarzoo.components.session import is_of_session
-from cifarzoo.engine.distributed.environment import is_worker, resolve_world_size
+from cifarzoo.engine.distributed.environment import is_worker, lone_task, resolve_world_size
 from cifarzoo.engine.distributed.signals import end_at_once
 from cifarzoo.errors import UsageError
 
@@ -111,6 +111,8 @@ def execute_config(
     from cifarzoo.engine.runner import execute
 
     size = resolve_world_size(processes.nproc)
+    if alone := lone_task():
+        processes.warn(alone)
     if size > 1 and not is_worker():
         return _launch(config, open_folder, data=data, processes=processes, progress=progress)
     with config.locating(), progress() as listener:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -152,6 +153,39 @@ def test_what_is_wrong_with_a_run_is_placed_in_its_folder(here):
     (here / "r/config.gin").write_text(CONFIG.replace("0.05", "-1.0"))
 
     assert cifarzoo("resume", "r").stderr.startswith("r/config.gin:7: sgd.lr is -1.0;")
+
+
+def test_two_tasks_of_srun_are_one_training_or_say_that_they_are_two(here, monkeypatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        meeting_point = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    command = [sys.executable, "-m", "cifarzoo", "run", "small.gin", "-s", "run.max_steps=1"]
+    tasks = [
+        subprocess.Popen(
+            [*command, "--run-dir", "together"],
+            env={
+                **os.environ,
+                **meeting_point,
+                "GLOO_SOCKET_IFNAME": "lo",
+                "OMP_NUM_THREADS": "1",
+                "SLURM_STEP_NUM_TASKS": "2",
+                "SLURM_PROCID": number,
+                "SLURM_LOCALID": number,
+            },
+            stderr=subprocess.PIPE,
+        )
+        for number in "01"
+    ]
+
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
+    alone = cifarzoo(*command[3:], "--run-dir", "alone")
+
+    assert "warning: srun started 2 tasks, and each trains for itself" in alone.stderr
+    assert RunFolder(Path("alone")).record["world_size"] == 1
+    said = [task.communicate()[1].decode() for task in tasks]
+    assert [task.returncode for task in tasks] == [0, 0], said
+    assert RunFolder(Path("together")).record["world_size"] == 2
+    assert "srun" not in "".join(said)
 
 
 def test_dry_run_shows_what_would_be_built_and_makes_nothing():

@@ -12,6 +12,8 @@ import torch
 
 from cifarzoo.engine.distributed.environment import (
     RankEnvironment,
+    is_worker,
+    lone_task,
     rank_environment,
     resolve_world_size,
 )
@@ -48,6 +50,66 @@ def test_a_gpu_is_bound_to_its_backend_and_a_cpu_needs_gloo():
 def test_a_meeting_point_that_there_cannot_be_is_refused(monkeypatch, changes, message):
     right = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29999"}
     for name, value in {**right, **changes}.items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(UsageError, match=message):
+        rank_environment()
+
+
+SRUN = {"SLURM_PROCID": "3", "SLURM_STEP_NUM_TASKS": "4", "SLURM_LOCALID": "1"}
+MASTER = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29999"}
+
+
+def test_a_task_of_srun_is_a_rank_where_it_is_said_where_ranks_meet(monkeypatch):
+    for name, value in {**SRUN, **MASTER}.items():
+        monkeypatch.setenv(name, value)
+
+    here = rank_environment()
+
+    assert (here.rank, here.size, here.local_rank) == (3, 4, 1)
+    assert (here.address, here.port) == ("127.0.0.1", 29999)
+    assert not lone_task()
+
+
+@pytest.mark.parametrize(
+    ("environment", "rank"),
+    [
+        ({"SLURM_NTASKS": "8", "SLURM_PROCID": "0", "SLURM_LOCALID": "0", **MASTER}, None),
+        ({**SRUN, "SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0", **MASTER}, None),
+        ({**SRUN, **MASTER, "RANK": "1", "WORLD_SIZE": "2"}, 1),
+    ],
+    ids=["a batch script", "a step of one task", "torchrun within a task"],
+)
+def test_what_srun_did_not_start_as_one_of_several_is_none(monkeypatch, environment, rank):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    assert is_worker() == (rank is not None)
+    assert not lone_task()
+    assert rank is None or rank_environment().rank == rank
+
+
+def test_tasks_of_srun_that_do_not_know_of_each_other_say_so(monkeypatch):
+    for name, value in SRUN.items():
+        monkeypatch.setenv(name, value)
+
+    assert resolve_world_size(1) == 1
+    assert lone_task() == (
+        "srun started 4 tasks, and each trains for itself: 4 tasks are 4 trainings; export "
+        "MASTER_ADDR and MASTER_PORT to have them train together"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"SLURM_PROCID": "4"}, "SLURM_PROCID is 4; expected less than SLURM_STEP_NUM_TASKS, wh"),
+        ({"SLURM_STEP_NUM_TASKS": "two"}, "SLURM_STEP_NUM_TASKS is 'two'; expected a number"),
+        ({"MASTER_PORT": ""}, "MASTER_PORT is ''; expected a number"),
+    ],
+)
+def test_what_slurm_says_is_refused_by_slurms_own_name(monkeypatch, changes, message):
+    for name, value in {**SRUN, **MASTER, **changes}.items():
         monkeypatch.setenv(name, value)
 
     with pytest.raises(UsageError, match=message):

@@ -12,6 +12,12 @@ from cifarzoo.errors import CifarzooError, UsageError
 STORE = "CIFARZOO_STORE"  # our launcher's private folder, with the store of its ranks
 RESTARTS = "CIFARZOO_RESTARTS"  # of our launcher: "done allowed"
 PATIENCE = "CIFARZOO_PATIENCE"
+SLURM = {  # of a task that srun started; a batch script itself has no SLURM_STEP_NUM_TASKS
+    "RANK": "SLURM_PROCID",
+    "WORLD_SIZE": "SLURM_STEP_NUM_TASKS",
+    "LOCAL_RANK": "SLURM_LOCALID",
+}
+MEETING_POINT = ("MASTER_ADDR", "MASTER_PORT")
 LEAST_PATIENCE = 5  # a busy machine keeps a process waiting for a second or two
 GIVE_WAY_SECONDS = 20.0
 MOST_PER_CORE = 4
@@ -47,8 +53,38 @@ class RankEnvironment:
 
 
 def is_worker() -> bool:
-    """Whether this process was started as one of several ranks, by us or by torchrun."""
+    """Whether this process was started as one of several ranks, by us, by torchrun or by srun.
+
+    Tasks of srun are ranks if the environment says where they meet; otherwise each is alone, as
+    those that train a seed each.
+    """
+    return _has_rank() or (_num_tasks() != "1" and any(n in os.environ for n in MEETING_POINT))
+
+
+def lone_task() -> str:
+    """That each of the tasks that srun started trains for itself; empty: this is none of them."""
+    size = _num_tasks()
+    if is_worker() or size == "1":
+        return ""
+    return (
+        f"srun started {size} tasks, and each trains for itself: {size} tasks are {size} "
+        f"trainings; export {' and '.join(MEETING_POINT)} to have them train together"
+    )
+
+
+def _has_rank() -> bool:
     return "RANK" in os.environ or "WORLD_SIZE" in os.environ
+
+
+def _num_tasks() -> str:
+    """Tasks of the step that srun started; another launcher within it makes ranks of its own."""
+    return "1" if _has_rank() else os.environ.get(SLURM["WORLD_SIZE"], "1")
+
+
+def _variable(name: str) -> str:
+    """The variable of the environment that says what ``name`` usually does."""
+    is_of_slurm = name in SLURM and not _has_rank() and _num_tasks() != "1"
+    return SLURM[name] if is_of_slurm else name
 
 
 def is_launched_by_us() -> bool:
@@ -62,7 +98,7 @@ def is_reported_elsewhere(error: CifarzooError) -> bool:
     What all find alone, such as a wrong config, the first rank of a host reports. The others
     wait: when it ends, its launcher ends them, and if it does not, the error is theirs alone.
     """
-    local_rank = os.environ.get("LOCAL_RANK", "0")
+    local_rank = os.environ.get(_variable("LOCAL_RANK"), "0")
     is_first = is_launched_by_us() or not local_rank.isdecimal() or int(local_rank) == 0
     if error.is_reported is None and is_worker() and not is_first:
         time.sleep(GIVE_WAY_SECONDS)
@@ -115,7 +151,8 @@ def rank_environment() -> RankEnvironment:
     rank, size = _number("RANK"), _number("WORLD_SIZE")
     if rank >= size:
         raise UsageError(
-            f"the environment's RANK is {rank}; expected less than WORLD_SIZE, which is {size}"
+            f"the environment's {_variable('RANK')} is {rank}; expected less than "
+            f"{_variable('WORLD_SIZE')}, which is {size}"
         )
     by_network = size > 1 and not is_launched_by_us()
     if by_network:
@@ -132,7 +169,8 @@ def rank_environment() -> RankEnvironment:
     )
 
 
-def _number(name: str) -> int:
+def _number(usual_name: str) -> int:
+    name = _variable(usual_name)
     text = os.environ.get(name)
     if text is None:
         others = "RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT"
@@ -151,7 +189,7 @@ def num_gpus() -> int:
 
 def _local_rank() -> int:
     gpus = num_gpus()
-    local_rank = _number("LOCAL_RANK") if "LOCAL_RANK" in os.environ or gpus > 1 else 0
+    local_rank = _number("LOCAL_RANK") if _variable("LOCAL_RANK") in os.environ or gpus > 1 else 0
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "0"))  # torchrun's: so that all ranks refuse
     if gpus and max(local_rank + 1, here) > gpus:
         raise UsageError(
