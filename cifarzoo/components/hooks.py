@@ -35,7 +35,8 @@ class Timed(Protocol):
     """What changes with the progress of training: a module, an optimizer or an average.
 
     A module may train some of its parameters for a part of the run only, by their
-    ``requires_grad``; the optimizer has those that are trained at first.
+    ``requires_grad``, which follows from the timestamp alone: the optimizer has what is trained in
+    some step, whether the constructor freezes it or ``begin_step`` does.
     """
 
     def begin_step(self, moment: Timestamp) -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from functools import reduce
 
+from cifarzoo.engine.assembly.trained_parameters import check_trained
 from cifarzoo.engine.distributed.step_exchange import StepReport
 from cifarzoo.engine.evaluation import offers_views, score
 from cifarzoo.engine.events import CheckpointEvent, EpochEvent, Speed, WarningEvent, to_json
@@ -76,7 +77,9 @@ def begin_step(setup: Setup, state: TrainingState) -> None:
     seed_generators(setup.run.seed, "torch", "begin_step", state.step)
     for part in state.timed:
         part.begin_step(timestamp)
-    if trainable(state.model) != trained:  # DDP waits for the gradients that it knew of
+    if trainable(state.model) != trained:
+        check_trained(state.model, state.optimizer, step=state.step)
+        # DDP waits for the gradients that it knew of.
         state.parallel = wrap(state.model, world=setup.world, policy=setup.policy)
 
 

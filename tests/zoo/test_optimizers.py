@@ -41,6 +41,44 @@ def test_sgd_equals_a_loop_over_its_formula(nesterov):
     np.testing.assert_allclose(found, p, rtol=1e-14, atol=1e-15)
 
 
+@pytest.mark.parametrize("settings", [{}, {"nesterov": False}, {"clip_norm": 1e9}])
+def test_sgd_takes_gradients_that_come_late_or_are_missing(settings):
+    present = np.array([[1, 0], [1, 0], [0, 1], [1, 1], [1, 0]], bool)  # a step a line
+    p, m = START.copy(), np.zeros_like(START)
+    for rate, gradients, rows in zip(RATES, GRADIENTS, present, strict=True):
+        g = gradients + 5e-4 * p
+        m[rows] = 0.9 * m[rows] + g[rows]
+        p[rows] -= rate * (g + 0.9 * m if settings.get("nesterov", True) else m)[rows]
+
+    weights = [torch.nn.Parameter(torch.tensor(row)) for row in START]
+    optimizer = sgd([{"params": weights}], **settings)
+    for rate, gradients, rows in zip(RATES, GRADIENTS, present, strict=True):
+        optimizer.param_groups[0]["lr"] = rate
+        for weight, gradient, is_there in zip(weights, gradients, rows, strict=True):
+            weight.grad = torch.tensor(gradient) if is_there else None
+        optimizer.step()
+
+    np.testing.assert_allclose(torch.stack(weights).detach(), p, rtol=1e-14, atol=1e-15)
+
+
+def test_a_late_momentum_has_the_bits_of_a_first_one():
+    gradients = torch.randn(5, 2, 1000)
+    weights, alone = ([torch.nn.Parameter(torch.ones(1000)) for _ in range(2)] for _ in range(2))
+    together = sgd([{"params": weights}])
+    for step, gradient in enumerate(gradients):
+        weights[0].grad = gradient[0].clone()
+        weights[1].grad = gradient[1].clone() if step >= 2 else None
+        together.step()
+
+    for weight, first, row in zip(alone, (0, 2), (0, 1), strict=True):
+        optimizer = sgd([{"params": [weight]}])
+        for gradient in gradients[first:]:
+            weight.grad = gradient[row].clone()
+            optimizer.step()
+
+    assert torch.equal(torch.stack(weights), torch.stack(alone))
+
+
 def test_sgd_without_momentum_is_gradient_descent():
     p = START.copy()
     for rate, gradients in zip(RATES, GRADIENTS, strict=True):

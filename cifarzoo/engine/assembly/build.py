@@ -24,6 +24,7 @@ from cifarzoo.components.registry import register
 from cifarzoo.components.regularizers import Average, Regularizer
 from cifarzoo.components.run import Run
 from cifarzoo.engine.assembly.residual import ResidualPort, numbered
+from cifarzoo.engine.assembly.trained_parameters import trained_parameters
 from cifarzoo.engine.assembly.validation import check_average, check_kind
 from cifarzoo.engine.assembly.weight_decay import Coverage, apply_lr_scales, split
 from cifarzoo.errors import ConfigError
@@ -118,7 +119,11 @@ def build(run: Run, *, folder: Path | None, device: torch.device | str = "cpu") 
         augmentations=augmentations,
         schedule=schedule,
         model=model,
-        coverage=split(model, run.weight_decay_policy),
+        coverage=split(
+            model,
+            run.weight_decay_policy,
+            trained=trained_parameters(model, run, dataset.num_train),
+        ),
         loss=loss,
         loss_weights=weighted.weights if weighted is not None else None,
     )
@@ -193,7 +198,7 @@ def build_optimizer(run: Run, components: Components, model: nn.Module) -> tuple
     Raises:
         ConfigError: It refuses its settings, or a regularizer gives something else.
     """
-    coverage = split(model, run.weight_decay_policy)
+    coverage = split(model, run.weight_decay_policy, trained=components.coverage.names)
     _seed_for(name_of(run.optimizer), run.seed)
     optimizer: Any = make(
         run.optimizer, "optimizer", params=coverage.groups(run.norm_bias_lr_scale)

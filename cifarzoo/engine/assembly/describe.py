@@ -77,7 +77,7 @@ def describe(run: Run, *, data: Path | None, world_size: int = 1) -> Description
     return Description(
         dataset=dataset.title,
         num_classes=len(dataset.classes),
-        num_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        num_parameters=count(decayed) + count(spared),
         weight_decay={
             "policy": run.weight_decay_policy,
             "covered": _part(decayed),

@@ -6,7 +6,7 @@ own name, everything else by its number of dimensions. Never by the name of a la
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,7 +56,7 @@ POLICIES: dict[str, Callable[[Traits], bool]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Coverage:
-    """What a policy makes of a model: its trainable parameters by name, in the model's order.
+    """What a policy makes of a model: its trained parameters by name, in the model's order.
 
     Attributes:
         policy: Name of the policy.
@@ -88,6 +88,11 @@ class Coverage:
             groups.append({"params": shifts, "lr_scale": norm_bias_lr_scale, **options})
         return groups
 
+    @property
+    def names(self) -> set[str]:
+        """Names of all its parameters."""
+        return {name for name, _ in (*self.decayed, *self.spared)}
+
     def summary(self) -> str:
         """One line on how many tensors and values are decayed."""
         return (
@@ -101,13 +106,14 @@ def count(named: list[tuple[str, nn.Parameter]]) -> int:
     return sum(parameter.numel() for _, parameter in named)
 
 
-def split(model: nn.Module, policy: str) -> Coverage:
-    """Divide the trainable parameters of ``model`` into decayed and spared ones.
+def split(model: nn.Module, policy: str, *, trained: Set[str] | None = None) -> Coverage:
+    """Divide the trained parameters of ``model`` into decayed and spared ones.
 
     Args:
         model: Any network; a parameter that several modules share counts once, as the
             first's.
         policy: A name in ``POLICIES``.
+        trained: Names of the parameters that are trained in some step; None: those that are now.
 
     Raises:
         ConfigError: There is no such policy.
@@ -119,7 +125,7 @@ def split(model: nn.Module, policy: str) -> Coverage:
     coverage = Coverage(policy=policy, decayed=[], spared=[])
     owners = dict(model.named_modules())
     for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
+        if not (parameter.requires_grad if trained is None else name in trained):
             continue
         owner, _, own_name = name.rpartition(".")
         traits = _traits(owners[owner], own_name, parameter)

@@ -13,7 +13,43 @@ from cifarzoo import register
 from cifarzoo.errors import ConfigError
 
 
-class ClippedSGD(torch.optim.SGD):
+class SGD(torch.optim.SGD):
+    """torch's fused SGD, for parameters too whose first gradient comes after that of others.
+
+    torch's kernel wants all momenta of a group or none.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update all parameters that have a gradient.
+
+        Args:
+            closure: Computes the loss and the gradients; None: these are there.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        if 0 < len(self.state) < sum(len(group["params"]) for group in self.param_groups):
+            for group in self.param_groups:
+                self._begin_late(group)
+        super().step()
+        return loss
+
+    def _begin_late(self, group: dict[str, Any]) -> None:
+        """Where some of a group have a momentum, begin those that have none at 0.
+
+        The step makes it the gradient, to the bit, as a first step does; one that is skipped, as
+        float16's may be, leaves it at 0.
+        """
+        moved = [p for p in group["params"] if p.grad is not None]
+        late = [p for p in moved if not self.state.get(p)]
+        if group["momentum"] and len(late) < len(moved):
+            for parameter in late:
+                self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+
+
+class ClippedSGD(SGD):
     """SGD on a gradient that is clipped with the weight decay in it.
 
     Args:
@@ -109,5 +145,5 @@ def sgd(
         "fused": True,
     }
     if clip_norm is None:
-        return torch.optim.SGD(params, **settings)
+        return SGD(params, **settings)
     return ClippedSGD(params, clip_norm=clip_norm, **settings)
