@@ -1,13 +1,11 @@
 """Launches the ranks of a run on one host, and reports how they ended.
 
-torch's elastic launcher does it, without a network port: the ranks' store is files of
-a private folder, and their collectives go over loopback.
+The ranks' store is files of a private folder, and their collectives go over loopback: no port.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import os
 import shutil
 import signal
@@ -15,24 +13,24 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from multiprocessing import (
     active_children,
+    connection,
     forkserver,
     get_context,
     parent_process,
     resource_tracker,
 )
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from threading import Thread
 from types import FrameType
 from typing import Any, NoReturn
 
 import torch
-from torch.distributed.elastic.multiprocessing.api import SignalException
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from cifarzoo.engine.distributed.environment import RESTARTS, STORE
 from cifarzoo.engine.distributed.safe_path import PATH, safe_path
@@ -48,7 +46,8 @@ from cifarzoo.errors import (
 
 SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
 MONITOR_SECONDS = 0.1
-SHUTDOWN_SECONDS = 300  # a rank that got a signal ends its step and saves first
+SAVE_SECONDS = 300.0  # a rank that got a signal ends its step and saves first
+GIVE_UP_SECONDS = 30.0  # a rank that lost another has nothing to save
 PRELOADED = ("cifarzoo.engine.runner", "torch._inductor")  # torch imports it at the first step
 RESUME_HINT = "; cifarzoo resume goes on from the last checkpoint"
 
@@ -88,15 +87,14 @@ def launch(
     """
     # One import for all ranks and restarts; plain fork is unsafe once OpenMP has run.
     get_context("forkserver").set_forkserver_preload([work.__module__, *PRELOADED])
-    _quieten_launcher()
-    environment = dict(os.environ)  # for ranks: what starts them gets another path of imports
+    environment = _environment(nproc)  # what starts the ranks gets another path of imports
     with safe_path(), _ignoring_hangups():
         _start_quiet_tracker()
         forkserver.ensure_running()
     with (
         safe_path(),
         tempfile.TemporaryDirectory(prefix="cifarzoo-") as folder,
-        _stopping_once(folder, at_second_interrupt),
+        _noting_signals(folder, at_second_interrupt) as received,
         nullcontext() if work.__module__ == "__main__" else _main_module_left_out(),
     ):
         for restart in range(max_restarts + 1):
@@ -104,13 +102,8 @@ def launch(
             rendezvous_folder = Path(folder) / f"attempt-{restart}"
             rendezvous_folder.mkdir()
             try:
-                _attempt(
-                    work,
-                    job,
-                    rendezvous_folder,
-                    nproc=nproc,
-                    environment={**environment, RESTARTS: f"{restart} {max_restarts}"},
-                )
+                store = {STORE: str(rendezvous_folder), RESTARTS: f"{restart} {max_restarts}"}
+                _attempt(work, job, {**environment, **store}, received)
             except _FaultError as fault:
                 if restart == max_restarts:
                     tried = f", after {restart} of {max_restarts} restarts" * (restart > 0)
@@ -120,73 +113,105 @@ def launch(
                 return
 
 
+def _environment(nproc: int) -> dict[str, str]:
+    """What ranks find in their environment: a fork server keeps what it was started with."""
+    return {
+        "GLOO_SOCKET_IFNAME": "lo",
+        "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // nproc)),
+        **os.environ,
+        "WORLD_SIZE": str(nproc),
+        "LOCAL_WORLD_SIZE": str(nproc),
+    }
+
+
+@dataclass
+class _Received:
+    """The first signal that came, or 0."""
+
+    number: int = 0
+
+
 def _attempt(
-    work: Callable[[Any], None], job: Any, folder: Path, *, nproc: int, environment: dict[str, str]
+    work: Callable[[Any], None], job: Any, environment: dict[str, str], received: _Received
 ) -> None:
-    # Handed over, since a fork server keeps the environment that it was started with.
-    environment = {**environment, STORE: str(folder)}
-    environment.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // nproc)))
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=nproc,
-        run_id=f"{folder.parent.name}-{folder.name}",
-        rdzv_backend="c10d",
-        rdzv_endpoint=str(folder / "rendezvous"),
-        rdzv_configs={"store_type": "file"},
-        local_addr="localhost",
-        max_restarts=0,  # it would restart whatever failed, a wrong config too
-        monitor_interval=MONITOR_SECONDS,
-        start_method="forkserver",
-        signals_to_handle="",  # they are handled by ``_stopping_once``
-        **_shutdown_timeout(),
-    )
+    context, folder = get_context("forkserver"), Path(environment[STORE])
+    ranks: list[BaseProcess] = []
     try:
-        elastic_launch(config, _worker)(work, job, environment)
-    except SignalException as error:
-        _raise_stopped(_notes(folder))
-        name = signal.Signals(error.sigval).name
-        raise CifarzooError(f"stopped by {name} before anything was saved") from None
-    except ChildFailedError as error:
-        _raise_failure(error, folder)
+        for rank in range(int(environment["WORLD_SIZE"])):
+            ranks.append(context.Process(target=_worker, args=(work, job, environment, rank)))
+            ranks[-1].start()
+        failed = _wait(ranks, received)
+        if received.number:
+            # Ranks ignore hang-ups, see ``_ignoring_hangups``.
+            is_hangup = received.number == signal.SIGHUP
+            _end(ranks, signal.SIGTERM if is_hangup else received.number, SAVE_SECONDS)
+            if not any(process.exitcode for process in ranks):
+                return  # they had just ended
+            _raise_stopped(_notes(folder))
+            name = signal.Signals(received.number).name
+            raise CifarzooError(f"stopped by {name} before anything was saved")
+        if failed is not None:
+            is_stopped = ranks[failed].exitcode == EXIT_STOPPED
+            _end(ranks, signal.SIGTERM, SAVE_SECONDS if is_stopped else GIVE_UP_SECONDS)
+            _raise_failure(failed, ranks[failed].exitcode or 0, folder)
+    finally:
+        _end(ranks, signal.SIGKILL, GIVE_UP_SECONDS)
 
 
-def _shutdown_timeout() -> dict[str, Any]:
-    """How long a rank that got a signal has; before 2.14, torch itself gives it 30 seconds."""
-    name = "shutdown_timeout"
-    return {name: SHUTDOWN_SECONDS} if name in LaunchConfig.__dataclass_fields__ else {}
+def _wait(ranks: Sequence[BaseProcess], received: _Received) -> int | None:
+    """The first rank that failed; None once all have ended well, or a signal came."""
+    running: dict[Any, int] = {process.sentinel: rank for rank, process in enumerate(ranks)}
+    while running and not received.number:
+        ended = [running.pop(s) for s in connection.wait(running, MONITOR_SECONDS)]
+        for rank in ended:
+            ranks[rank].join()
+        # Of those that ended together, one that was killed is the cause: its code is negative.
+        failed = [(ranks[rank].exitcode or 0, rank) for rank in ended if ranks[rank].exitcode]
+        if failed:
+            return min(failed)[1]
+    return None
+
+
+def _end(ranks: Sequence[BaseProcess], number: int, seconds: float) -> None:
+    """Send a signal to the ranks that live, and kill those that still do after ``seconds``."""
+    until = time.monotonic() + seconds
+    started = [process for process in ranks if process.pid is not None]
+    for process in started:
+        if process.is_alive():
+            os.kill(process.pid or 0, number)
+    for process in started:
+        process.join(max(0.0, until - time.monotonic()))
+        if process.is_alive():
+            process.kill()
+            process.join()
 
 
 @contextmanager
-def _stopping_once(folder: str, at_second_interrupt: Callable[[], NoReturn]) -> Iterator[None]:
-    """Stop at the first signal, by torch's exception for it; at once at a second Ctrl-C.
+def _noting_signals(
+    folder: str, at_second_interrupt: Callable[[], NoReturn]
+) -> Iterator[_Received]:
+    """Within ``with``, the first signal is noted; a second Ctrl-C ends all at once.
 
     It is counted here alone: ranks get each Ctrl-C twice, from the terminal and from here.
     """
-    is_stopping = False
+    received = _Received()
     others = set(active_children())  # a notebook's own
 
-    def stop(number: int, _frame: FrameType | None) -> None:
-        nonlocal is_stopping
-        if is_stopping and number == signal.SIGINT:
+    def note(number: int, _frame: FrameType | None) -> None:
+        if received.number and number == signal.SIGINT:
             for process in set(active_children()) - others:
                 process.kill()
             shutil.rmtree(folder, ignore_errors=True)
             at_second_interrupt()
-        if not is_stopping:
-            is_stopping = True
-            # Ranks ignore hang-ups, see ``_ignoring_hangups``.
-            to_ranks = signal.SIGTERM if number == signal.SIGHUP else signal.Signals(number)
-            raise SignalException("", to_ranks)
+        received.number = received.number or number
 
     numbers = [getattr(signal, name) for name in SIGNALS] if in_main_thread() else []
     before = {number: signal.getsignal(number) for number in numbers}
     handled = [number for number, handler in before.items() if handler != signal.SIG_IGN]  # nohup
     try:
         for number in handled:
-            signal.signal(number, stop)
-        yield
+            signal.signal(number, note)
+        yield received
     finally:
         for number in handled:
             signal.signal(number, before[number])
@@ -228,13 +253,6 @@ def _main_module_left_out() -> Iterator[None]:
         names.update(before)
 
 
-def _quieten_launcher() -> None:
-    """Keep torch's launcher from reporting each process it ends; we report why, once."""
-    for name in list(logging.root.manager.loggerDict):
-        if name.startswith(("torch.distributed.elastic", "torch.multiprocessing")):
-            logging.getLogger(name).setLevel(logging.CRITICAL)  # each has a level of its own
-
-
 def _start_quiet_tracker() -> None:
     """Keep Python's tracker of semaphores from warning of those that killed ranks left to it."""
     before = os.environ.get("PYTHONWARNINGS")
@@ -247,11 +265,10 @@ def _start_quiet_tracker() -> None:
             os.environ["PYTHONWARNINGS"] = before
 
 
-def _worker(work: Callable[[Any], None], job: Any, environment: dict[str, str]) -> None:
+def _worker(work: Callable[[Any], None], job: Any, environment: dict[str, str], rank: int) -> None:
     """One rank: what it raises is noted for the parent, which alone reports it."""
     os.environ.pop(PATH, None)  # the fork server's own
-    for name, value in environment.items():
-        os.environ.setdefault(name, value)  # the agent's own, such as RANK, stand
+    os.environ.update(environment, RANK=str(rank), LOCAL_RANK=str(rank))
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     Thread(target=_stop_without_parent, daemon=True).start()
     try:
@@ -262,9 +279,8 @@ def _worker(work: Callable[[Any], None], job: Any, environment: dict[str, str]) 
     except CifarzooError as error:
         about = {name: getattr(error, name, None) for name in ("step", "signal")}
         _note(exit_code=error.exit_code, message=str(error), **about)
-        # A function that returns after a signal waits for the agent, which waits for it.
         raise SystemExit(error.exit_code) from None
-    except Exception as error:  # a bug, whose traceback torch's launcher would keep to itself
+    except Exception as error:  # a bug
         message = f"rank {os.environ['RANK']} raised {type(error).__name__}: {error}"
         trace = traceback.format_exc()
         _note(exit_code=EXIT_FAILED, message=message, is_fault=True, traceback=trace)
@@ -277,7 +293,7 @@ def _stop_without_parent() -> None:
     if parent is not None:
         parent.join()
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(SHUTDOWN_SECONDS)
+        time.sleep(SAVE_SECONDS)
         os._exit(EXIT_FAILED)
 
 
@@ -296,7 +312,7 @@ def _raise_stopped(notes: list[dict[str, Any]]) -> None:
             raise StoppedError(note["message"], step=note["step"], signal=note["signal"]) from None
 
 
-def _raise_failure(error: ChildFailedError, folder: Path) -> NoReturn:
+def _raise_failure(rank: int, exit_code: int, folder: Path) -> NoReturn:
     """Raise that a signal stopped the ranks; else what made the first of them fail."""
     notes = _notes(folder)
     _raise_stopped(notes)
@@ -311,7 +327,5 @@ def _raise_failure(error: ChildFailedError, folder: Path) -> NoReturn:
     for note in notes:
         sys.stderr.write(note["traceback"])
         raise _FaultError(note["message"]) from None
-    rank, failure = error.get_first_failure()
-    code = failure.exitcode
-    reason = failure.signal_name() if code < 0 else f"exit code {code}"
+    reason = signal.Signals(-exit_code).name if exit_code < 0 else f"exit code {exit_code}"
     raise _FaultError(f"rank {rank} ended with {reason}", advice=RESUME_HINT) from None
