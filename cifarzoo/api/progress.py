@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, TextIO, TypeAlias
 
 from cifarzoo.engine.events import (
+    CompiledEvent,
     EpochEvent,
     Event,
     FinishedEvent,
@@ -97,6 +98,8 @@ def _line(event: Event) -> str:
             line = f"{event.run} was finished before; nothing is trained again"
         case ResumedEvent():
             line = f"going on from step {event.step:,} of {event.steps:,}"
+        case CompiledEvent(seconds=seconds):
+            line = f"compiled in {seconds:.0f} s"
         case WarningEvent():
             line = f"warning: {event.message}"
         case EpochEvent(test=test):

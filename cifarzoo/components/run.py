@@ -53,7 +53,7 @@ class Run:
         seed: Seed of every random number.
         precision: Precision of the arithmetic; ``auto``: what the device is best at. ``float64`` is
             slow, and shows whether two ways of computing the same differ by more than rounding.
-        compile: Whether ``torch.compile`` is used; None: as the device suggests.
+        compile: Whether ``torch.compile`` is used.
         deterministic: Whether only deterministic kernels are used; None: on a CPU.
         train_images: Number of images of the training set to use; None: all. Which ones is
             random, and the same for every seed.
@@ -82,7 +82,7 @@ class Run:
     clip_norm: float | None = None
     seed: int = 0
     precision: Precision = "auto"
-    compile: bool | None = None
+    compile: bool = False
     deterministic: bool | None = None
     train_images: int | None = None
     validation_images: int = 0

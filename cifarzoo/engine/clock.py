@@ -27,6 +27,7 @@ class Clock:
         self._since: float | None = None
         self._steps = 0  # of this epoch and attempt
         self._seconds = 0.0
+        self._is_first = True
 
     def start(self) -> None:
         """Count from here on: training starts, or goes on after a pause."""
@@ -43,6 +44,13 @@ class Clock:
     def count_step(self) -> None:
         """Count the step just done."""
         self._steps += 1
+
+    def first_step_seconds(self) -> float | None:
+        """Seconds of this attempt's first step, right after it; later None."""
+        is_first, self._is_first = self._is_first, False
+        if is_first and self._since is not None:
+            return time.monotonic() - self._since
+        return None
 
     def end_epoch(self) -> Speed:
         """How fast this epoch's steps were; starts the next."""

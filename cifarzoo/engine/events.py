@@ -134,6 +134,18 @@ class ResumedEvent:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CompiledEvent:
+    """The first step of a compiled network was done.
+
+    Attributes:
+        seconds: Seconds that it took, nearly all of them for compiling.
+    """
+
+    kind: ClassVar[str] = "compiled"
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class StepEvent:
     """An optimizer step was done; reported a few times a second.
 
@@ -332,6 +344,7 @@ class EvaluationEvent:
 Event: TypeAlias = (
     StartEvent
     | ResumedEvent
+    | CompiledEvent
     | StepEvent
     | EpochEvent
     | CheckpointEvent

@@ -11,9 +11,17 @@ from collections.abc import Sequence
 from functools import reduce
 
 from cifarzoo.engine.assembly.trained_parameters import check_trained
+from cifarzoo.engine.device.compiling import forget_compiled
 from cifarzoo.engine.distributed.step_exchange import StepReport
 from cifarzoo.engine.evaluation import offers_views, score
-from cifarzoo.engine.events import CheckpointEvent, EpochEvent, Speed, WarningEvent, to_json
+from cifarzoo.engine.events import (
+    CheckpointEvent,
+    CompiledEvent,
+    EpochEvent,
+    Speed,
+    WarningEvent,
+    to_json,
+)
 from cifarzoo.engine.state import TrainingState, trainable, wrap
 from cifarzoo.engine.step import train_step
 from cifarzoo.engine.training import Setup, Training
@@ -79,6 +87,8 @@ def begin_step(setup: Setup, state: TrainingState) -> None:
         part.begin_step(timestamp)
     if trainable(state.model) != trained:
         check_trained(state.model, state.optimizer, step=state.step)
+        if setup.policy.compile:
+            forget_compiled()
         # DDP waits for the gradients that it knew of.
         state.parallel = wrap(state.model, world=setup.world, policy=setup.policy)
 
@@ -98,6 +108,9 @@ def emit_step(training: Training) -> None:
     """Count the step, and report it now and then."""
     session = training.session
     session.clock.count_step()
+    seconds = session.clock.first_step_seconds()
+    if seconds is not None and training.setup.policy.compile:
+        session.emit(CompiledEvent(seconds=seconds))
     event = session.clock.step_event(training.state)
     if event is not None:
         session.emit(event)

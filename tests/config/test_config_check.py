@@ -32,7 +32,8 @@ ONE_LINE = [
     ("run.seed = 1.0", "run.seed is 1.0; expected a whole number"),
     ("run.seed = False", "run.seed is False; expected a whole number"),
     ("run.max_steps = 'all'", "run.max_steps is 'all'; expected a whole number or None"),
-    ("run.compile = 1", "run.compile is 1; expected True or False or None"),
+    ("run.compile = 1", "run.compile is 1; expected True or False"),
+    ("run.deterministic = 1", "run.deterministic is 1; expected True or False or None"),
     ("run.precision = 'bf16'", "run.precision is 'bf16'; expected 'auto', 'float64', 'float32', "
      "'tf32', 'bfloat16' or 'float16'"),
     ("toy_net.mode = 'up'", "toy_net.mode is 'up'; expected 'left' or 'right'"),

@@ -3,14 +3,38 @@
 from __future__ import annotations
 
 import copy
+import inspect
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
 
 from cifarzoo import create_model
-from cifarzoo.engine.device.compiling import blocks, compile_network, uncompiled
+from cifarzoo.engine import state
+from cifarzoo.engine.device.compiling import (
+    blocks,
+    compile_network,
+    forget_compiled,
+    uncompiled,
+)
+from cifarzoo.engine.device.precision import choose
+from cifarzoo.engine.events import CompiledEvent, StepEvent
+from cifarzoo.engine.runner import execute
 from cifarzoo.zoo.architectures.blocks import ResidualBlock
+from tests.tiny import tiny_run, tiny_task
+
+
+class Net(nn.Module):
+    """A convolution and a layer: torch 2.11 compiled no gradient for what was frozen in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.relu(self.conv(x)).mean((2, 3)))
 
 
 @pytest.mark.parametrize(
@@ -76,3 +100,52 @@ def test_a_hook_that_comes_after_compilation_is_called_where_nothing_is_compiled
 
     torch.testing.assert_close(hooked, plain(images), rtol=0, atol=0)
     assert not torch.equal(hooked, before)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_nothing_is_compiled_that_was_not_asked_for(device):
+    run = tiny_run(precision="bfloat16")
+
+    assert not choose(run, torch.device(device)).compile
+
+
+@pytest.mark.parametrize(("name", "unlike"), [("wrn26_2", False), ("pyramid", True)])
+def test_only_unlike_blocks_are_compiled_apart(name, unlike, monkeypatch):
+    asked = []
+    monkeypatch.setattr(nn.Module, "compile", lambda _module, **options: asked.append(options))
+    can_isolate = "isolate_recompiles" in inspect.signature(torch.compile).parameters  # torch 2.14
+    with torch.device("meta"):
+        compile_network(create_model(name))
+
+    isolated = {options.get("isolate_recompiles", False) for options in asked}
+    assert isolated == {unlike and can_isolate}
+    assert {options["dynamic"] for options in asked} == {False}
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch's own, while it compiles
+def test_a_parameter_that_is_trained_from_later_on_gets_a_gradient():
+    network = Net()
+    compile_network(network, backend="aot_eager")
+    images, bias = torch.randn(2, 3, 8, 8), network.conv.bias
+    bias.requires_grad_(False)
+    network(images).sum().backward()
+    bias.requires_grad_(True)
+
+    forget_compiled()
+    network(images).sum().backward()
+
+    assert bias.grad is not None
+    assert bias.grad.abs().sum() > 0
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch's own, while it compiles
+def test_how_long_compiling_took_is_said_once(tmp_path, monkeypatch):
+    eager = partial(compile_network, backend="eager")
+    monkeypatch.setattr(state, "compile_network", eager)
+    events = []
+
+    execute(tiny_task(tmp_path, "run", compile=True, epochs=1), [events.append])
+
+    kinds = [type(event) for event in events if not isinstance(event, StepEvent)]
+    assert kinds.count(CompiledEvent) == 1
+    assert kinds.index(CompiledEvent) == 1  # after the start

@@ -21,6 +21,7 @@ from cifarzoo.cli.terminal import console
 from cifarzoo.cli.terminal.units import count, duration, percent, plural, test_error
 from cifarzoo.engine.distributed.environment import is_launched_by_us
 from cifarzoo.engine.events import (
+    CompiledEvent,
     EpochEvent,
     Event,
     FinishedEvent,
@@ -95,6 +96,8 @@ class PlainProgress:
                 self.finished(event)
             case ResumedEvent():
                 self.resumed(event)
+            case CompiledEvent():
+                self.say(Text(f"compiled in {duration(event.seconds)}"))
             case StepEvent():
                 self.step(event)
             case EpochEvent():

@@ -5,9 +5,11 @@ A network of fifty blocks is then compiled as fast as one of six.
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
@@ -30,9 +32,29 @@ def compile_network(network: nn.Module, backend: str = "inductor") -> list[nn.Mo
     config = torch._dynamo.config  # noqa: SLF001  # where torch documents it
     # Blocks share their code, and each shape of theirs is one more compilation of it.
     config.recompile_limit = max(config.recompile_limit, MODES * len(parts))
+    options: dict[str, Any] = {"backend": backend, "dynamic": False}
+    # Each block of a PyramidNet would try what was compiled of all the others first.
+    if len(set(map(_shapes, parts))) == len(parts) and _can_isolate():
+        options["isolate_recompiles"] = True
     for part in parts:
-        part.compile(backend=backend)
+        part.compile(**options)
     return parts
+
+
+def forget_compiled() -> None:
+    """Have all networks compiled anew, as parameters that begin to be trained ask for.
+
+    Before torch 2.14 what was compiled doesn't see them, and they get no gradient.
+    """
+    torch.compiler.reset()
+
+
+def _can_isolate() -> bool:
+    return "isolate_recompiles" in inspect.signature(torch.compile).parameters
+
+
+def _shapes(module: nn.Module) -> tuple[torch.Size, ...]:
+    return tuple(parameter.shape for parameter in module.parameters())
 
 
 @contextmanager

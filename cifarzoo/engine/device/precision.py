@@ -87,7 +87,7 @@ def choose(run: Run, device: torch.device) -> Policy:
     return Policy(
         name=name,
         channels_last=True,
-        compile=on_gpu if run.compile is None else run.compile,
+        compile=run.compile,
         deterministic=(not on_gpu) if run.deterministic is None else run.deterministic,
         threads=torch.get_num_threads(),
         delay=1 if on_gpu else 0,
