@@ -180,12 +180,12 @@ def test_two_tasks_of_srun_are_one_training_or_say_that_they_are_two(here, monke
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
     alone = cifarzoo(*command[3:], "--run-dir", "alone")
 
-    assert "warning: srun started 2 tasks, and each trains for itself" in alone.stderr
+    assert "warning: SLURM started 2 tasks, and each trains for itself" in alone.stderr
     assert RunFolder(Path("alone")).record["world_size"] == 1
     said = [task.communicate()[1].decode() for task in tasks]
     assert [task.returncode for task in tasks] == [0, 0], said
     assert RunFolder(Path("together")).record["world_size"] == 2
-    assert "srun" not in "".join(said)
+    assert "SLURM" not in "".join(said)
 
 
 def test_dry_run_shows_what_would_be_built_and_makes_nothing():

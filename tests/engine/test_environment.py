@@ -95,7 +95,7 @@ def test_tasks_of_srun_that_do_not_know_of_each_other_say_so(monkeypatch):
 
     assert resolve_world_size(1) == 1
     assert lone_task() == (
-        "srun started 4 tasks, and each trains for itself: 4 tasks are 4 trainings; export "
+        "SLURM started 4 tasks, and each trains for itself: 4 tasks are 4 trainings; export "
         "MASTER_ADDR and MASTER_PORT to have them train together"
     )
 

@@ -67,7 +67,7 @@ def lone_task() -> str:
     if is_worker() or size == "1":
         return ""
     return (
-        f"srun started {size} tasks, and each trains for itself: {size} tasks are {size} "
+        f"SLURM started {size} tasks, and each trains for itself: {size} tasks are {size} "
         f"trainings; export {' and '.join(MEETING_POINT)} to have them train together"
     )
 
