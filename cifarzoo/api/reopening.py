@@ -9,6 +9,7 @@ from pathlib import Path
 from cifarzoo import config as configs
 from cifarzoo.api.execution import SESSION_PREFIX
 from cifarzoo.components.registry import SESSION, register
+from cifarzoo.components.user_paths import expanded
 from cifarzoo.config import Config
 from cifarzoo.errors import UsageError
 from cifarzoo.runs.folder import CONFIG, RunFolder, find_run
@@ -62,12 +63,12 @@ def reopen(name: str | Path, *, out: Path, data: Path | None) -> Reopened:
 def data_folder(data: str | os.PathLike[str] | None) -> Path | None:
     """The folder of the data that a caller means; None: that of ``CIFARZOO_DATA``, if any."""
     given = os.environ.get(DATA) if data is None else data
-    return Path(given) if given else None
+    return expanded(given) if given else None
 
 
 def runs_folder(out: str | os.PathLike[str] | None) -> Path:
     """Where the runs are that a caller means; None: ``CIFARZOO_RUNS``, or ``runs``."""
-    return Path(os.environ.get(RUNS) or "runs") if out is None else Path(out)
+    return expanded((os.environ.get(RUNS) or "runs") if out is None else out)
 
 
 def _check_session(folder: RunFolder) -> None:

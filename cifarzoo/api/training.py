@@ -14,6 +14,7 @@ from cifarzoo.api.loaded_run import RunName, name_of
 from cifarzoo.api.progress import Progress, listener_factory, print_event
 from cifarzoo.api.reopening import data_folder, reopen, runs_folder
 from cifarzoo.api.result import Result
+from cifarzoo.components.user_paths import expanded
 from cifarzoo.config import Config
 from cifarzoo.engine.distributed.environment import resolve_world_size
 from cifarzoo.engine.distributed.signals import interrupt
@@ -72,7 +73,7 @@ def train(
         CifarzooError: Something else that the user can act on; see ``cifarzoo.errors``.
     """
     loaded = _loaded(config, set, plugins, seed)
-    folder = opener(loaded, out=runs_folder(out), run_dir=Path(run_dir) if run_dir else None)
+    folder = opener(loaded, out=runs_folder(out), run_dir=expanded(run_dir) if run_dir else None)
     processes = _processes(nproc, max_restarts)
     return _train(loaded, folder, data_folder(data), processes, progress)
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cifarzoo.cli.options import ConfigName, DataFolder, Json, Plugins, Sets
+from cifarzoo.cli.options import ConfigName, DataFolder, Json, Plugins, Sets, with_home
 from cifarzoo.cli.terminal import benchmark_table, console
 from cifarzoo.errors import CifarzooError, UsageError
 
@@ -48,7 +48,12 @@ def bench(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", metavar="FILE", help="Also write JSON there.", show_default=False
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="Also write JSON there.",
+            callback=with_home,
+            show_default=False,
         ),
     ] = None,
     as_json: Json = False,

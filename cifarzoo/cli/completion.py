@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cifarzoo.components.user_paths import expanded
 from cifarzoo.errors import CifarzooError
 
 if TYPE_CHECKING:
@@ -24,13 +24,18 @@ def configs(incomplete: str) -> list[Offer]:
     from cifarzoo.config import recipes
 
     offers = {name: title(path) for name, path in recipes().items()}
-    folder, _, start = incomplete.rpartition(os.sep)
-    place = Path(folder + os.sep) if os.sep in incomplete else Path()
+    start = incomplete.rpartition(os.sep)[2]
+    folder = incomplete.removesuffix(start)
+    try:
+        place = expanded(folder)
+    except CifarzooError:  # of no user
+        return []
     for path in sorted(place.glob(f"{start}*")) if place.is_dir() else []:
+        typed = f"{folder}{path.name}"
         if path.is_dir() and not path.name.startswith("."):
-            offers.setdefault(f"{path}{os.sep}", "")
+            offers.setdefault(f"{typed}{os.sep}", "")
         elif path.suffix == ".gin":
-            offers[str(path)] = title(path)
+            offers[typed] = title(path)
     return _starting(offers.items(), incomplete)
 
 

@@ -33,7 +33,13 @@ def _names() -> list[str]:
 
 Folder = Annotated[
     Path,
-    typer.Option("--data", metavar="DIR", envvar="CIFARZOO_DATA", help="Where datasets lie."),
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        envvar="CIFARZOO_DATA",
+        help="Where datasets lie.",
+        callback=options.with_home,
+    ),
 ]
 DEFAULT_FOLDER = Path("data")
 

@@ -164,9 +164,10 @@ def show_config(config: Config, *, data: Path | None, as_json: bool, world_size:
 
 
 def _is_config(name: str) -> bool:
+    from cifarzoo.components.user_paths import expanded
     from cifarzoo.config import recipes
 
-    return name.endswith(".gin") or f"{name}.gin" in recipes() or Path(f"{name}.gin").is_file()
+    return name.endswith(".gin") or f"{name}.gin" in recipes() or expanded(f"{name}.gin").is_file()
 
 
 def _components(plugins: list[Path]) -> dict[str, Entry]:

@@ -8,6 +8,12 @@ from typing import Annotated
 import typer
 
 from cifarzoo.cli import completion
+from cifarzoo.components.user_paths import expanded
+
+
+def with_home(path: Path | None) -> Path | None:
+    """An option's path with ``~`` expanded, which a shell doesn't do in ``--out=~/runs``."""
+    return None if path is None else expanded(path)
 
 
 def config_argument(metavar: str) -> typer.models.ArgumentInfo:
@@ -59,12 +65,20 @@ DataFolder = Annotated[
         metavar="DIR",
         envvar="CIFARZOO_DATA",
         help="Where datasets lie.",
+        callback=with_home,
         show_default=False,
     ),
 ]
 RunsFolder = Annotated[
     Path,
-    typer.Option("--out", "-o", metavar="DIR", envvar="CIFARZOO_RUNS", help="Where runs go."),
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="DIR",
+        envvar="CIFARZOO_RUNS",
+        help="Where runs go.",
+        callback=with_home,
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout and nothing else.")]
 NumProcesses = Annotated[

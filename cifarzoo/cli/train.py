@@ -20,6 +20,7 @@ from cifarzoo.cli.options import (
     Plugins,
     RunsFolder,
     Sets,
+    with_home,
 )
 from cifarzoo.cli.terminal import console
 from cifarzoo.cli.terminal.progress import listener_for
@@ -52,6 +53,7 @@ def run(
             "--run-dir",
             metavar="DIR",
             help="The run's folder itself; if it holds this run, go on with it.",
+            callback=with_home,
             show_default=False,
         ),
     ] = None,

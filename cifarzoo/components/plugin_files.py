@@ -10,7 +10,8 @@ from functools import cached_property
 from pathlib import Path
 
 from cifarzoo.components.spelling import near
-from cifarzoo.errors import PluginError
+from cifarzoo.components.user_paths import expanded
+from cifarzoo.errors import PluginError, UsageError
 
 VARIABLE = "CIFARZOO_PLUGINS"
 MODULE = "cifarzoo_plugin_"  # + stem: the module that a plugin file is imported as
@@ -64,7 +65,10 @@ def _paths(files: Sequence[str | Path], variable: str) -> Iterator[Path]:
     for text, prefix in named:
         if not text:
             continue
-        path = Path(text).expanduser()
+        try:
+            path = expanded(text)
+        except UsageError as error:
+            raise PluginError(f"{prefix}{error}") from None
         if path.is_dir():
             raise PluginError(f"{prefix}{text} is a folder; a plugin is a .py file, or installed")
         if not path.is_file():

@@ -8,7 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from cifarzoo.components.spelling import near
-from cifarzoo.errors import ConfigError
+from cifarzoo.components.user_paths import expanded
+from cifarzoo.errors import ConfigError, UsageError
 
 PACKAGE = Path(__file__).parents[1]
 SUFFIX = ".gin"
@@ -49,7 +50,10 @@ def find_config(name: str | Path, *, beside: Path | None = None) -> Path:
     Raises:
         ConfigError: There is none, or several recipes have that name.
     """
-    wanted = [str(Path(name))]
+    try:
+        wanted = [str(expanded(name))]
+    except UsageError as error:
+        raise ConfigError(str(error)) from None
     if not wanted[0].endswith(SUFFIX):
         wanted.append(f"{wanted[0]}{SUFFIX}")
     own = list(dict.fromkeys(_own_folders(beside)))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cifarzoo.components.protocols import Dataset, Split
+from cifarzoo.components.user_paths import expanded
 from cifarzoo.data.damage import advised
 from cifarzoo.data.locate import locate
 from cifarzoo.data.published import Labelling, Published
@@ -13,7 +14,9 @@ from cifarzoo.data.sources import Source
 from cifarzoo.errors import DataError
 
 
-def open_published(published: Published, folder: Path | None, *, labelling: Labelling) -> Dataset:
+def open_published(
+    published: Published, folder: str | Path | None, *, labelling: Labelling
+) -> Dataset:
     """Find the dataset in ``folder``; it is read when ``load`` is called.
 
     Without a folder everything but ``load`` works, so that a recipe can be looked at on a
@@ -36,6 +39,7 @@ def open_published(published: Published, folder: Path | None, *, labelling: Labe
             )
 
         return _dataset(published, labelling, None, refuse)
+    folder = expanded(folder)
     with advised(published.remedy(folder)):
         source = locate(published, folder, labelling=labelling)
 

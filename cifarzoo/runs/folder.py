@@ -21,6 +21,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from cifarzoo.components.plugin_files import PluginFile
+from cifarzoo.components.user_paths import expanded
 from cifarzoo.errors import CifarzooError, UsageError
 
 SCHEMA = 1
@@ -264,7 +265,7 @@ def find_run(name: str, root: Path) -> RunFolder:
     Raises:
         UsageError: No run is called so, or more than one.
     """
-    path = Path(name)
+    path = expanded(name)
     _check_length(path)
     if (path / CONFIG).is_file():
         return RunFolder(path)
