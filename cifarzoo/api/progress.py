@@ -97,7 +97,7 @@ def _line(event: Event) -> str:
         case FinishedEvent():
             line = f"{event.run} was finished before; nothing is trained again"
         case ResumedEvent():
-            line = f"going on from step {event.step:,} of {event.steps:,}"
+            line = f"{event.run}: going on from step {event.step:,} of {event.steps:,}"
         case CompiledEvent(seconds=seconds):
             line = f"compiled in {seconds:.0f} s"
         case WarningEvent():

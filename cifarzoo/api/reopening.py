@@ -12,7 +12,8 @@ from cifarzoo.components.registry import SESSION, register
 from cifarzoo.components.user_paths import expanded
 from cifarzoo.config import Config
 from cifarzoo.errors import UsageError
-from cifarzoo.runs.folder import CONFIG, RunFolder, find_run
+from cifarzoo.runs.finding import find_run
+from cifarzoo.runs.folder import CONFIG, RunFolder
 
 DATA = "CIFARZOO_DATA"
 RUNS = "CIFARZOO_RUNS"

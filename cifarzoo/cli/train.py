@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cifarzoo.api.execution import opener
-from cifarzoo.api.reopening import reopen
+from cifarzoo.api.reopening import Reopened, reopen
 from cifarzoo.cli.launching import processes, train
 from cifarzoo.cli.options import (
     ConfigName,
@@ -24,6 +24,7 @@ from cifarzoo.cli.options import (
 )
 from cifarzoo.cli.terminal import console
 from cifarzoo.cli.terminal.progress import listener_for
+from cifarzoo.components.user_paths import expanded
 
 RunName = Annotated[
     str,
@@ -92,7 +93,7 @@ def resume(
     as_json: Json = False,
 ) -> None:
     """Go on with a run that was stopped, from its last checkpoint."""
-    run = reopen(name, out=out, data=data)
+    run = _reopened(name, out, data)
     train(
         run.config,
         lambda: run.folder,
@@ -112,5 +113,13 @@ def evaluate(
     """Test the newest weights of a run."""
     from cifarzoo.api.evaluation import evaluate_reopened
 
-    event = evaluate_reopened(reopen(name, out=out, data=data), listener_for(as_json))
+    event = evaluate_reopened(_reopened(name, out, data), listener_for(as_json))
     console.print_evaluation(event, as_json=as_json)
+
+
+def _reopened(name: str, out: Path, data: Path | None) -> Reopened:
+    """The run called ``name``; which one that is, is said at once where it isn't a path."""
+    run = reopen(name, out=out, data=data)
+    if run.folder.path != expanded(name):
+        console.note(f"{name} is {run.folder.path}")
+    return run

@@ -21,7 +21,6 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from cifarzoo.components.plugin_files import PluginFile
-from cifarzoo.components.user_paths import expanded
 from cifarzoo.errors import CifarzooError, UsageError
 
 SCHEMA = 1
@@ -45,7 +44,7 @@ class RunFolder:
     """The folder of one run.
 
     Args:
-        path: Path of the folder; see ``create``, ``adopt`` and ``find_run``.
+        path: Path of the folder; see ``create``, ``adopt`` and ``finding.find_run``.
         made: Folders that were made for it, the innermost first.
     """
 
@@ -245,7 +244,7 @@ def holds(path: Path, config_text: str) -> bool:
     Raises:
         UsageError: It holds a run of another config, or is no path of a folder.
     """
-    _check_length(path)
+    check_length(path)
     if not (path / CONFIG).is_file():
         return False
     differences = _differences(RunFolder(path).config_text, config_text)
@@ -254,35 +253,16 @@ def holds(path: Path, config_text: str) -> bool:
     return True
 
 
-def find_run(name: str, root: Path) -> RunFolder:
-    """The run that a user means.
-
-    Args:
-        name: Name of the run: a path; ``latest``; or the start of a folder's name or id, if only
-            one has it.
-        root: Folder that runs are in.
+def check_length(path: Path) -> None:
+    """Refuse a path that no folder can have.
 
     Raises:
-        UsageError: No run is called so, or more than one.
+        UsageError: It is one, such as a name that is too long.
     """
-    path = expanded(name)
-    _check_length(path)
-    if (path / CONFIG).is_file():
-        return RunFolder(path)
-    if path.is_dir():
-        raise UsageError(f"{path} is not the folder of a run: it has no {CONFIG}")
-    runs = sorted((p.parent for p in root.glob(f"*/*/{CONFIG}")), key=lambda run: run.name)
-    if name == "latest" and runs:
-        return RunFolder(runs[-1])
-    found = [run for run in runs if _answers_to(run, name)]
-    if len(found) == 1:
-        return RunFolder(found[0])
-    if found:
-        raise UsageError(f"{len(found)} runs in {root} are called {name!r}: {_some(found)}")
-    raise UsageError(
-        f"no run {name!r} in {root}"
-        + (f"; the latest is {runs[-1]}" if runs else ", which has none")
-    )
+    try:
+        (path / CONFIG).is_file()
+    except OSError as error:  # other questions about a path have an answer
+        raise UsageError(f"{str(path)[:40]!r}… is no path of a folder: {error.strerror}") from error
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -351,24 +331,8 @@ def _start(path: Path, config_text: str) -> RunFolder:
     return RunFolder(path, made)
 
 
-def _check_length(path: Path) -> None:
-    try:
-        (path / CONFIG).is_file()
-    except OSError as error:  # other questions about a path have an answer
-        raise UsageError(f"{str(path)[:40]!r}… is no path of a folder: {error.strerror}") from error
-
-
 def _safe(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip("-.")[:100] or "run"
-
-
-def _answers_to(run: Path, name: str) -> bool:
-    identity = run.name.rpartition("-")[2]
-    return run.name.startswith(name) or identity.startswith(name) or str(run).endswith(name)
-
-
-def _some(runs: list[Path]) -> str:
-    return ", ".join(run.name for run in runs[:3]) + ", …" * (len(runs) > 3)
 
 
 def _differences(there: str, here: str) -> list[str]:

@@ -70,6 +70,20 @@ def test_eval_gives_what_the_run_gave():
         assert tested["weights_sha256"] == result["weights_sha256"]
 
 
+def test_eval_and_resume_say_which_run_they_mean():
+    older, newer = (
+        result_of("run", "small.gin", "-s", "run.max_steps=1", *where)["run"]
+        for where in ((), ("--run-dir", "runs/mine"))
+    )
+
+    tested = cifarzoo("eval", "latest")
+    assert tested.stderr.splitlines()[0] == "latest is runs/mine"
+    assert tested.stdout.startswith(f"{newer}: test error ")
+    [line] = cifarzoo("eval", older).stdout.splitlines()
+    assert line.startswith(f"{older}: test error ")
+    assert cifarzoo("resume", "mi").stderr.startswith("mi is runs/mine\n")
+
+
 def test_the_seed_option_is_the_seed():
     short, long = (
         result_of("run", "small.gin", "-s", "run.max_steps=1", *seed)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from cifarzoo.engine.runner import execute
 from cifarzoo.errors import CifarzooError, UsageError
-from cifarzoo.runs.folder import RunFolder, adopt, create, find_run
+from cifarzoo.runs.finding import find_run
+from cifarzoo.runs.folder import RunFolder, adopt, create
 from tests.full_disk import no_file_larger_than
 
 
@@ -100,21 +104,49 @@ def test_a_run_that_lost_its_record_keeps_its_config_and_checkpoints(task):
     assert folder.checkpoints.exists()
 
 
+def a_run(path: Path, *, written: int) -> Path:
+    """What finding a run looks at, last written to at a time."""
+    path.mkdir(parents=True)
+    for name in ("config.gin", "run.json"):
+        (path / name).write_text("")
+        os.utime(path / name, (written, written))
+    return path
+
+
 def test_runs_are_found_by_path_id_prefix_and_as_the_latest(tmp_path):
-    for name in ("20260101-000000-ab12", "20260102-000000-cd34", "20260102-000000-ce56"):
-        (tmp_path / "net" / name).mkdir(parents=True)
-        (tmp_path / "net" / name / "config.gin").write_text("")
+    for day, name in enumerate(("20260101-000000-ab12", "20260102-000000-cd34", "20260102-0-ce56")):
+        a_run(tmp_path / "net" / name, written=day)
 
     def found(name: str) -> str:
         return find_run(name, tmp_path).path.name
 
-    assert found("latest") == "20260102-000000-ce56"
+    assert found("latest") == "20260102-0-ce56"
     assert found("ab") == "20260101-000000-ab12"
+    assert found("net/20260102-000000-cd34") == "20260102-000000-cd34"
     assert found(str(tmp_path / "net" / "20260102-000000-cd34")) == "20260102-000000-cd34"
-    with pytest.raises(UsageError, match=r"2 runs in .* are called 'c'"):
+    with pytest.raises(UsageError, match=r"2 runs in .* are called 'c': .*cd34, .*ce56"):
         found("c")
     with pytest.raises(UsageError, match=r"no run 'zz' in .*; the latest is"):
         found("zz")
+
+
+def test_the_latest_run_is_the_one_that_was_written_to_last_wherever_it_lies(tmp_path):
+    runs = [
+        a_run(tmp_path / "net" / "my_best", written=5),
+        a_run(tmp_path / "net" / "20990101-000000-ab12", written=1),
+        a_run(tmp_path / "mine", written=2),
+        a_run(tmp_path / "reproduce/table/row/full/seed0", written=3),
+    ]
+    (tmp_path / "round").symlink_to(tmp_path)  # a link that leads back
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes/config.gin").write_text("")  # the user's own
+    assert find_run("latest", tmp_path).path == runs[0]
+    assert find_run("mine", tmp_path).path == runs[2]
+
+    for written, run in enumerate(runs[1:], start=10):
+        (run / "metrics.jsonl").touch()  # which is all that a run that goes on writes for long
+        os.utime(run / "metrics.jsonl", (written, written))
+        assert find_run("latest", tmp_path).path == run
 
 
 def test_the_same_folder_takes_the_same_config_again_and_no_other(tmp_path):

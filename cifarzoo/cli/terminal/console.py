@@ -85,10 +85,11 @@ def print_evaluation(event: EvaluationEvent, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(to_json(event)) + "\n")
         return
+    run = Text(f"{event.run}: ")
     error = Text(test_error(event.test, event.tta_test), style="bold green")
     rest = f"test loss {event.test.loss:.4f}, {count(event.test_images)} images"
     step = f"step {count(event.step)} of {count(event.steps)}"
-    results().print(Text.assemble(error, f", {rest}, {step}"), soft_wrap=True)
+    results().print(Text.assemble(run, error, f", {rest}, {step}"), soft_wrap=True)
 
 
 class _Console(Console):
