@@ -85,6 +85,10 @@ class Draws(Protocol):
     def of_images(self) -> Draws:
         """Draws that belong to the images of the dataset: the same in every epoch."""
 
+    @property
+    def on_cpu(self) -> Draws:
+        """These draws, given on the CPU: what decides on shapes would have to wait for a GPU."""
+
 
 class Augmentation(Protocol):
     """Changes a batch of images (N, C, H, W): uint8 before ``normalize``, float after it.

@@ -9,6 +9,7 @@ for a rank, a forward pass or a group of BatchNorm, has all of them.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 
 import numpy as np
@@ -24,7 +25,7 @@ from cifarzoo.data.windows import window_of, windowed
 from cifarzoo.engine.assembly.build import Components
 from cifarzoo.engine.assembly.plan import Plan
 from cifarzoo.engine.distributed.world import World
-from cifarzoo.randomness.batch_draws import BatchDraws
+from cifarzoo.randomness.batch_draws import BatchDraws, Memory
 from cifarzoo.randomness.global_generators import seed_generators
 from cifarzoo.randomness.keys import generator
 
@@ -57,6 +58,7 @@ class Batches:
             for name, augment in components.augmentations.items()
             if name not in self._leading
         }
+        self._memories = defaultdict[str, Memory](Memory)
         self._mixing = {
             name: regularizer
             for name, regularizer in components.regularizers.items()
@@ -108,6 +110,7 @@ class Batches:
                 len(self._store),
                 part=np.tile(self._indices(step)[rows], num_views),
                 device=self._device,
+                recall=self._memories[name].from_start(),
             )
 
         return BatchDraws(

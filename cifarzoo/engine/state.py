@@ -7,7 +7,8 @@ step. BatchNorm's statistics are, in the model's buffers.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
@@ -169,12 +170,21 @@ class TrainingState:
             NotFiniteError: A tensor holds one; names it.
         """
         state = {name: part for name, part in self.state_dict().items() if name != "numbers"}
-        for name, tensor in _tensors(state):
-            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-                raise NotFiniteError(
-                    f"{name} is not finite after step {self.step}; nothing was saved since; lower "
-                    "the learning rate, or look at the data"
-                )
+        floats = {name: t for name, t in _tensors(state) if t.is_floating_point()}
+        if not _are_finite(floats.values()):
+            name = next(name for name, tensor in floats.items() if not _are_finite([tensor]))
+            raise NotFiniteError(
+                f"{name} is not finite after step {self.step}; nothing was saved since; lower "
+                "the learning rate, or look at the data"
+            )
+
+
+def _are_finite(tensors: Iterable[Tensor]) -> bool:
+    """Whether all numbers are, of any number of tensors; a GPU is waited for once."""
+    flags = defaultdict[torch.device, list[Tensor]](list)
+    for tensor in tensors:
+        flags[tensor.device].append(torch.isfinite(tensor).all())
+    return all(bool(torch.stack(of_device).all()) for of_device in flags.values())
 
 
 def wrap(model: nn.Module, *, world: World, policy: Policy) -> nn.Module:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from cifarzoo.randomness.batch_draws import BatchDraws
+from cifarzoo.randomness.batch_draws import MOST_REMEMBERED, BatchDraws, Memory
 from cifarzoo.randomness.gates import SiteDraws, draw_gates, feed, site_draws
 from cifarzoo.randomness.injection import inject
 from cifarzoo.randomness.keys import generator, key, uniform
@@ -286,3 +286,57 @@ def test_dropout_of_injected_masks_has_functional_dropouts_scale():
     expected = F.dropout(x, 0.25)
     inject(model, [np.ones(2, np.float32), expected != 0])
     torch.testing.assert_close(model(x), expected)
+
+
+def test_remembered_draws_are_those_of_the_generator_whatever_was_asked_before():
+    memory = Memory()
+
+    def ask(draws, questions):
+        return [getattr(draws, name)(*arguments) for name, *arguments in questions]
+
+    for questions in (
+        [("bernoulli", 0.5)],
+        [("bernoulli", 0.5), ("uniform", 0, 1), ("integers", 7)],
+        [("uniform", 0, 1), ("bernoulli", 0.5), ("beta", 1, 2)],
+        [("bernoulli", 0.5), ("beta", 1, 2), ("integers", 7)],
+        [("bernoulli", 0.5), ("uniform", 0, 1), ("integers", 7)],
+    ):
+        part = np.array([4, 1, 2])
+        drawn = BatchDraws(generator(3, "images"), 5, part=part)
+        recalled = BatchDraws(generator(3, "images"), 5, part=part, recall=memory.from_start())
+        for one, other in zip(ask(drawn, questions), ask(recalled, questions), strict=True):
+            assert torch.equal(one, other)
+
+
+def test_what_is_remembered_is_not_drawn():
+    memory = Memory()
+    BatchDraws(generator(3, "images"), 5, recall=memory.from_start()).bernoulli(0.5)
+    rng = generator(3, "images")
+    before = rng.bit_generator.state
+
+    BatchDraws(rng, 5, recall=memory.from_start()).bernoulli(0.5)
+
+    np.testing.assert_equal(rng.bit_generator.state, before)
+
+
+def test_new_questions_in_every_step_are_forgotten():
+    memory = Memory()
+    for step in range(100):
+        found = BatchDraws(generator(3), 5, recall=memory.from_start()).uniform(0, 1 + step)
+        assert torch.equal(found, BatchDraws(generator(3), 5).uniform(0, 1 + step))
+
+    assert len(vars(memory)["_numbers"]) <= MOST_REMEMBERED
+
+
+def test_draws_on_the_cpu_go_on_where_the_others_stand():
+    images = BatchDraws(generator(1), 4, device="meta")
+    draws = BatchDraws(generator(0), 4, device="meta", of_images=lambda: images)
+    expected = BatchDraws(generator(0), 4)
+
+    assert draws.uniform(0, 1).device.type == "meta"
+    expected.uniform(0, 1)
+    assert torch.equal(draws.on_cpu.uniform(0, 1), expected.uniform(0, 1))
+    assert draws.on_cpu.of_images().integers(9).device.type == "cpu"
+    draws.bernoulli(0.5)
+    expected.bernoulli(0.5)
+    assert torch.equal(draws.on_cpu.beta(1, 2), expected.beta(1, 2))

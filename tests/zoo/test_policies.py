@@ -236,3 +236,14 @@ def test_a_policy_after_normalize_is_refused_in_words(policy):
     floats = normalize(mean=[0.5] * 3, std=[0.5] * 3)(images_of(2))
     with pytest.raises(ConfigError, match="comes after normalize; it needs pixel values, so put"):
         policy(floats, draws(2))
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_gpu_is_not_waited_for(policy):
+    """On a device that holds no numbers, whatever waits for one raises."""
+    images = torch.zeros(8, 3, 32, 32, dtype=torch.uint8, device="meta")
+
+    found = policy(images, BatchDraws(generator(0), 8, device="meta"))
+
+    assert found.device.type == "meta"
+    assert found.shape == images.shape

@@ -62,11 +62,11 @@ class AutoAugment:
 
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
         """Change the batch (N, 3, H, W), uint8."""
-        space = self.space(*images.shape[2:])
+        space, draws = self.space(*images.shape[2:]), draws.on_cpu
         sub_policy = draws.integers(len(POLICIES[self.policy]))
         if self.pixel is not None:
             images = torch.cat([images, torch.full_like(images[:, :1], 255)], 1)
-        steps = _steps(self.policy, space.num_levels, images.device)
+        steps = _steps(self.policy, space.num_levels)
         for operations, probabilities, levels in zip(*steps, strict=True):
             is_applied = draws.uniform(0, 1) < probabilities[sub_policy]
             operation = torch.where(is_applied, operations[sub_policy], IDENTITY)
@@ -75,14 +75,14 @@ class AutoAugment:
         return images if self.pixel is None else _filled(images, self.pixel)
 
 
-@lru_cache(maxsize=4)  # a batch would wait for its copy to a GPU
-def _steps(policy: Policy, num_levels: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+@lru_cache(maxsize=4)
+def _steps(policy: Policy, num_levels: int) -> tuple[Tensor, Tensor, Tensor]:
     """Operation, probability and level of the first and second steps of K sub-policies, (2, K)."""
     numbers = [
         [_numbers(step, num_levels) for step in steps]
         for steps in zip(*POLICIES[policy], strict=True)
     ]
-    operation, p, level = torch.tensor(numbers, dtype=torch.float64).to(device).unbind(2)
+    operation, p, level = torch.tensor(numbers, dtype=torch.float64).unbind(2)
     return operation.long(), p.float(), level.long()
 
 
@@ -101,7 +101,7 @@ def _filled(images: Tensor, pixel: tuple[int, ...]) -> Tensor:
     return ((pixels[..., :3] & opacity) | (fill & ~opacity)).permute(0, 3, 1, 2)
 
 
-@lru_cache(maxsize=4)  # likewise
+@lru_cache(maxsize=4)  # a batch would wait for its copy to a GPU
 def _pixel(pixel: tuple[int, ...], device: torch.device) -> Tensor:
     return torch.tensor(pixel, dtype=torch.uint8, device=device)
 

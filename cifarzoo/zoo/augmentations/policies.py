@@ -161,14 +161,14 @@ def apply_each(images: Tensor, operation: Tensor, column: Tensor, space: Space) 
     """Apply to each image an operation of its own.
 
     The batch is sorted by operation. All geometric ones are one gather, and each of the others
-    is applied once, to its part of the batch. On a GPU the sizes of the parts are the one
-    thing that the CPU waits for.
+    is applied once, to its part of the batch. What decides on the parts' sizes is on the CPU,
+    which would wait for a GPU.
 
     Args:
         images: Batch (N, 3, H, W), uint8; or (N, 4, H, W) with an opacity, which becomes 0
             where a geometric operation leaves black, and 255 everywhere in those of ``OPAQUE``.
-        operation: Number of each image's operation in ``OPERATIONS`` (N,).
-        column: Its signed level, as ``Space.column`` gives it (N,).
+        operation: Number of each image's operation in ``OPERATIONS`` (N,), on the CPU.
+        column: Its signed level, as ``Space.column`` gives it (N,), on the CPU.
         space: How strong operations are.
 
     Returns:
@@ -184,9 +184,10 @@ def apply_each(images: Tensor, operation: Tensor, column: Tensor, space: Space) 
             "changes colours; expected images of 3 channels, and the dataset's differ"
         )
     sources, magnitudes = tables(space, *images.shape[2:], images.device)
-    order = operation.argsort(stable=True)
     sizes = torch.bincount(operation, minlength=len(OPERATIONS)).tolist()
+    order = operation.argsort(stable=True)
     entries = (operation * (2 * space.num_levels) + column)[order]
+    order, inverse, entries = _sent(torch.stack([order, order.argsort(), entries]), images.device)
     pixels = images.permute(0, 2, 3, 1).index_select(0, order)
     part = pixels.permute(0, 3, 1, 2)
     start = sum(sizes[: len(GEOMETRIC)])
@@ -200,4 +201,11 @@ def apply_each(images: Tensor, operation: Tensor, column: Tensor, space: Space) 
             if name in OPAQUE:
                 part[start:end, 3:] = 255
         start, amounts = end, amounts[size:]
-    return pixels.index_select(0, order.argsort()).permute(0, 3, 1, 2)
+    return pixels.index_select(0, inverse).permute(0, 3, 1, 2)
+
+
+def _sent(numbers: Tensor, device: torch.device) -> Tensor:
+    """A copy on the device; the CPU doesn't wait for a GPU to take it."""
+    if device.type == "cuda":
+        return numbers.pin_memory().to(device, non_blocking=True)
+    return numbers.to(device)

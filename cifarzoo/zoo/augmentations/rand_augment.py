@@ -35,7 +35,7 @@ class RandAugment:
 
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
         """Change the batch (N, 3, H, W), uint8."""
-        space = self.space(*images.shape[2:])
+        space, draws = self.space(*images.shape[2:]), draws.on_cpu
         for _ in range(self.num_ops):
             operation = draws.integers(len(OPERATIONS))
             level = torch.full_like(operation, self.magnitude)

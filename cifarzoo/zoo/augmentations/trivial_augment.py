@@ -20,6 +20,7 @@ class TrivialAugmentWide:
 
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
         """Change the batch (N, 3, H, W), uint8."""
+        draws = draws.on_cpu
         operation = draws.integers(len(OPERATIONS))
         level = draws.integers(self.space.num_levels)
         column = self.space.column(level, draws.bernoulli(0.5))
