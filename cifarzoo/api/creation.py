@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cifarzoo.components.kinds import FACTORIES, KINDS
 from cifarzoo.components.loading import import_components
+from cifarzoo.components.making import Making
 from cifarzoo.components.plugins import catalogue
 from cifarzoo.components.protocols import IMAGE_SHAPE, Augmentation, Dataset, Schedule
 from cifarzoo.components.registry import Component, register
@@ -133,7 +133,7 @@ def create_model(
             expected = "expected a Regularizer, or the name of one"
             raise TypeError(f"regularizers[{position}] is {regularizer!r}; {expected}")
     _check_parameters(component, parameters, given=KINDS[ARCHITECTURE].injected)
-    with_parameters = partial(component.factory, **parameters)
+    with_parameters = Making(component.factory, **parameters)
     return build_model(
         with_parameters,
         num_classes=num_classes,
@@ -165,7 +165,7 @@ def _find(name: str, kind: str | None = None) -> Component:
 
 def _make(component: Component, parameters: Mapping[str, Any]) -> Any:
     _check_parameters(component, parameters)
-    return make(partial(component.factory, **parameters), component.kind)
+    return make(Making(component.factory, **parameters), component.kind)
 
 
 def _check_parameters(

@@ -16,6 +16,7 @@ from itertools import zip_longest
 from types import FrameType
 from typing import Any, Generic, TypeVar
 
+from cifarzoo.components.making import Making
 from cifarzoo.errors import PluginError
 
 T = TypeVar("T")
@@ -95,7 +96,7 @@ class Preset(Generic[T]):
         for name in self.bound.keys() & kwargs:
             raise TypeError(f"{fixed(self.__name__, name)}; call {self.family.__name__}")
         given = self.__signature__.bind(*args, **kwargs).arguments
-        return self.family(**{**self.defaults, **self.bound, **given})
+        return Making(self.family, **self.defaults, **self.bound)(**given)
 
     def __reduce__(self) -> str:
         return self.__name__  # pickled as a function is: by its module and name

@@ -1,11 +1,11 @@
-"""The resolved uses of components to the arguments of ``Run``: partials of plain factories."""
+"""The resolved uses of components to the arguments of ``Run``: plain factories with settings."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
+from cifarzoo.components.making import Making
 from cifarzoo.components.registry import ROOT
 from cifarzoo.config.reader import Binding
 from cifarzoo.config.resolution import Use, use_of
@@ -15,7 +15,7 @@ from cifarzoo.config.values import Reference
 def frozen(
     uses: Mapping[Use, Mapping[str, Binding]], factories: Mapping[str, Callable[..., Any]]
 ) -> dict[str, Any]:
-    """The root's parameters, each ``@name`` as a partial of the factory of that name.
+    """The root's parameters, each ``@name`` as the factory of that name with its settings.
 
     Args:
         uses: Bindings by parameter of each use of a component; none refers to itself.
@@ -30,7 +30,7 @@ def frozen(
         match value:
             case Reference():
                 use = use_of(value, scope)
-                return partial(factories[value.name], **arguments(use))
+                return Making(factories[value.name], **arguments(use))
             case list() | tuple():
                 return type(value)(freeze(item, scope) for item in value)
             case dict():
