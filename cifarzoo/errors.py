@@ -51,7 +51,8 @@ class ConfigError(UsageError):
 
     def __str__(self) -> str:
         name = ".".join(filter(None, (self.component, self.parameter)))
-        subject = f"{name}: " if name and self.parameter is None else f"{name} " if name else ""
+        gap = "" if self.problem.startswith("[") else " "  # else a place inside the value follows
+        subject = f"{name}: " if name and self.parameter is None else f"{name}{gap}" if name else ""
         return f"{self.location}: " * bool(self.location) + subject + self.problem
 
 

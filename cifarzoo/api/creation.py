@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cifarzoo.components.kinds import FACTORIES, KINDS
+from cifarzoo.components.index import Parameter
+from cifarzoo.components.kinds import KINDS
 from cifarzoo.components.loading import import_components
-from cifarzoo.components.making import Making
 from cifarzoo.components.plugins import catalogue
 from cifarzoo.components.protocols import IMAGE_SHAPE, Augmentation, Dataset, Schedule
 from cifarzoo.components.registry import Component, register
 from cifarzoo.components.regularizers import Regularizer
 from cifarzoo.components.session import entry_of
 from cifarzoo.components.spelling import near
-from cifarzoo.config.types import a, misfit, to_type
+from cifarzoo.config.fitting import Fit
+from cifarzoo.config.freeze import Configured
+from cifarzoo.config.hints import known_fit, own_fit
+from cifarzoo.config.types import a
 from cifarzoo.engine.assembly.build import build_model, make
 from cifarzoo.engine.assembly.residual import named
 from cifarzoo.errors import ConfigError
@@ -133,7 +136,7 @@ def create_model(
             expected = "expected a Regularizer, or the name of one"
             raise TypeError(f"regularizers[{position}] is {regularizer!r}; {expected}")
     _check_parameters(component, parameters, given=KINDS[ARCHITECTURE].injected)
-    with_parameters = Making(component.factory, **parameters)
+    with_parameters = _with_settings(component, parameters)
     return build_model(
         with_parameters,
         num_classes=num_classes,
@@ -165,13 +168,13 @@ def _find(name: str, kind: str | None = None) -> Component:
 
 def _make(component: Component, parameters: Mapping[str, Any]) -> Any:
     _check_parameters(component, parameters)
-    return make(Making(component.factory, **parameters), component.kind)
+    return make(_with_settings(component, parameters), component.kind)
 
 
 def _check_parameters(
     component: Component, parameters: Mapping[str, Any], *, given: Sequence[str] = ()
 ) -> None:
-    """Refuse what the factory doesn't know, what it lacks, and values of other types.
+    """Refuse what the factory doesn't know, and what it lacks.
 
     Args:
         component: Component to be made.
@@ -196,28 +199,43 @@ def _check_parameters(
         from_engine = [name for name in lacking if name in KINDS[component.kind].injected]
         why = f"; in a run the engine gives {' and '.join(from_engine)}" * bool(from_engine)
         raise TypeError(f"{component.name} needs {', '.join(lacking)}{why}")
-    problems = _misfits(component, parameters)
+
+
+def _with_settings(component: Component, parameters: Mapping[str, Any]) -> Configured[Any]:
+    """The factory with ``parameters``, which are of its types.
+
+    Raises:
+        TypeError: A value is of another type.
+        ConfigError: A value is out of its range.
+    """
+    made = Configured(component.factory, **parameters)
+    conversions, problems = {}, []
+    for parameter in entry_of(component).parameters:
+        asked = _asked(component, parameter) if parameter.name in parameters else None
+        if asked is None:
+            continue
+        value = parameters[parameter.name]
+        why = asked.misfit(value.item() if isinstance(value, np.generic) else value)
+        if why and why.is_range:
+            out = ConfigError(str(why), parameter=parameter.name)
+            out.component = component.name
+            raise out
+        if why:
+            gap = "" if why.place else " "
+            problems.append(f"{component.name}.{parameter.name}{gap}{why}")
+        elif asked.converts:
+            conversions[parameter.name] = asked.hint
     if problems:
         raise TypeError("; ".join(problems))
+    made.conversions = conversions
+    return made
 
 
-def _misfits(component: Component, parameters: Mapping[str, Any]) -> list[str]:
-    """Which of the values are of another type than the factory says, in words."""
-    problems = []
-    for parameter in entry_of(component).parameters:
-        if parameter.name in parameters and parameter.annotation:
-            value = parameters[parameter.name]
-            plain = value.item() if isinstance(value, np.generic) else value
-            why = misfit(plain, parameter.annotation, _adapter)
-            problems += [f"{component.name}.{parameter.name}{why}"] if why else []
-    return problems
-
-
-def _adapter(annotation: str) -> Any:
-    """A pydantic ``TypeAdapter`` of an annotation; None: it holds more than plain types."""
-    from pydantic import TypeAdapter
-
+def _asked(component: Component, parameter: Parameter) -> Fit | None:
+    """What a parameter asks for; None: nothing that can be told."""
+    if parameter.annotation is None:
+        return None
     try:
-        return TypeAdapter(to_type(annotation, dict.fromkeys(FACTORIES, Any)))
-    except (LookupError, TypeError, ValueError, SyntaxError):
+        return known_fit(parameter.annotation) or own_fit(component.factory, parameter.name)
+    except TypeError:  # such as a name that only type checkers import: what Python code is for
         return None

@@ -127,9 +127,14 @@ def check(
             verdicts.append(_verdict(name, problems=str(error).splitlines()))
         else:
             reached = [entry.name for entry in checked.components()]
+            later = checked.checked_at_run()
             if not as_json:
                 typer.echo(f"{name}: fine ({', '.join(reached)})")
-            verdicts.append(_verdict(name, components=reached))
+                for setting, declared in later.items():
+                    typer.echo(
+                        f"  {setting} is checked by run: {declared} is known to its code alone"
+                    )
+            verdicts.append(_verdict(name, components=reached, later=[*later]))
     if as_json:
         typer.echo(json.dumps(verdicts, indent=2))
     if exit_code:
@@ -137,7 +142,11 @@ def check(
 
 
 def _verdict(
-    name: str, *, components: Sequence[str] = (), problems: Sequence[str] = ()
+    name: str,
+    *,
+    components: Sequence[str] = (),
+    problems: Sequence[str] = (),
+    later: Sequence[str] = (),
 ) -> dict[str, Any]:
     """What ``check --json`` says of one config."""
     return {
@@ -145,6 +154,7 @@ def _verdict(
         "fine": not problems,
         "components": list(components),
         "problems": list(problems),
+        "checked_by_run": list(later),
     }
 
 

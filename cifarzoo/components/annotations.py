@@ -132,8 +132,13 @@ class _SpellOut(ast.NodeTransformer):
         self._inside = inside
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.expr:  # ast's name
-        if ast.unparse(node.value).rpartition(".")[2] == "Literal":
+        name = ast.unparse(node.value).rpartition(".")[2]
+        if name == "Literal":
             return node  # what looks like a name in it is a text
+        if name == "Annotated" and isinstance(node.slice, ast.Tuple):
+            plain, *rest = node.slice.elts
+            noted = [note if isinstance(note, ast.Constant) else self.visit(note) for note in rest]
+            return ast.Subscript(node.value, ast.Tuple([self.visit(plain), *noted]), node.ctx)
         return ast.Subscript(self.visit(node.value), self.visit(node.slice), node.ctx)
 
     def visit_Constant(self, node: ast.Constant) -> ast.expr:

@@ -10,6 +10,7 @@ import ast
 from dataclasses import dataclass
 
 from cifarzoo.components.annotations import Source
+from cifarzoo.components.ranges import taken_apart
 
 Definition = ast.FunctionDef | ast.ClassDef
 
@@ -27,6 +28,16 @@ class Parameter:
     name: str
     annotation: str | None
     default: str | None
+
+    @property
+    def type(self) -> str | None:
+        """The annotation without the ranges that it declares."""
+        return self.annotation and taken_apart(self.annotation)[0]
+
+    @property
+    def range(self) -> str:
+        """The ranges that the annotation declares, in words; empty: none."""
+        return taken_apart(self.annotation)[1] if self.annotation else ""
 
 
 # With how it is passed, as a signature writes it: "" by name, "/" by position only, "*", "**".

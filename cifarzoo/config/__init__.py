@@ -139,9 +139,21 @@ class Config:
         from cifarzoo.components.run import Run
         from cifarzoo.config.freeze import frozen
 
-        factories = import_components(self.components())
+        components = self.components()
+        factories = import_components(components)
         with self.locating():
-            return Run(**frozen(self.uses, factories))
+            entries = {entry.name: entry for entry in components}
+            return Run(**frozen(self.uses, factories, entries))
+
+    def checked_at_run(self) -> dict[str, str]:
+        """What is set whose type only the code of a component knows: annotations by name.
+
+        ``build`` imports that code and checks it.
+        """
+        from cifarzoo.config.freeze import checked_at_run
+
+        entries = {entry.name: entry for entry in self.components()}
+        return checked_at_run(self.uses, entries)
 
 
 def load(

@@ -12,9 +12,10 @@ from cifarzoo.components.plugins import Catalogue
 from cifarzoo.components.registry import ROOT
 from cifarzoo.components.spelling import near
 from cifarzoo.config.effects import missing, unused, unused_macros
+from cifarzoo.config.fitting import Fit
 from cifarzoo.config.reader import Binding, Reader
 from cifarzoo.config.resolution import Resolution, resolve
-from cifarzoo.config.types import component_of, kind_in, misfit, some, to_type
+from cifarzoo.config.types import component_of, kind_in, some, to_type
 from cifarzoo.config.values import Macro, Reference
 from cifarzoo.errors import ConfigProblemsError
 
@@ -40,7 +41,7 @@ class Check:
         self.macros = {binding.key: binding for binding in read if not binding.parameter}
         self.macros_in: dict[str, set[str]] = {}
         self.misnamed: set[str] = set()
-        self._adapter = cache(self._make_adapter)
+        self._fit = cache(self._make_fit)
         checked = [self._checked(binding) for binding in read if binding.parameter]
         bindings = [binding for binding in checked if binding is not None]
         self.resolution = resolve(bindings)
@@ -93,9 +94,11 @@ class Check:
             self._say(binding, self._misnamed(entry, binding))
         elif fine:
             annotation = parameters[binding.parameter].annotation
-            why = misfit(value, annotation, self._adapter) if annotation else None
+            fit = self._fit(annotation) if annotation else None
+            why = fit and fit.misfit(value)
             if why:
-                self._say(binding, binding.key + why + self._places(binding.key))
+                gap = "" if why.place else " "
+                self._say(binding, f"{binding.key}{gap}{why}{self._places(binding.key)}")
 
     def _misnamed(self, entry: Entry, binding: Binding) -> str:
         """What to say of a parameter that can't be set, and where it can."""
@@ -173,15 +176,14 @@ class Check:
         self._say(binding, f"no component {selector!r}{close}{broken}")
         return None
 
-    def _make_adapter(self, annotation: str) -> Any:
-        from pydantic import TypeAdapter
-
+    def _make_fit(self, annotation: str) -> Fit | None:
+        """What an annotation asks for; None: only the component's own module knows the type."""
         asked = [(name, kind) for name, kind in FACTORIES.items() if name in annotation]
         kinds = {name: component_of(kind, self.catalogue) for name, kind in asked}
         try:
-            return TypeAdapter(to_type(annotation, kinds))
+            return Fit(to_type(annotation, kinds))
         except (LookupError, TypeError, ValueError, SyntaxError):
-            return None  # only the component's own module knows the type
+            return None
 
 
 def check(reader: Reader, catalogue: Catalogue) -> Resolution:

@@ -116,7 +116,7 @@ def test_values_of_a_dict_are_checked(tmp_path: Path):
 
     assert read(f"{use}{{'a': 1.0}}", tmp_path, base=base)
     assert problems(f"{use}{{'a': 'b'}}", tmp_path, base=base) == [
-        "c.gin:7: toy_steps.names is {'a': 'b'}; expected a number or None"
+        "c.gin:7: toy_steps.names['a'] is 'b'; expected a number"
     ]
 
 
