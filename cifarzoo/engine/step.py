@@ -16,7 +16,7 @@ from cifarzoo.engine.objective import step_loss
 from cifarzoo.engine.state import TrainingState
 from cifarzoo.engine.step_draws import StepDraws
 from cifarzoo.engine.training import Setup
-from cifarzoo.layers.batch_norm import batch_norms, running_statistics, tracked
+from cifarzoo.layers.norms import batch_norms, running_statistics, tracked
 
 Submit: TypeAlias = Callable[[StepInfo, Tensor, Tensor], list[StepReport]]
 

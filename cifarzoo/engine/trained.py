@@ -28,8 +28,7 @@ from cifarzoo.engine.events import EvaluationEvent, Listener, Score, WarningEven
 from cifarzoo.engine.state import digest_of, fitting
 from cifarzoo.engine.training import Setup, settle, to_device
 from cifarzoo.errors import CheckpointError, UsageError
-from cifarzoo.layers import batch_norm as norm
-from cifarzoo.layers import dropout
+from cifarzoo.layers import dropout, norms
 from cifarzoo.runs.folder import RunFolder
 
 Weights: TypeAlias = Literal["tested", "last", "best"]
@@ -86,7 +85,7 @@ def load_trained(
             )
         loaded = loaded if step == loaded.step else checkpoints.read(step)
     components = build(run, folder=None)
-    model = dropout.convert(norm.convert(components.model))
+    model = dropout.convert(norms.convert(components.model))
     if run.precision == "float64":
         model = model.double()
     network = restored(model, components, loaded.state, is_averaged=weights != "last")

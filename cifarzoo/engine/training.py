@@ -28,7 +28,7 @@ from cifarzoo.engine.assembly.build import (
 from cifarzoo.engine.assembly.dataset import read_dataset
 from cifarzoo.engine.assembly.dry_run import build_and_try
 from cifarzoo.engine.assembly.plan import Plan, plan
-from cifarzoo.engine.assembly.trials import check_schedule
+from cifarzoo.engine.assembly.trials import check_norms, check_schedule
 from cifarzoo.engine.assembly.validation import check_scaling
 from cifarzoo.engine.batches import Batches, prepare_for_evaluation
 from cifarzoo.engine.checkpoint import Checkpoints
@@ -40,8 +40,7 @@ from cifarzoo.engine.distributed.world import World
 from cifarzoo.engine.divergence import Divergence
 from cifarzoo.engine.events import Listener, WarningEvent
 from cifarzoo.engine.state import TrainingState, wrap
-from cifarzoo.layers import batch_norm as norm
-from cifarzoo.layers import dropout
+from cifarzoo.layers import dropout, norms
 from cifarzoo.runs.folder import RunFolder
 
 INITIAL_IMAGES = 5000  # given to modules that are initialised from data
@@ -156,6 +155,7 @@ def prepare(
     components = build_and_try(run, folder=folder, device=world.device)
     train, test = read_dataset(components.dataset)
     setup = settle(run, components, (train, test), world=world, policy=policy)
+    check_norms(components.model, setup.plan, name=name_of(run.architecture))
     model = to_device(setup)
     data = place(setup, train, test)
     # Before there is an optimizer or an average, which may copy the weights.
@@ -179,13 +179,13 @@ def settle(
         ConfigError: Sizes that don't fit each other, or a schedule that doesn't fit them.
     """
     # Plugins' layers too: BatchNorm's groups and dropout's masks then don't depend on ranks.
-    model = dropout.convert(norm.convert(components.model))
+    model = dropout.convert(norms.convert(components.model))
     sizes = plan(
         run,
         num_train=len(splits[0].labels),
         num_test=len(splits[1].labels),
         world_size=world.size,
-        has_batch_norm=bool(norm.batch_norms(model)),
+        has_batch_norm=bool(norms.batch_norms(model)),
         num_views=components.num_views,
     )
     check_schedule(components.schedule, sizes, name=name_of(run.schedule))
@@ -200,8 +200,9 @@ def to_device(setup: Setup) -> nn.Module:
     if setup.policy.channels_last:
         model = model.to(memory_format=torch.channels_last)
     gather = setup.world.groups_of(setup.plan.bn_ranks)
-    for module in norm.batch_norms(model):
+    for module in norms.batch_norms(model):
         module.gather = gather
+        module.batch_size = setup.plan.micro_batch_size * setup.plan.num_views
         module.group_size = None if gather else setup.plan.bn_group_size * setup.plan.num_views
     return model
 

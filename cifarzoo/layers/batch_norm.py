@@ -2,7 +2,7 @@
 
 How many images share statistics changes what is learned, so it is a setting of the run and
 no accident of the number of devices. This module knows no process group: where ranks share
-statistics, the engine sets ``gather``.
+statistics, the engine sets ``gather``. Which norms of a network are these is in ``norms``.
 """
 
 from __future__ import annotations
@@ -14,118 +14,128 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
 Gather = Callable[[Tensor], Tensor]  # a tensor of this rank -> those of all its ranks (R, ...)
 
 
-class BatchNorm2d(nn.BatchNorm2d):
-    """``nn.BatchNorm2d`` whose images are normalised in groups, within a rank or over ranks.
+class Grouped(_BatchNorm):
+    """What every batch norm has whose images are normalised in groups, within a rank or over ranks.
 
     Batch normalisation (Ioffe and Szegedy, 2015; arXiv:1502.03167). The running statistics
     take in the mean over the groups, as copies on several devices have on average.
 
-    Args:
-        num_features: Number C of channels.
-        eps: Number added to the variance.
-        momentum: Weight of a step in the running statistics; None: their plain average.
-        affine: Whether there is a scale and a shift.
-        track_running_stats: Whether there are running statistics.
+    Attributes:
         unbiased: Whether the running variance divides by count - 1, as torch's does and
             Flax's does not. The images themselves are always normalised by the biased one.
-
-    Attributes:
         group_size: Images that share statistics in training; divides the local batch. None:
             the whole local batch.
+        batch_size: Images that a forward pass has, by which an input is known that has several
+            rows an image, such as (N * L, C); None: each row is an image.
         gather: Function that stacks a tensor over the ranks whose local batches, of equal size,
             share statistics; None: this rank alone. Excludes ``group_size``.
     """
 
     unbiased: bool = True
     group_size: int | None = None
+    batch_size: int | None = None
     gather: Gather | None = None
 
-    def __init__(
+    def batch_norm(  # noqa: PLR0917  (as F.batch_norm, in whose place it is called)
         self,
-        num_features: int,
+        input: Tensor,  # noqa: A002  (torch's name)
+        running_mean: Tensor | None,
+        running_var: Tensor | None,
+        weight: Tensor | None = None,
+        bias: Tensor | None = None,
+        training: bool = False,
+        momentum: float = 0.1,
         eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        *,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        unbiased: bool = True,
-    ) -> None:
-        super().__init__(num_features, eps, momentum, affine, track_running_stats)
-        self.unbiased = unbiased
-
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (torch's name)
-        """Normalise images (N, C, H, W).
+    ) -> Tensor:
+        """``F.batch_norm``, but for the images that share statistics.
 
         Raises:
             ValueError: The groups don't divide the batch, or ranks and groups are both set.
         """
-        if not self.training:
-            return super().forward(input)
-        self._check_input_dim(input)
-        if self.gather is not None:
-            return self._over_ranks(input, self.gather)
-        if self.group_size not in (None, len(input)):
-            return self._over_groups(input, self.group_size)
-        if self.unbiased or self.running_var is None:
-            return super().forward(input)
-        return self._whole(input, self.running_var)
-
-    def _whole(self, x: Tensor, running_var: Tensor) -> Tensor:
-        """The usual case; costs what torch's costs and two small operations."""
-        count = x.numel() // x.shape[1]
-        # torch's kernel adds share * unbiased variance, which is the biased one after division.
-        correction = count / max(count - 1, 1)
-        variance = running_var * correction
-        output = F.batch_norm(
-            x,
-            self.running_mean,
-            variance,
-            self.weight,
-            self.bias,
-            training=True,
-            momentum=self._count_step(),
-            eps=self.eps,
-        )
-        torch.div(variance, correction, out=running_var)
+        if training and self.gather is not None:
+            output, statistics, factor = self._over_ranks(input, weight, bias, eps, self.gather)
+        elif training and (num_groups := self._num_groups(len(input))) > 1:
+            output, statistics, factor = self._over_groups(input, weight, bias, eps, num_groups)
+        elif training and running_var is not None and not self.unbiased:
+            affine = (weight, bias)
+            return biased_batch_norm(input, running_mean, running_var, *affine, momentum, eps)
+        else:
+            return F.batch_norm(
+                input, running_mean, running_var, weight, bias, training, momentum, eps
+            )
+        if running_mean is not None and running_var is not None:
+            mean, var = statistics
+            running_mean.lerp_(mean, momentum)
+            running_var.mul_(1 - momentum).add_(var, alpha=momentum * factor)
         return output
 
-    def _over_groups(self, x: Tensor, group_size: int) -> Tensor:
-        if len(x) % group_size:
+    def _num_groups(self, num_rows: int) -> int:
+        """Groups in an input of so many rows."""
+        if self.group_size is None:
+            return 1
+        is_whole = self.batch_size is not None and num_rows % self.batch_size == 0
+        rows_per_image = num_rows // self.batch_size if is_whole and self.batch_size else 1
+        num_groups, rest = divmod(num_rows, self.group_size * rows_per_image)
+        if rest:
             raise ValueError(
-                f"BatchNorm groups of {group_size} images don't divide a local batch of {len(x)}"
+                f"BatchNorm groups of {self.group_size} images don't divide a local batch of "
+                f"{num_rows}"
             )
-        groups = torch.split(x, group_size)
-        normalised = [batch_norm(group, self.weight, self.bias, self.eps) for group in groups]
-        statistics = torch.stack([of_group for _, of_group in normalised]).mean(0)
-        count = groups[0].numel() // x.shape[1]
-        self._track(statistics, 1.0 if self.unbiased else (count - 1) / count)
-        return torch.cat([output for output, _ in normalised])
+        return num_groups
 
-    def _over_ranks(self, x: Tensor, gather: Gather) -> Tensor:
+    def _over_groups(
+        self, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, num_groups: int
+    ) -> tuple[Tensor, Tensor, float]:
+        """The output, statistics (2, C), and the factor that makes a running variance of theirs."""
+        # On a GPU each kernel costs the host what the loop takes eight times over; a CPU has a
+        # group in its cache, and the two copies of the batched form cost more than they save.
+        in_groups = batched_in_groups if x.is_cuda else looped_in_groups
+        output, statistics = in_groups(x, weight, bias, eps, num_groups)
+        count = x.numel() // (x.shape[1] * num_groups)
+        return output, statistics, 1.0 if self.unbiased else (count - 1) / count
+
+    def _over_ranks(
+        self, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, gather: Gather
+    ) -> tuple[Tensor, Tensor, float]:
+        """As ``_over_groups``."""
         if self.group_size is not None:
             raise ValueError(
                 f"BatchNorm has groups of {self.group_size} images and ranks that share "
                 "statistics; expected one of the two"
             )
         statistics, count = gathered_statistics(x, gather)
-        self._track(statistics, count / (count - 1) if self.unbiased else 1.0)
-        output: Tensor = _Synchronised.apply(
-            x, self.weight, self.bias, statistics, self.eps, gather
-        )
-        return output
+        output: Tensor = _Synchronised.apply(x, weight, bias, statistics, eps, gather)
+        return output, statistics, count / (count - 1) if self.unbiased else 1.0
 
-    def _track(self, statistics: Tensor, variance_factor: float) -> None:
-        """Take mean and variance (2, C) of a step in, the variance times a factor."""
-        if self.running_mean is None or self.running_var is None:
-            return
-        share = self._count_step()
-        mean, var = statistics
-        self.running_mean.lerp_(mean, share)
-        self.running_var.mul_(1 - share).add_(var, alpha=share * variance_factor)
+
+class _Plain(Grouped):
+    """The forward pass of a norm that does nothing else."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (torch's name)
+        """Normalise a batch (N, C, ...).
+
+        Raises:
+            ValueError: See ``Grouped.batch_norm``.
+        """
+        if not self.training:
+            return super().forward(input)
+        self._check_input_dim(input)  # type: ignore[no-untyped-call]  # torch's
+        tracks = self.track_running_stats
+        return self.batch_norm(
+            input,
+            self.running_mean if tracks else None,
+            self.running_var if tracks else None,
+            self.weight,
+            self.bias,
+            training=True,
+            momentum=self._count_step() if tracks else 0.0,
+            eps=self.eps,
+        )
 
     def _count_step(self) -> float:
         """The weight of this step in the running statistics."""
@@ -141,13 +151,124 @@ class BatchNorm2d(nn.BatchNorm2d):
         return f"{settings}, unbiased={self.unbiased}"
 
 
+class BatchNorm1d(_Plain, nn.BatchNorm1d):
+    """``nn.BatchNorm1d`` with groups; see ``Grouped``."""
+
+
+class BatchNorm2d(_Plain, nn.BatchNorm2d):
+    """``nn.BatchNorm2d`` with groups, and with either running variance; see ``Grouped``.
+
+    Args:
+        num_features: Number C of channels.
+        eps: Number added to the variance.
+        momentum: Weight of a step in the running statistics; None: their plain average.
+        affine: Whether there is a scale and a shift.
+        track_running_stats: Whether there are running statistics.
+        unbiased: Whether the running variance divides by count - 1.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        *,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        unbiased: bool = True,
+    ) -> None:
+        super().__init__(num_features, eps, momentum, affine, track_running_stats)
+        self.unbiased = unbiased
+
+
+class BatchNorm3d(_Plain, nn.BatchNorm3d):
+    """``nn.BatchNorm3d`` with groups; see ``Grouped``."""
+
+
+class SyncBatchNorm(_Plain, nn.BatchNorm2d):
+    """In the place of ``nn.SyncBatchNorm``, with the run's groups instead of its own.
+
+    Not a subclass of it, which torch refuses where ranks are on CPUs.
+    """
+
+    def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002  (torch's name)
+        if input.ndim < 2:
+            raise ValueError(f"SyncBatchNorm got {tuple(input.shape)}; expected (N, C, ...)")
+
+
+def biased_batch_norm(  # noqa: PLR0917  (as F.batch_norm)
+    x: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    momentum: float,
+    eps: float,
+) -> Tensor:
+    """``F.batch_norm`` in training, with a running variance that divides by count.
+
+    Costs what torch's costs and two small operations. The arguments are those of
+    ``F.batch_norm``.
+    """
+    count = x.numel() // x.shape[1]
+    # torch's kernel adds share * unbiased variance, which is the biased one after division.
+    correction = count / max(count - 1, 1)
+    variance = running_var * correction
+    output = F.batch_norm(x, running_mean, variance, weight, bias, True, momentum, eps)
+    torch.div(variance, correction, out=running_var)
+    return output
+
+
+def looped_in_groups(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, num_groups: int
+) -> tuple[Tensor, Tensor]:
+    """Normalise a batch in groups, one after the other.
+
+    Args:
+        x: Batch (N, C, ...).
+        weight: Scale (C,), or None.
+        bias: Shift (C,), or None.
+        eps: Number added to the variance.
+        num_groups: Number of groups, which divides N.
+
+    Returns:
+        The normalised batch, and the mean over the groups of the mean and unbiased variance a
+        channel (2, C).
+    """
+    groups = torch.split(x, len(x) // num_groups)
+    normalised = [batch_norm(group, weight, bias, eps) for group in groups]
+    statistics = torch.stack([of_group for _, of_group in normalised]).mean(0)
+    return torch.cat([output for output, _ in normalised]), statistics
+
+
+def batched_in_groups(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, num_groups: int
+) -> tuple[Tensor, Tensor]:
+    """``looped_in_groups`` in one call: the channels of a group are channels of their own.
+
+    Output and gradient of ``x`` are the loop's; so are those of scale and shift, but for the
+    order in which they are summed over the groups.
+    """
+    channels = x.shape[1]
+    # (G n, C, H, W) -> (n, G C, H, W) by one copy, which is channels_last where x is.
+    is_channels_last = not x.is_contiguous() and x.movedim(1, -1).is_contiguous()
+    axis = x.ndim - 1 if is_channels_last else 1
+    groups = torch.unflatten(x.movedim(1, axis), 0, (num_groups, -1))
+    folded = groups.movedim(0, axis).flatten(axis, axis + 1).movedim(axis, 1)
+    weights, biases = (None if t is None else t.repeat(num_groups) for t in (weight, bias))
+    output, statistics = batch_norm(folded, weights, biases, eps)
+    groups = torch.unflatten(output.movedim(1, axis), axis, (num_groups, channels))
+    mean = statistics.view(2, num_groups, channels).mean(1)
+    return groups.movedim(axis, 0).flatten(0, 1).movedim(axis, 1), mean
+
+
 def batch_norm(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> tuple[Tensor, Tensor]:
     """Normalise a batch by its own statistics.
 
     Args:
-        x: Images (N, C, H, W).
+        x: Batch (N, C, ...).
         weight: Scale (C,), or None.
         bias: Shift (C,), or None.
         eps: Number added to the variance.
@@ -213,8 +334,9 @@ class _Synchronised(torch.autograd.Function):
         mean_grad, mean_product = every.sum(0) / (len(every) * x.numel() // x.shape[1])
         scale = inverse_std if weight is None else inverse_std * weight
         slope = scale * inverse_std * mean_product
-        grad_x -= (scale * mean_grad - slope * mean)[:, None, None]
-        grad_x.addcmul_(x.to(wide), slope[:, None, None], value=-1)
+        along = (-1, *[1] * (x.ndim - 2))
+        grad_x -= (scale * mean_grad - slope * mean).view(along)
+        grad_x.addcmul_(x.to(wide), slope.view(along), value=-1)
         affine = (None, None) if weight is None else (of_product, of_grad)
         return grad_x.to(x.dtype), *affine, None, None, None
 
@@ -222,36 +344,3 @@ class _Synchronised(torch.autograd.Function):
 def statistics_dtype(x: Tensor) -> torch.dtype:
     """Float32 for half precision, as under autocast; else x's own."""
     return torch.promote_types(x.dtype, torch.float32)
-
-
-def convert(model: nn.Module) -> nn.Module:
-    """Turn every plain ``nn.BatchNorm2d`` of ``model`` into ours, in place.
-
-    The module objects stay: so do their parameters, buffers, settings, hooks and any reference
-    that the network keeps to them. Subclasses, which have reasons of their own, are left alone.
-    """
-    for module in model.modules():
-        if type(module) is nn.BatchNorm2d:
-            module.__class__ = BatchNorm2d
-    return model
-
-
-def batch_norms(model: nn.Module) -> list[BatchNorm2d]:
-    """Every normalisation of ``model`` that can be told its group."""
-    return [module for module in model.modules() if isinstance(module, BatchNorm2d)]
-
-
-def running_statistics(model: nn.Module) -> list[Tensor]:
-    """Running means and variances of all batch normalisations of ``model``, 1-d and 3-d too."""
-    return [tensor for tensor in tracked(model) if tensor.is_floating_point()]
-
-
-def tracked(model: nn.Module) -> list[Tensor]:
-    """All that batch normalisations change in a forward pass: statistics and step counts."""
-    kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-    return [
-        buffer
-        for module in model.modules()
-        if isinstance(module, kinds)
-        for buffer in module.buffers(recurse=False)
-    ]

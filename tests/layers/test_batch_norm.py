@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from cifarzoo.layers.batch_norm import BatchNorm2d, batch_norms, convert, running_statistics
+from cifarzoo.layers.batch_norm import BatchNorm2d, batched_in_groups, looped_in_groups
 
 COUNT = 8 * 5 * 5  # numbers a channel in a batch of `images()`
 
@@ -231,39 +232,63 @@ def test_groups_within_and_over_ranks_at_once_are_refused():
         module(images())
 
 
-def test_conversion_keeps_everything_that_a_network_holds_of_its_norms():
-    plain = nn.BatchNorm2d(4, eps=0.1, momentum=None)
-    calls: list[str] = []
-    plain.register_forward_hook(lambda *_: calls.append("heard"))
-    model = nn.Sequential(plain, nn.ReLU(), plain)
-    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    weight = plain.weight
+@pytest.mark.parametrize("shape", [(16, 6), (16, 6, 7), (16, 6, 5, 5), (16, 6, 3, 4, 2)])
+@pytest.mark.parametrize("is_channels_last", [False, True])
+@pytest.mark.parametrize("affine", [False, True])
+def test_groups_in_one_call_equal_the_loop(shape: Any, is_channels_last: bool, affine: bool):
+    generator = torch.Generator().manual_seed(0)
 
-    assert convert(model) is model
+    def drawn(*sizes: int) -> Tensor:
+        return 1 + 2 * torch.randn(*sizes, generator=generator, dtype=torch.float64)
 
-    assert model[0] is model[2] is plain
-    assert type(plain) is BatchNorm2d
-    assert plain.weight is weight
-    assert (plain.eps, plain.momentum, plain.unbiased) == (0.1, None, True)
-    torch.testing.assert_close(model.state_dict(), state, rtol=0, atol=0)
-    model(images(dtype=torch.float32))
-    assert calls == ["heard", "heard"]
+    x, upstream, weight, bias = drawn(*shape), 0.1 * drawn(*shape), drawn(6), drawn(6)
+    if is_channels_last:
+        x = x.movedim(1, -1).contiguous().movedim(-1, 1)
+    results = []
+    for in_groups in (batched_in_groups, looped_in_groups):
+        leaves = [t.clone().requires_grad_() for t in (x, weight, bias)[: 3 if affine else 1]]
+        given = leaves if affine else [*leaves, None, None]
+        output, statistics = in_groups(*given, 1e-5, num_groups=4)
+        output.backward(upstream)
+        assert output.stride() == x.stride() or x.ndim == 3  # torch has no such layout there
+        results.append([output, statistics, *(t.grad for t in leaves)])
 
-
-def test_conversion_leaves_subclasses_and_our_own_alone():
-    class Special(nn.BatchNorm2d):
-        pass
-
-    model = nn.Sequential(Special(4), BatchNorm2d(4, unbiased=False), nn.BatchNorm1d(4))
-    convert(model)
-    assert [type(module) for module in model] == [Special, BatchNorm2d, nn.BatchNorm1d]
-    assert not model[1].unbiased
-    assert batch_norms(model) == [model[1]]
+    for batched, looped in zip(*results, strict=True):
+        assert_equal(batched, looped, atol=1e-13)
 
 
-def test_running_statistics_are_those_of_all_norms_that_have_some():
-    model = nn.Sequential(
-        BatchNorm2d(2), nn.BatchNorm1d(3), nn.BatchNorm2d(4, track_running_stats=False)
+class Counted(TorchDispatchMode):
+    """Counts the operators that a GPU would have a kernel for."""
+
+    VIEWS = (
+        "view",
+        "_unsafe_view",
+        "t.",
+        "permute",
+        "split",
+        "select",
+        "unbind",
+        "detach",
+        "empty",
     )
-    assert [t.shape[0] for t in running_statistics(model)] == [2, 2, 3, 3]
-    assert running_statistics(model)[1] is model[0].running_var
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += not func.name().removeprefix("aten::").startswith(self.VIEWS)
+        return func(*args, **(kwargs or {}))
+
+
+def test_groups_in_one_call_need_the_kernels_of_one_group_and_few_more():
+    counts = []
+    for in_groups in (batched_in_groups, looped_in_groups):
+        x = images().requires_grad_()
+        weight, bias = (torch.ones(4, dtype=torch.float64, requires_grad=True) for _ in range(2))
+        with Counted() as counted:
+            in_groups(x, weight, bias, 1e-5, 8)[0].sum().backward()
+        counts.append(counted.count)
+
+    assert counts[0] <= 16
+    assert counts[1] >= 4 * counts[0]

@@ -16,7 +16,7 @@ import torch
 from cifarzoo.engine import loop, step
 from cifarzoo.engine.divergence import PATIENCE
 from cifarzoo.errors import EXIT_NOT_FINITE
-from cifarzoo.layers.batch_norm import batch_norms
+from cifarzoo.layers.norms import batch_norms
 from cifarzoo.protocols import Timestamp
 from cifarzoo.runs.folder import RunFolder
 from cifarzoo.zoo.optimizers.sgd import sgd

@@ -15,10 +15,10 @@ from cifarzoo.components.run import Run
 from cifarzoo.engine.assembly.build import build_average, build_optimizer, name_of
 from cifarzoo.engine.assembly.dry_run import dry_run
 from cifarzoo.engine.assembly.plan import Plan, plan
-from cifarzoo.engine.assembly.trials import check_schedule
+from cifarzoo.engine.assembly.trials import check_norms, check_schedule
 from cifarzoo.engine.assembly.weight_decay import count
 from cifarzoo.engine.distributed.world import pick_device
-from cifarzoo.layers import batch_norm as norm
+from cifarzoo.layers import norms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ def describe(run: Run, *, data: Path | None, world_size: int = 1) -> Description
         ConfigError: What training would raise before its first batch.
     """
     components = dry_run(run, folder=data, device=pick_device())
-    dataset, model = components.dataset, norm.convert(components.model)
+    dataset, model = components.dataset, norms.convert(components.model)
     _, base_rates = build_optimizer(run, components, model)
     build_average(components, model)  # for what it refuses
     sizes = None
@@ -69,10 +69,11 @@ def describe(run: Run, *, data: Path | None, world_size: int = 1) -> Description
             num_train=dataset.num_train,
             num_test=dataset.num_test,
             world_size=world_size,
-            has_batch_norm=bool(norm.batch_norms(model)),
+            has_batch_norm=bool(norms.batch_norms(model)),
             num_views=components.num_views,
         )
         check_schedule(components.schedule, sizes, name=name_of(run.schedule))
+        check_norms(model, sizes, name=name_of(run.architecture))
     decayed, spared = components.coverage.decayed, components.coverage.spared
     return Description(
         dataset=dataset.title,

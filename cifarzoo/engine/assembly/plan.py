@@ -53,6 +53,11 @@ class Plan:
         return max(1, self.bn_group_size // self.local_batch_size)
 
     @property
+    def is_one_group(self) -> bool:
+        """Whether a step is one forward pass on one rank, whose images share their statistics."""
+        return self.batch_size == self.micro_batch_size == self.bn_group_size
+
+    @property
     def total_epochs(self) -> float:
         """Epochs in the run, in fractions."""
         return self.total_steps / self.steps_per_epoch

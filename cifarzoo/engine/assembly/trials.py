@@ -20,6 +20,7 @@ from cifarzoo.components.regularizers import (
 from cifarzoo.engine.assembly.forward import Plain, Wrapped, network_stages
 from cifarzoo.engine.assembly.plan import Plan
 from cifarzoo.errors import ConfigError
+from cifarzoo.layers.norms import disobedient
 from cifarzoo.randomness.batch_draws import BatchDraws
 from cifarzoo.randomness.global_generators import kept_generators
 from cifarzoo.randomness.keys import generator
@@ -221,6 +222,29 @@ def check_schedule(schedule: Schedule, plan: Plan, *, name: str) -> None:
         if not isinstance(factor, Real) or not 0 <= float(factor) < math.inf:
             expected = "expected a finite number of at least 0"
             raise _of(name, f"gives {factor!r} at step {step}; {expected}")
+
+
+def check_norms(model: nn.Module, plan: Plan, *, name: str) -> None:
+    """Refuse a norm that would ignore a run's groups, ranks or micro-batches.
+
+    Args:
+        model: The network, its norms being ours.
+        plan: Sizes of the run.
+        name: Name of its architecture.
+
+    Raises:
+        ConfigError: There is one; names the module.
+    """
+    if plan.is_one_group:
+        return
+    for path, module in disobedient(model):
+        raise _of(
+            name,
+            f"has {path}, a {type(module).__name__} that takes statistics of the batch by itself, "
+            "out of reach of BatchNorm's groups, processes and micro-batches; expected one that "
+            "calls the forward of torch's class or F.batch_norm, or a run of one process without "
+            "run.micro_batch_size and run.bn_group_size",
+        )
 
 
 def _of(component: str, problem: str) -> ConfigError:
