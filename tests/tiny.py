@@ -145,7 +145,7 @@ def tiny_task(root: Path, name: str = "run", **changes: Any) -> Task:
 def evaluated(task: Task) -> EvaluationEvent:
     """The test of a task's newest weights, as ``cifarzoo eval`` does it."""
     folder = task.open_folder()
-    return evaluate_run(task.run, folder, digest=task.digest, data=task.data, emit=print)
+    return evaluate_run(task.run, folder, data=task.data, emit=print)
 
 
 def messages(events: list[Event]) -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from cifarzoo.api.identity import trained_otherwise
 from cifarzoo.api.reopening import Reopened
-from cifarzoo.engine.events import EvaluationEvent, Listener
+from cifarzoo.engine.events import EvaluationEvent, Listener, WarningEvent
 from cifarzoo.engine.trained import evaluate_run
 
 
@@ -15,7 +16,7 @@ def evaluate_reopened(run: Reopened, emit: Listener) -> EvaluationEvent:
         emit: Receives warnings.
     """
     config = run.config
+    for note in trained_otherwise(run.folder, config):
+        emit(WarningEvent(message=note))
     with config.locating():
-        return evaluate_run(
-            config.build(), run.folder, digest=config.digest(), data=run.data, emit=emit
-        )
+        return evaluate_run(config.build(), run.folder, data=run.data, emit=emit)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from cifarzoo.components.plugins import plugin_provenance
-from cifarzoo.components.registry import SESSION
 from cifarzoo.components.session import is_of_session
 from cifarzoo.engine.distributed.environment import is_worker, lone_task, resolve_world_size
 from cifarzoo.engine.distributed.signals import end_at_once
@@ -18,12 +17,11 @@ from cifarzoo.errors import UsageError
 if TYPE_CHECKING:
     from cifarzoo.api.progress import ListenerFactory
     from cifarzoo.config import Config
-    from cifarzoo.engine.events import ResultEvent
+    from cifarzoo.engine.events import Listener, ResultEvent
     from cifarzoo.engine.runner import Task
     from cifarzoo.runs.folder import RunFolder
 
 OpenFolder = Callable[[], "RunFolder"]
-SESSION_PREFIX = f"{SESSION}."  # of the origins of what a script or notebook registered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +61,7 @@ class RankJob:
 
 
 def opener(config: Config, *, out: Path, run_dir: Path | None = None) -> OpenFolder:
-    """What opens the folder of a run of ``config``, with copies of its plugin files.
+    """What opens the folder of a run of ``config``, and doesn't ask whether that is what it holds.
 
     Args:
         config: Config of the run.
@@ -75,12 +73,8 @@ def opener(config: Config, *, out: Path, run_dir: Path | None = None) -> OpenFol
         from cifarzoo.runs import folder
 
         if run_dir is None:
-            opened, is_new = folder.create(out, config.name, config.text()), True
-        else:
-            opened, was_there = folder.adopt(run_dir, config.text())
-            is_new = not was_there
-        if is_new:
-            opened.keep_plugins(config.plugin_files())
+            return folder.create(out, config.name, config.text())
+        opened, _ = folder.adopt(run_dir, config.text())
         return opened
 
     return open_folder
@@ -107,7 +101,6 @@ def execute_config(
         StoppedError: A signal stopped it, and a checkpoint was saved.
         CifarzooError: See ``cifarzoo.errors``.
     """
-    from cifarzoo.engine.events import WarningEvent
     from cifarzoo.engine.runner import execute
 
     size = resolve_world_size(processes.nproc)
@@ -116,14 +109,7 @@ def execute_config(
     if size > 1 and not is_worker():
         return _launch(config, open_folder, data=data, processes=processes, progress=progress)
     with config.locating(), progress() as listener:
-
-        def open_and_compare() -> RunFolder:
-            folder = open_folder()
-            for message in session_changes(folder.record, config):
-                listener(WarningEvent(message=message))
-            return folder
-
-        task = _task(config, open_and_compare, data=data, argv=sys.argv)
+        task = _task(config, open_folder, listener, data=data, argv=sys.argv)
         return execute(task, [listener], at_second_interrupt=processes.at_second_interrupt)
 
 
@@ -132,26 +118,25 @@ def train_rank(job: RankJob) -> None:
     from cifarzoo.engine.runner import execute
     from cifarzoo.runs.folder import RunFolder
 
+    def open_folder() -> RunFolder:
+        return RunFolder(job.folder)
+
     with job.config.locating(), job.progress() as listener:
-        task = _task(job.config, lambda: RunFolder(job.folder), data=job.data, argv=job.argv)
-        execute(task, [listener])
+        execute(_task(job.config, open_folder, listener, data=job.data, argv=job.argv), [listener])
 
 
-def session_changes(record: Mapping[str, Any], config: Config) -> list[str]:
-    """Which components of a script or notebook were others when a run began, a line each.
+def _opened(open_folder: OpenFolder, config: Config) -> tuple[RunFolder, list[str]]:
+    """A run's folder, which holds the run of ``config``, and what may not be meant.
 
-    Args:
-        record: Entries of the run's ``run.json``; empty where it begins now.
-        config: Config of the run.
+    Raises:
+        UsageError: It holds another run.
     """
-    before = {each["origin"]: each.get("sha256") for each in record.get("plugins", ())}
-    return [
-        f"{each['origin'].removeprefix(SESSION_PREFIX)} has another source than when this run "
-        "began: bits may differ from here on"
-        for each in plugin_provenance(config.components())
-        if each["origin"].startswith(SESSION_PREFIX)
-        and before.get(each["origin"], each.get("sha256")) != each.get("sha256")
-    ]
+    from cifarzoo.api.identity import check_same_run, keep_identity
+
+    folder = open_folder()
+    notes = check_same_run(folder, config)
+    keep_identity(folder, config)
+    return folder, notes
 
 
 def _launch(
@@ -170,7 +155,7 @@ def _launch(
     _check_importable(config, size)
     with config.locating():  # what can be refused is refused here, with its file and line
         describe(config.build(), data=data, world_size=size)
-    folder = open_folder()
+    folder, _ = _opened(open_folder, config)  # rank 0 compares again, and warns
     with folder.locked():
         pass  # in use: refused before any process starts; rank 0 holds the lock from then on
     job = RankJob(
@@ -199,17 +184,30 @@ def _check_importable(config: Config, size: int) -> None:
 
 
 def _task(
-    config: Config, open_folder: OpenFolder, *, data: Path | None, argv: Iterable[str]
+    config: Config,
+    open_folder: OpenFolder,
+    listener: Listener,
+    *,
+    data: Path | None,
+    argv: Iterable[str],
 ) -> Task:
     """What the engine is given, with all that run.json says of where a result comes from."""
+    from cifarzoo.config.effective import digest
+    from cifarzoo.engine.events import WarningEvent
     from cifarzoo.engine.runner import Task
     from cifarzoo.runs.provenance import provenance
+
+    def open_and_warn() -> RunFolder:
+        folder, notes = _opened(open_folder, config)
+        for note in notes:
+            listener(WarningEvent(message=note))
+        return folder
 
     return Task(
         run=config.build(),
         name=config.name,
-        digest=config.digest(),
-        open_folder=open_folder,
+        digest=digest(config),
+        open_folder=open_and_warn,
         data=data,
         provenance={
             **provenance(list(argv)),

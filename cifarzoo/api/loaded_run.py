@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from cifarzoo.api.evaluation import evaluate_reopened
 from cifarzoo.api.global_state import own_global_state
 from cifarzoo.api.history import History
+from cifarzoo.api.identity import trained_otherwise
 from cifarzoo.api.preprocess import Preprocess
 from cifarzoo.api.reopening import Reopened, data_folder, reopen, runs_folder
 from cifarzoo.api.result import Evaluation, Result
@@ -131,11 +132,12 @@ class LoadedRun:
 
     def _load(self, weights: Literal["tested", "last", "best"]) -> Trained:
         config = self.config
+        for note in trained_otherwise(self._reopened.folder, config):
+            _warn(note)
         with own_global_state(), config.locating():
             return load_trained(
                 config.build(),
                 self._reopened.folder,
-                digest=config.digest(),
                 weights=weights,
                 warn=_warn,
             )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cifarzoo import config as configs
-from cifarzoo.api.execution import SESSION_PREFIX
+from cifarzoo.api.identity import SESSION_PREFIX
 from cifarzoo.components.registry import SESSION, register
 from cifarzoo.components.user_paths import expanded
 from cifarzoo.config import Config

@@ -14,6 +14,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
+from cifarzoo.components.code import code_digest, package_of
 from cifarzoo.components.index import Entry, scan
 from cifarzoo.components.kinds import KINDS
 from cifarzoo.components.plugin_files import VARIABLE, PluginFile, plugin_files
@@ -83,9 +84,10 @@ def plugin_provenance(entries: Iterable[Entry]) -> list[dict[str, str]]:
     """What of these components isn't cifarzoo's own, to be recorded with a run.
 
     Returns:
-        For each plugin its ``origin``: name and version of a distribution, or a file, then
-        with its ``path`` and ``sha256`` too. For each component of a script or notebook its
-        ``__main__.name``, with the ``sha256`` of its source where that can be found.
+        For each plugin its ``origin``, name and version of a distribution, with the ``sha256`` of
+        its package's code; or a file, then with its ``path`` and ``sha256``. For each component
+        of a script or notebook its ``__main__.name``, with the ``sha256`` of its source where
+        that can be found.
     """
     used: dict[str, dict[str, str]] = {}
     for entry in entries:
@@ -95,10 +97,12 @@ def plugin_provenance(entries: Iterable[Entry]) -> list[dict[str, str]]:
             origin, sha256 = f"{entry.module}.{entry.name}", source_digest(entry)
             used[origin] = {"origin": origin} | ({"sha256": sha256} if sha256 else {})
             continue
-        used[entry.origin] = {"origin": entry.origin}
         if entry.file:
             path = str(entry.path.resolve())
-            used[entry.origin] |= {"path": path, "sha256": entry.file.sha256}
+            its_code = {"path": path, "sha256": entry.file.sha256}
+        else:
+            its_code = {"sha256": code_digest(package_of(entry.module, entry.path))}
+        used[entry.origin] = {"origin": entry.origin, **its_code}
     return [used[origin] for origin in sorted(used)]
 
 

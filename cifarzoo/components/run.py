@@ -26,6 +26,9 @@ from cifarzoo.errors import ConfigError
 WeightDecayPolicy = Literal["all", "kernels", "flax2020", "no_norm_bias"]
 Precision = Literal["auto", "float64", "float32", "tf32", "bfloat16", "float16"]
 
+# Fields that decide no number: a run with other values of them is the same run.
+BOOKKEEPING = frozenset({"checkpoint_steps", "checkpoint_seconds", "keep_checkpoints"})
+
 
 @register.root
 @dataclass(frozen=True, kw_only=True)

@@ -1,13 +1,12 @@
 """The config door: .gin text to a located, checked ``Config`` to a frozen ``Run``.
 
 gin gives the grammar, and components are registered with it; its bindings, which are global to a
-process, are never touched. What a config means is its ``text()``: that is saved, hashed,
-compared and resumed from.
+process, are never touched. What a config sets is its ``text()``: that is saved and resumed from.
+What it means, defaults counted, is in ``effective``: that is compared.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -61,10 +60,6 @@ class Config:
         """All that the run is, as sorted gin: no includes, no macros, nothing unused."""
         return "".join(f"{key} = {binding.source}\n" for key, binding in self.bindings.items())
 
-    def digest(self) -> str:
-        """The SHA-256 of ``text()``, in hexadecimal."""
-        return hashlib.sha256(self.text().encode()).hexdigest()
-
     def components(self) -> tuple[Entry, ...]:
         """The components that the run uses, by name."""
         names = sorted({name for name, _ in self.uses if name != ROOT})
@@ -83,6 +78,20 @@ class Config:
         """
         reader = Reader({binding.key: binding for binding in self.bindings.values()})
         reader.override(values=values, location=location)
+        return _checked(self.name, reader, self.catalogue)
+
+    def reread(self, text: str, shown_as: str) -> Config:
+        """The config of another ``text()``, which has the components of this one to choose from.
+
+        Args:
+            text: Text of a config.
+            shown_as: File that errors name.
+
+        Raises:
+            ConfigProblemsError: Anything is wrong with it.
+        """
+        reader = Reader()
+        reader.text(text, shown_as)
         return _checked(self.name, reader, self.catalogue)
 
     def location(self, component: str, parameter: str) -> str | None:

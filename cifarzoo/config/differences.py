@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from cifarzoo.components.registry import ROOT
 from cifarzoo.config import Config
-from cifarzoo.config.effective import EffectiveValue, effective
+from cifarzoo.config.effective import EffectiveValue, effective_values, is_same, run_first, value_of
 
 
 @dataclass(frozen=True)
@@ -35,11 +34,12 @@ def differences(first: Config, second: Config) -> Iterator[Difference]:
 
     A default that one of them writes out is no difference.
     """
-    names = {**first.bindings, **second.bindings}
-    for name, _ in sorted(names.items(), key=lambda item: (item[1].component != ROOT, item[0])):
-        here, there = effective(first, name), effective(second, name)
-        if (here and here.source) != (there and there.source):
-            yield Difference(name, here, there)
+    here, there = effective_values(first), effective_values(second)
+    are_set = {name for name, value in [*here.items(), *there.items()] if not value.is_default}
+    for name in sorted(are_set, key=run_first):
+        one, other = value_of(here, name), value_of(there, name)
+        if one is None or other is None or not is_same(one.value, other.value):
+            yield Difference(name, one, other)
 
 
 def _json(value: EffectiveValue | None) -> dict[str, Any] | None:

@@ -1,14 +1,29 @@
-"""What a config has for a parameter, whether it sets it or leaves it to the component."""
+"""What a config has for each parameter, whether it sets it or leaves it to the component.
+
+Two configs with equal effective values are one run, however they are written.
+"""
 
 from __future__ import annotations
 
 import ast
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cifarzoo.components.index import root
+from cifarzoo.components.index import Entry, Parameter, root
+from cifarzoo.components.registry import ROOT
+from cifarzoo.components.run import BOOKKEEPING
 from cifarzoo.config import Config
-from cifarzoo.config.values import Expression, written
+from cifarzoo.config.grammar import Assignment, statements
+from cifarzoo.config.reader import Binding
+from cifarzoo.config.resolution import Use
+from cifarzoo.config.values import Expression, is_literal, written
+
+HEADER = "# Every value of this run, defaults included; config.gin has what was set."
+# What a config can't set, or can't write, stands in a comment.
+COMMENT = re.compile(r"# (\S+\.\w+) = (.*)  # [^#]*")
 
 
 @dataclass(frozen=True)
@@ -18,10 +33,14 @@ class EffectiveValue:
     Attributes:
         value: Value of literals and references; of a default that is none, the ``Expression``.
         is_default: Whether the config leaves it to the component.
+        origin: Place where it is set, ``file:line``; or in words, whose default it is.
+        is_fixed: Whether a preset binds it, so that no config can set it.
     """
 
     value: Any
     is_default: bool
+    origin: str
+    is_fixed: bool = False
 
     @property
     def source(self) -> str:
@@ -40,19 +59,117 @@ def effective(config: Config, name: str) -> EffectiveValue | None:
     Returns:
         The value; None: the run doesn't use the component, or lacks a value for it.
     """
-    if name in config.bindings:
-        return EffectiveValue(config.bindings[name].value, is_default=False)
-    *_, component, parameter = name.rpartition("/")[2].split(".")
-    used = {entry.name: entry for entry in (root(), *config.components())}
-    known = used[component].parameters if component in used else ()
-    for each in known:
-        if each.name == parameter and each.default is not None:
-            return EffectiveValue(_value(each.default), is_default=True)
-    return None
+    return value_of(effective_values(config), name)
 
 
-def _value(source: str) -> Any:
+def value_of(values: Mapping[str, EffectiveValue], name: str) -> EffectiveValue | None:
+    """The value called ``name``, or what its component has where it is used without a scope."""
+    return values.get(name) or values.get(name.rpartition("/")[2])
+
+
+def effective_values(config: Config) -> dict[str, EffectiveValue]:
+    """All that ``config`` has, by ``scope/kind.component.parameter``; ``run``'s own first."""
+    known = {entry.name: entry for entry in (root(), *config.components())}
+    found = {
+        name: value
+        for use, bindings in config.uses.items()
+        for name, value in _of_use(use, known[use[0]], bindings)
+    }
+    return {name: found[name] for name in sorted(found, key=run_first)}
+
+
+def run_first(name: str) -> tuple[bool, str]:
+    """A key to sort names by: ``run``'s own come first."""
+    return not _is_run(name), name
+
+
+def resolved_text(config: Config) -> str:
+    """Every effective value as gin, each with where it is from.
+
+    What a config can't set, since a preset binds it or gin can't write it, stands in comments.
+    """
+    lines = [HEADER]
+    for name, value in effective_values(config).items():
+        is_comment = value.is_fixed or not is_literal(value.value)
+        origin = re.sub(r"[\s#]+", " ", value.origin)
+        lines.append(f"{'# ' * is_comment}{name} = {value.source}  # {origin}")
+    return "\n".join(lines) + "\n"
+
+
+def digest(config: Config) -> str:
+    """The SHA-256 (hex) of every effective value: configs that mean the same have the same."""
+    values = effective_values(config).items()
+    text = "".join(f"{name} = {_canonical(value.value)}\n" for name, value in values)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read_values(text: str) -> dict[str, Any]:
+    """The values of a text of ``resolved_text`` or of ``Config.text``, by name."""
+    values: dict[str, Any] = {}
+    for statement in statements(text):
+        if isinstance(statement, Assignment):
+            scope = f"{statement.scope}{'/' * bool(statement.scope)}"
+            values[f"{scope}{statement.selector}.{statement.parameter}"] = statement.value
+    for line in text.splitlines():
+        if comment := COMMENT.fullmatch(line):
+            values[comment[1]] = _literal(comment[2])
+    return values
+
+
+def decides_numbers(name: str) -> bool:
+    """Whether a run with another value of ``name`` is another run.
+
+    Args:
+        name: Name ``run.parameter``, or of a component's parameter.
+    """
+    return not (_is_run(name) and name.removeprefix(f"{ROOT}.") in BOOKKEEPING)
+
+
+def is_same(first: Any, second: Any) -> bool:
+    """Whether two values mean one thing: a list and a tuple of the same, 1 and 1.0, do."""
+    return _canonical(first) == _canonical(second)
+
+
+def _canonical(value: Any) -> str:
+    match value:
+        case float() if value.is_integer():
+            return written(int(value))
+        case list() | tuple():
+            return f"[{', '.join(map(_canonical, value))}]"
+        case dict():
+            return f"{{{', '.join(f'{_canonical(k)}: {_canonical(v)}' for k, v in value.items())}}}"
+    return written(value)
+
+
+def _of_use(
+    use: Use, entry: Entry, bindings: Mapping[str, Binding]
+) -> Iterator[tuple[str, EffectiveValue]]:
+    selector = ROOT if entry.kind == ROOT else f"{entry.kind}.{entry.name}"
+    prefix = "/".join([*use[1], selector])
+    fixed = entry.preset.bound if entry.preset else ()
+    for parameter in entry.parameters:
+        if parameter.name in bindings:
+            binding = bindings[parameter.name]
+            origin = f"{binding.location}{binding.macros}"
+            yield f"{prefix}.{parameter.name}", EffectiveValue(binding.value, False, origin)
+        elif parameter.default is not None:
+            yield f"{prefix}.{parameter.name}", _default(parameter, f"default of {entry.name}")
+    for parameter in fixed:
+        value = _default(parameter, f"what {entry.name} is", is_fixed=True)
+        yield f"{prefix}.{parameter.name}", value
+
+
+def _default(parameter: Parameter, origin: str, *, is_fixed: bool = False) -> EffectiveValue:
+    value = _literal(parameter.default or "None")
+    return EffectiveValue(value, is_default=True, origin=origin, is_fixed=is_fixed)
+
+
+def _is_run(name: str) -> bool:
+    return name.startswith(f"{ROOT}.")
+
+
+def _literal(source: str) -> Any:
     try:
         return ast.literal_eval(source)
-    except ValueError:  # a name or a call
+    except (ValueError, SyntaxError):  # a name or a call
         return Expression(source)

@@ -66,6 +66,16 @@ def written(value: Any) -> str:
     return repr(value)
 
 
+def is_literal(value: Any) -> bool:
+    """Whether gin can read what ``written`` makes of ``value``."""
+    match value:
+        case list() | tuple():
+            return all(map(is_literal, value))
+        case dict():
+            return all(map(is_literal, [*value, *value.values()]))
+    return value is None or isinstance(value, bool | int | float | str | Reference)
+
+
 def abbreviated(value: Any) -> str:
     """``value`` as an error names it: on one line that stays readable."""
     text = written(value)

@@ -329,6 +329,8 @@ class EvaluationEvent:
         tta_test: Score on several views of the test images; None: not tested so.
         test_images: Images tested on.
         weights_sha256: SHA-256 (hex) of the weights that were tested.
+        data_sha256: SHA-256 (hex) of the images and labels of the dataset.
+        is_data_of_training: Whether that is what the run was trained on; None: not known.
     """
 
     kind: ClassVar[str] = "eval"
@@ -339,6 +341,8 @@ class EvaluationEvent:
     tta_test: Score | None = None
     test_images: int
     weights_sha256: str
+    data_sha256: str
+    is_data_of_training: bool | None = None
 
 
 Event: TypeAlias = (

@@ -6,9 +6,10 @@ from cifarzoo.engine.checkpoint import Loaded
 from cifarzoo.engine.distributed.environment import restarts
 from cifarzoo.engine.events import ResumedEvent, WarningEvent
 from cifarzoo.engine.training import Training
-from cifarzoo.errors import CheckpointError
-from cifarzoo.runs.folder import METRICS, this_process
+from cifarzoo.errors import CheckpointError, UsageError
+from cifarzoo.runs.folder import METRICS, RunFolder, this_process
 
+SHORT = 12  # hexadecimal digits of a SHA-256 in a message
 DECIDE_BITS = ("world_size", "threads", "precision", "torch")
 
 
@@ -17,6 +18,7 @@ def restore(training: Training) -> None:
     session, state, world = training.session, training.state, training.setup.world
     # Rank 0 reads and hands over: ranks on other hosts need not see the run's folder.
     loaded: Loaded | None = world.on_main(lambda: session.checkpoints.load(session.facts["config"]))
+    world.on_main(lambda: _check_data(training, loaded))
     if loaded is None:
         if world.is_main:
             _start_over(training)
@@ -31,6 +33,28 @@ def restore(training: Training) -> None:
                 message = f"{name} was {there} and is {here}: bits may differ from here on"
                 session.emit(WarningEvent(message=message))
     world.on_main(lambda: _restore_folder(training, int(loaded.state["metrics_size"])))
+
+
+def _check_data(training: Training, loaded: Loaded | None) -> None:
+    """Refuse other data than the run began with: a checkpoint's, or of an attempt without one."""
+    folder, here = training.session.folder, training.data.digest
+    there = trained_data(folder, loaded)
+    if there in (None, here):
+        return
+    where = folder.record.get("data_folder")
+    title = training.setup.components.dataset.title
+    raise UsageError(
+        f"{folder.path} was trained on other data: SHA-256 {there[:SHORT]}… there and "
+        f"{here[:SHORT]}… of {title} here; bring back what it began with"
+        + f" in {where}" * bool(where)
+        + ", or begin a run of its own in another folder"
+    )
+
+
+def trained_data(folder: RunFolder, loaded: Loaded | None) -> str | None:
+    """SHA-256 (hex) of the data that a run was trained on; None: an older cifarzoo kept none."""
+    recorded: str | None = folder.record.get("data", {}).get("sha256")
+    return recorded if loaded is None else loaded.manifest.get("data") or recorded
 
 
 def _start_over(training: Training) -> None:

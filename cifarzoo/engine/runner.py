@@ -41,7 +41,8 @@ from cifarzoo.engine.state import digest_of
 from cifarzoo.engine.tensorboard import TensorBoard
 from cifarzoo.engine.training import Training, open_session, prepare
 from cifarzoo.errors import CifarzooError, NotFiniteError, StoppedError, UsageError
-from cifarzoo.runs.folder import PUT_BACK, RECORD, RunFolder, this_process
+from cifarzoo.runs.attempts import Attempt
+from cifarzoo.runs.folder import PUT_BACK, RECORD, RunFolder
 
 RECORDED = ("num_parameters", "weight_decay", "steps", "steps_per_epoch", "world_size", "device")
 
@@ -53,7 +54,7 @@ class Task:
     Attributes:
         run: The run that the config describes.
         name: Name of the config.
-        digest: SHA-256 (hex) of the config's text.
+        digest: SHA-256 (hex) of what the config means, which ranks have in common.
         open_folder: Gives the run's folder; called by rank 0 alone.
         data: Folder of the data; None: not known.
         provenance: What run.json says of where the result comes from.
@@ -100,46 +101,50 @@ def execute(
             emit(FinishedEvent(run=str(folder.path)))
             emit(finished)
             return finished
-        with _status(folder, world, emit), world.naming_lost_ranks():
-            return _attempt(task, folder, world=world, stop=stop, emit=emit)
+        attempt = Attempt(folder) if world.is_main else None
+        with _status(folder, attempt, emit), world.naming_lost_ranks():
+            return _train(task, folder, attempt, world=world, stop=stop, emit=emit)
 
 
-def _attempt(
-    task: Task, folder: RunFolder, *, world: World, stop: StopRequest, emit: Listener
+def _train(
+    task: Task,
+    folder: RunFolder,
+    attempt: Attempt | None,
+    *,
+    world: World,
+    stop: StopRequest,
+    emit: Listener,
 ) -> ResultEvent:
     policy = choose(task.run, world.device)
     tensorboard = TensorBoard(folder.path / "tensorboard")
-    if world.is_main:
+    config_digest = world.on_main(lambda: folder.config_digest)
+    if attempt:
         emit = emit_to_all([emit, tensorboard])
-        folder.update(
-            status="running",
-            error=None,
+        attempt.begin(
             config=task.name,
-            digest=task.digest,
-            process=this_process(),
+            digest=config_digest,
             precision=policy.record(),
             **task.provenance,
         )
     with closing(tensorboard), numerics(policy, strict=bool(task.run.deterministic)):
         setup, data, state = prepare(task.run, folder=task.data, world=world, policy=policy)
-        facts = _facts(task, world, policy)
+        facts = {"config": config_digest, "data": data.digest, **_facts(world, policy)}
         session = open_session(setup, data, folder, facts=facts, stop=stop, emit=emit)
         training = Training(setup=setup, data=data, state=state, session=session)
-        _say_where(training)
+        _say_where(training, attempt)
         check_same_data(world, data.digest)
         restore(training)
-        _begin(task, training)
+        _begin(task, training, attempt)
         keep_freed_memory()
         fit(training)
         result = _result(training)
-    _finish(training, result)
+    _finish(training, result, attempt)
     return result
 
 
-def _facts(task: Task, world: World, policy: Policy) -> dict[str, Any]:
-    """What the manifests of checkpoints say: the config, and what decides bits beside it."""
+def _facts(world: World, policy: Policy) -> dict[str, Any]:
+    """What decides bits beside the config and the data, for the manifests of checkpoints."""
     return {
-        "config": task.digest,
         "world_size": world.size,
         "threads": policy.threads,
         "precision": policy.name,
@@ -149,25 +154,24 @@ def _facts(task: Task, world: World, policy: Policy) -> dict[str, Any]:
     }
 
 
-def _say_where(training: Training) -> None:
+def _say_where(training: Training, attempt: Attempt | None) -> None:
     """Let the other ranks, and run.json, know in which step a rank was that is lost."""
-    world, folder = training.setup.world, training.session.folder
+    world = training.setup.world
     if world.heartbeat is None:
         return
     world.heartbeat.where = lambda: f"in step {training.state.step + 1}"
-    if world.is_main:
-        world.heartbeat.exit_callbacks.append(
-            lambda text: folder.update(status="failed", error=text)
-        )
+    if attempt:
+        world.heartbeat.exit_callbacks.append(lambda text: attempt.end("failed", text))
 
 
-def _begin(task: Task, training: Training) -> None:
+def _begin(task: Task, training: Training, attempt: Attempt | None) -> None:
     """Report the start, and what may not be meant, once nothing more can be refused."""
     setup, state, session = training.setup, training.state, training.session
     start = _start_event(task, training)
-    if setup.world.is_main:
+    if attempt:
         numbers = numbers_of(start)
-        session.folder.update(
+        attempt.go_on(
+            from_step=state.step,
             data={"title": start.data.dataset, "sha256": training.data.digest},
             **{name: numbers[name] for name in RECORDED},
         )
@@ -179,13 +183,13 @@ def _begin(task: Task, training: Training) -> None:
         session.emit(WarningEvent(message=message))
 
 
-def _finish(training: Training, result: ResultEvent) -> None:
+def _finish(training: Training, result: ResultEvent, attempt: Attempt | None) -> None:
     """Write and report the result; the run isn't done without the weights that it is of."""
     world, session = training.setup.world, training.session
     # From rank 0, which writes.
     was_saved = world.broadcast(session.checkpoints.saved_step == training.state.step)
-    if world.is_main:
-        session.folder.update(**numbers_of(result), **({"status": "done"} if was_saved else {}))
+    if attempt:
+        attempt.end("done" if was_saved else "failed", **numbers_of(result))
     session.emit(result)
     if not was_saved:
         raise CifarzooError(
@@ -251,18 +255,25 @@ def _finished(folder: RunFolder) -> ResultEvent | None:
 
 
 @contextmanager
-def _status(folder: RunFolder, world: World, emit: Listener) -> Iterator[None]:
+def _status(folder: RunFolder, attempt: Attempt | None, emit: Listener) -> Iterator[None]:
     """Note in run.json how an attempt ended early."""
     try:
         yield
     except BaseException as error:
-        status = {StoppedError: "stopped", NotFiniteError: "diverged"}.get(type(error), "failed")
-        if world.is_main:
-            if isinstance(error, UsageError) and "started" not in folder.record:
-                folder.discard()  # nothing was done in it
-            else:
-                with suppress(CifarzooError):  # a disk that is full must not hide why it ended
-                    folder.update(status=status, error=str(error) or type(error).__name__)
+        if attempt:
+            with suppress(CifarzooError):  # a disk that is full must not hide why it ended
+                _note(folder, attempt, error)
             if isinstance(error, StoppedError):
                 emit(StoppedEvent(run=str(folder.path), step=error.step, signal=error.signal))
         raise
+
+
+def _note(folder: RunFolder, attempt: Attempt, error: BaseException) -> None:
+    text = str(error) or type(error).__name__
+    if not isinstance(error, UsageError):
+        status = {StoppedError: "stopped", NotFiniteError: "diverged"}.get(type(error), "failed")
+        attempt.end(status, text)
+    elif "started" in folder.record:
+        attempt.refuse(text)
+    else:
+        folder.discard()  # nothing was done in it

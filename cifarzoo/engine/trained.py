@@ -16,7 +16,7 @@ from torch import nn
 from cifarzoo.components.protocols import Split
 from cifarzoo.components.run import Run
 from cifarzoo.data.order import subset
-from cifarzoo.data.store import ImageStore
+from cifarzoo.data.store import ImageStore, digest
 from cifarzoo.engine.assembly.build import Components, build, build_average
 from cifarzoo.engine.assembly.dataset import read_dataset
 from cifarzoo.engine.assembly.dry_run import build_and_try
@@ -25,6 +25,7 @@ from cifarzoo.engine.device.precision import Scaler, choose, numerics
 from cifarzoo.engine.distributed.world import init_distributed
 from cifarzoo.engine.evaluation import offers_views, score
 from cifarzoo.engine.events import EvaluationEvent, Listener, Score, WarningEvent
+from cifarzoo.engine.resume import SHORT, trained_data
 from cifarzoo.engine.state import digest_of, fitting
 from cifarzoo.engine.training import Setup, settle, to_device
 from cifarzoo.errors import CheckpointError, UsageError
@@ -54,7 +55,6 @@ def load_trained(
     run: Run,
     folder: RunFolder,
     *,
-    digest: str,
     weights: Weights = "tested",
     warn: Callable[[str], None] = lambda _message: None,
 ) -> Trained:
@@ -63,7 +63,6 @@ def load_trained(
     Args:
         run: Run that was trained.
         folder: Folder of the run.
-        digest: SHA-256 (hex) of the config's text.
         weights: ``tested``: the newest ones, averaged where a regularizer averages; ``last``: the
             newest ones as the optimizer left them; ``best``: those that were tested when the
             error on the validation images was lowest.
@@ -75,7 +74,7 @@ def load_trained(
         ConfigError: A factory refused its parameters, or components don't fit together.
     """
     checkpoints = Checkpoints(folder.checkpoints, keep=run.keep_checkpoints, warn=warn)
-    loaded = newest(checkpoints, folder, digest)
+    loaded = newest(checkpoints, folder)
     if weights == "best":
         step = loaded.state["numbers"]["best_step"]
         if step is None:
@@ -93,14 +92,13 @@ def load_trained(
 
 
 def evaluate_run(
-    run: Run, folder: RunFolder, *, digest: str, data: Path | None, emit: Listener
+    run: Run, folder: RunFolder, *, data: Path | None, emit: Listener
 ) -> EvaluationEvent:
     """Test the newest weights of a run, on one process.
 
     Args:
         run: Run that was trained.
         folder: Folder of the run.
-        digest: SHA-256 (hex) of the config's text.
         data: Folder of the data; None: not known.
         emit: Receives warnings.
 
@@ -122,7 +120,10 @@ def evaluate_run(
             components = build_and_try(run, folder=data, device=world.device)
             train, test = read_dataset(components.dataset)
             setup = settle(run, components, (train, test), world=world, policy=policy)
-            loaded = newest(checkpoints, folder, digest)
+            loaded = newest(checkpoints, folder)
+            here, there = digest(train, test), trained_data(folder, loaded)
+            if there not in (None, here):
+                emit(WarningEvent(message=_other_data(folder, str(there), here)))
             network = restored(to_device(setup), components, loaded.state, is_averaged=True)
             tested, tta_test = _scores(setup, network, test)
     return EvaluationEvent(
@@ -133,6 +134,15 @@ def evaluate_run(
         tta_test=tta_test,
         test_images=setup.plan.test_images,
         weights_sha256=digest_of(network.state_dict()),
+        data_sha256=here,
+        is_data_of_training=None if there is None else there == here,
+    )
+
+
+def _other_data(folder: RunFolder, there: str, here: str) -> str:
+    return (
+        f"{folder.path} was trained with other data: SHA-256 {there[:SHORT]}… there and "
+        f"{here[:SHORT]}… here; this is a test on other images or labels"
     )
 
 
@@ -152,13 +162,13 @@ def _scores(setup: Setup, network: nn.Module, test: Split) -> tuple[Score, Score
     return tested, score(setup, network, scaler, store, views=True)
 
 
-def newest(checkpoints: Checkpoints, folder: RunFolder, digest: str) -> Loaded:
+def newest(checkpoints: Checkpoints, folder: RunFolder) -> Loaded:
     """The newest whole checkpoint of a run.
 
     Raises:
         CheckpointError: There is none yet, or none is whole or of this config.
     """
-    loaded = checkpoints.load(digest)
+    loaded = checkpoints.load(folder.config_digest)
     if loaded is None:
         raise CheckpointError(f"{folder.path} has no checkpoint yet")
     return loaded

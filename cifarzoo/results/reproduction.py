@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cifarzoo import config
+from cifarzoo.api.identity import compare, holds
 from cifarzoo.config import Config
 from cifarzoo.config.budgets import Budget, shortened
 from cifarzoo.data.catalogue import CATALOGUE
@@ -20,7 +21,7 @@ from cifarzoo.data.opening import open_published
 from cifarzoo.errors import UsageError
 from cifarzoo.results.statistics import Comparison, compare_with_published, variance_of
 from cifarzoo.results.tables import Row
-from cifarzoo.runs.folder import CONFIG, RunFolder, holds
+from cifarzoo.runs.folder import CONFIG, RunFolder
 
 FOLDER = "reproduce"
 ON_GLYPHS = "smoke-glyphs"
@@ -100,7 +101,7 @@ class Reproduction:
             seed
             for seed, loaded in self.configs.items()
             if not (
-                holds(self.folder(seed), loaded.text())
+                holds(self.folder(seed), loaded)
                 and RunFolder(self.folder(seed)).record.get("status") == "done"
             )
         ]
@@ -108,12 +109,15 @@ class Reproduction:
     def outcome(self) -> tuple[Outcome, list[int]]:
         """What all finished seeds of the row say, and those that were run with other settings."""
         finished = [each for each in attempts(self.runs, self.row, self.kind) if _is_done(each)]
-        own = [each for each in finished if each.folder.config_text == self._text(each.seed)]
+        own = [each for each in finished if self._is_own(each)]
         others = [each.seed for each in finished if each not in own]
         return outcome(self.row, self.budget, own), others
 
-    def _text(self, seed: int) -> str:
-        return _with_seed(self.config, seed).text()
+    def _is_own(self, attempt: Attempt) -> bool:
+        try:
+            return not compare(attempt.folder, _with_seed(self.config, attempt.seed)).values
+        except UsageError:  # it has components, or a damaged file, that this config can't read
+            return False
 
 
 def plan_reproduction(

@@ -1,11 +1,13 @@
 """A run's folder: the files that are the truth about it, and the lock on them.
 
-``config.gin`` (what it is), ``run.json`` (status, provenance, result), ``metrics.jsonl`` (a
-line an epoch), ``checkpoints/``, ``plugins/`` (copies of plugin files), TensorBoard's events.
+``config.gin`` (what was set), ``resolved.gin`` (every value, defaults included), ``run.json``
+(status, provenance, result), ``metrics.jsonl`` (a line an epoch), ``checkpoints/``, ``plugins/``
+(copies of plugin files), TensorBoard's events.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -25,6 +27,7 @@ from cifarzoo.errors import CifarzooError, UsageError
 
 SCHEMA = 1
 CONFIG = "config.gin"
+RESOLVED = "resolved.gin"
 RECORD = "run.json"
 METRICS = "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
@@ -59,12 +62,40 @@ class RunFolder:
 
     @property
     def config_text(self) -> str:
-        """The resolved config that the run was started with."""
-        path = self.path / CONFIG
+        """The config that the run was started with: all that was set."""
+        return self._read(CONFIG)
+
+    @property
+    def config_digest(self) -> str:
+        """The SHA-256 (hex) of the config: what checkpoints say that they are of."""
+        return hashlib.sha256(self.config_text.encode()).hexdigest()
+
+    @property
+    def resolved_text(self) -> str | None:
+        """Every value that the run was started with; None: an older cifarzoo kept none."""
+        return self._read(RESOLVED) if (self.path / RESOLVED).exists() else None
+
+    def keep_resolved(self, text: str) -> None:
+        """Write every value of the run beside its config.
+
+        Raises:
+            UsageError: The folder cannot be written to.
+        """
         try:
-            return path.read_text(encoding="utf-8")
+            write_whole(self.path / RESOLVED, text)
+        except OSError as error:
+            raise UsageError(f"{self.path} cannot be written to: {error.strerror}") from error
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything was done in it, after its config was written."""
+        return (self.path / RECORD).exists() or self.checkpoints.exists()
+
+    def _read(self, name: str) -> str:
+        try:
+            return (self.path / name).read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
-            raise UsageError(f"{path} cannot be read: {error}; {PUT_BACK}") from error
+            raise UsageError(f"{self.path / name} cannot be read: {error}; {PUT_BACK}") from error
 
     @property
     def record(self) -> dict[str, Any]:
@@ -123,7 +154,7 @@ class RunFolder:
         """Take away what was made for a run that was refused before it began."""
         if self.checkpoints.exists():  # it had begun, and lost its run.json
             return
-        for name in (CONFIG, RECORD, LOCK):
+        for name in (CONFIG, RESOLVED, RECORD, LOCK):
             (self.path / name).unlink(missing_ok=True)
         shutil.rmtree(self.path / PLUGINS, ignore_errors=True)
         for folder in self._made:
@@ -207,7 +238,7 @@ def create(root: Path, name: str, config_text: str) -> RunFolder:
     Args:
         root: Folder that runs go to.
         name: Name of the config.
-        config_text: Text of the resolved config.
+        config_text: Text of the config.
 
     Raises:
         UsageError: The folder cannot be made or written to.
@@ -217,19 +248,19 @@ def create(root: Path, name: str, config_text: str) -> RunFolder:
 
 
 def adopt(path: Path, config_text: str) -> tuple[RunFolder, bool]:
-    """Use ``path`` for a run, or go on with the same run that is there.
+    """Use ``path`` for a run, or go on with the run that is there.
 
     Args:
         path: Path that ``--run-dir`` gave.
-        config_text: Text of the resolved config.
+        config_text: Text of the config, for a new run.
 
     Returns:
-        The folder, and whether it held this run already.
+        The folder, and whether it held a run already, of whatever config.
 
     Raises:
-        UsageError: It holds another config or other files, or cannot be written to.
+        UsageError: It holds other files, or cannot be written to.
     """
-    if holds(path, config_text):
+    if holds_run(path):
         return RunFolder(path), True
     if path.exists() and not path.is_dir():
         raise UsageError(f"{path} is not a folder")
@@ -238,19 +269,14 @@ def adopt(path: Path, config_text: str) -> tuple[RunFolder, bool]:
     return _start(path, config_text), False
 
 
-def holds(path: Path, config_text: str) -> bool:
-    """Whether ``path`` holds a run of this config; False: of none.
+def holds_run(path: Path) -> bool:
+    """Whether ``path`` is the folder of a run.
 
     Raises:
-        UsageError: It holds a run of another config, or is no path of a folder.
+        UsageError: It is no path of a folder.
     """
     check_length(path)
-    if not (path / CONFIG).is_file():
-        return False
-    differences = _differences(RunFolder(path).config_text, config_text)
-    if differences:
-        raise UsageError(f"{path} holds a run of another config: {'; '.join(differences)}")
-    return True
+    return (path / CONFIG).is_file()
 
 
 def check_length(path: Path) -> None:
@@ -333,16 +359,3 @@ def _start(path: Path, config_text: str) -> RunFolder:
 
 def _safe(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip("-.")[:100] or "run"
-
-
-def _differences(there: str, here: str) -> list[str]:
-    def bindings(text: str) -> dict[str, str]:
-        lines = (line.partition(" = ") for line in text.splitlines())
-        return {name: value for name, _, value in lines if value}
-
-    old, new = bindings(there), bindings(here)
-    return [
-        f"{name} is {old.get(name, 'not set')} there and {new.get(name, 'not set')} here"
-        for name in sorted(old | new)
-        if old.get(name) != new.get(name)
-    ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import cifarzoo
+from cifarzoo.components.code import code_digest
 
 PACKAGES = ("cifarzoo", "torch", "torchvision", "numpy", "gin-config")
 
@@ -21,6 +21,7 @@ def provenance(argv: list[str]) -> dict[str, Any]:
         "command": argv,
         "folder": str(Path.cwd()),
         "git": git_state(Path.cwd()),
+        "cifarzoo": {**own_code(), "git": _own_git()},
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in PACKAGES},
         "machine": {
@@ -31,14 +32,10 @@ def provenance(argv: list[str]) -> dict[str, Any]:
     }
 
 
-def code_digest() -> str:
-    """SHA-256 (hex) of cifarzoo's own source files, names and bytes."""
+def own_code() -> dict[str, str]:
+    """The version of cifarzoo, and the digest of its code."""
     package = Path(cifarzoo.__file__).parent
-    sha256 = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        sha256.update(f"{path.relative_to(package)}\n".encode())
-        sha256.update(path.read_bytes())
-    return sha256.hexdigest()
+    return {"version": cifarzoo.__version__, "sha256": code_digest(package)}
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:
@@ -47,6 +44,13 @@ def git_state(folder: Path) -> dict[str, Any] | None:
     if commit is None:
         return None
     return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain"))}
+
+
+def _own_git() -> dict[str, Any] | None:
+    """The state of cifarzoo's checkout; None: it is installed, may be below another one."""
+    here = Path(cifarzoo.__file__)
+    is_tracked = _git(here.parent, "ls-files", "--error-unmatch", here.name) is not None
+    return git_state(here.parent) if is_tracked else None
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

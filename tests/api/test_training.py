@@ -182,7 +182,7 @@ def test_a_component_of_a_cell_is_used_and_running_the_cell_again_replaces_it(fa
     assert first.weights_sha256 == second.weights_sha256 == third.weights_sha256
 
 
-def test_resuming_with_another_source_of_it_is_a_warning(fading):
+def test_resuming_with_another_source_of_it_is_refused(fading):
     settings = {"run.schedule": "@fading", "run.max_steps": 1}
     train(set=settings, run_dir="r")
     Path("r/run.json").write_text(Path("r/run.json").read_text().replace('"done"', '"stopped"'))
@@ -192,11 +192,13 @@ def test_resuming_with_another_source_of_it_is_a_warning(fading):
 
     again.__name__, again.__module__ = "fading", "__main__"
     register.schedule(again)
-    events: list[dict[str, Any]] = []
-    cifarzoo.resume("r", progress=events.append)
 
-    [message] = [event["message"] for event in events if event["event"] == "warning"]
-    assert message.startswith("fading has another source than when this run began: bits may")
+    with pytest.raises(
+        UsageError,
+        match=r"^r holds a run of other plugin code: fading has SHA-256 \w{12}… there and fading "
+        r"has SHA-256 \w{12}… here; bring back the code that it began with, or",
+    ):
+        cifarzoo.resume("r")
 
 
 @pytest.mark.usefixtures("fading")

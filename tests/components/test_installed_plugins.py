@@ -118,6 +118,7 @@ def test_a_run_records_the_plugins_that_it_used_and_no_others(
     path = plugin("mine.py", FLAT.format(name="mine_flat", value=7))
     found: Catalogue = catalogue([path])
     names = ("used_flat", "mine_flat", "cosine")
+    code = hashlib.sha256(b"used_zoo.py\n" + source.encode())
 
     assert plugin_provenance(found.entries[name] for name in names) == [
         {
@@ -125,6 +126,6 @@ def test_a_run_records_the_plugins_that_it_used_and_no_others(
             "path": str(path),
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         },
-        {"origin": "cifarzoo-used 1.2"},
+        {"origin": "cifarzoo-used 1.2", "sha256": code.hexdigest()},
     ]
     assert plugin_provenance([found.entries["cosine"]]) == []

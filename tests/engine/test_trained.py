@@ -40,7 +40,7 @@ def unreadable(folder: Path | None) -> Dataset:
 
 def loaded(task: Task, weights: Weights) -> Trained:
     run = replace(task.run, dataset=unreadable)
-    return load_trained(run, task.open_folder(), digest=task.digest, weights=weights)
+    return load_trained(run, task.open_folder(), weights=weights)
 
 
 def saved(task: Task, step: int) -> dict[str, Any]:

@@ -149,12 +149,11 @@ def test_the_latest_run_is_the_one_that_was_written_to_last_wherever_it_lies(tmp
         assert find_run("latest", tmp_path).path == run
 
 
-def test_the_same_folder_takes_the_same_config_again_and_no_other(tmp_path):
+def test_a_folder_that_holds_a_run_is_taken_as_it_is(tmp_path):
     folder, was_there = adopt(tmp_path / "r", "run.epochs = 1\n")
-    again, is_there = adopt(tmp_path / "r", "run.epochs = 1\n")
+    again, is_there = adopt(tmp_path / "r", "run.epochs = 2\n")
 
     assert (was_there, is_there) == (False, True)
     assert isinstance(again, RunFolder)
     assert again.path == folder.path
-    with pytest.raises(UsageError, match=r"run\.epochs is 1 there and 2 here"):
-        adopt(tmp_path / "r", "run.epochs = 2\n")
+    assert again.config_text == "run.epochs = 1\n"

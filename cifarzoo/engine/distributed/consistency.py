@@ -12,14 +12,14 @@ from cifarzoo.engine.distributed.environment import is_launched_by_us, is_worker
 from cifarzoo.engine.distributed.rendezvous import listed
 from cifarzoo.engine.distributed.world import World
 from cifarzoo.errors import UsageError
-from cifarzoo.runs.provenance import code_digest
+from cifarzoo.runs.provenance import own_code
 
 
 def fingerprint(digest: str, plugins: Sequence[Mapping[str, str]]) -> dict[str, str]:
     """Digests that ranks compare at the rendezvous; none where one parent has started them all.
 
     Args:
-        digest: SHA-256 (hex) of the config's text.
+        digest: SHA-256 (hex) of the config's effective values.
         plugins: Provenance of each plugin: its ``origin``, and the ``sha256`` of a file.
     """
     if not is_worker() or is_launched_by_us():
@@ -28,7 +28,7 @@ def fingerprint(digest: str, plugins: Sequence[Mapping[str, str]]) -> dict[str, 
     return {
         "config": digest,
         "version of torch": version("torch"),
-        "code of cifarzoo": code_digest(),
+        "code of cifarzoo": own_code()["sha256"],
         "plugins": hashlib.sha256(" ".join(digests).encode()).hexdigest(),
     }
 
