@@ -56,7 +56,8 @@ def test_going_on_with_other_data_is_refused_and_changes_nothing(task: MakeTask)
     there, here = sha256_of(0)[:12], sha256_of(1)[:12]
     assert re.search(
         rf"run was trained on other data: SHA-256 {there}… there and {here}… of glyphs.* here; "
-        "bring back what it began with, or begin a run of its own in another folder$", str(refused.value),
+        "bring back what it began with, or begin a run of its own in another folder$",
+        str(refused.value),
     )  # fmt: skip
     after = other.open_folder().record
     assert {name: after[name] for name in before if name != "attempts"} == {
