@@ -40,6 +40,10 @@ READ_BACK: dict[str, tuple[type, ...]] = {  # entries of run.json that commands 
     "world_size": (int,),
     "process": (dict,),
     "data_folder": (str, type(None)),
+    "data": (dict,),
+    "plugins": (list,),
+    "cifarzoo": (dict,),
+    "attempts": (list,),
 }
 
 

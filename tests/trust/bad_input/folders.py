@@ -125,11 +125,11 @@ PLACES = [
 RUNS = [
     after(28, "a run that is done", r"r/?.*", nothing, exit_code=0, lines=None),
     after(28, "a run that is done, and its first command", "r", nothing, "run", "c.gin", "--run-dir", "r", exit_code=0, lines=None),
-    after(29, "another config in its folder", r"r holds a run of another config: optimizer\.sgd\.lr is not set there and 0\.2 here",
+    after(29, "another config in its folder", r"r holds a run of another config: optimizer\.sgd\.lr is \S+ there and 0\.2 here",
           nothing, "run", "c.gin", "--run-dir", "r", "-s", "sgd.lr=0.2"),
     after(31, "a run that is at work", r"r is in use by another run \(process \d+ on \S+, since \d{4}-", hold),
     after(32, "a lock that was left", "", lambda run: (run / ".lock").write_text("99999"), "eval", "r", exit_code=0, prints=DONE),
-    after(33, "a config that isn't the checkpoint's", r"of another config than config\.gin beside it",
+    after(33, "a config that isn't the checkpoint's", r"r holds a run of another config: optimizer\.sgd\.lr is \S+ there and 0\.3 here",
           unfinished(lambda run: (run / "config.gin").write_text(CONFIG + "sgd.lr = 0.3\n")), leaves=ALL),
     after(33, "a config that is damaged", r"r/config\.gin:1: ", lambda run: (run / "config.gin").write_text("run.x = 1\n"), lines=None),
     after(33, "a config that is binary", r"^r/config\.gin cannot be read: .*utf-8.*; put back what the run wrote", lambda run: (run / "config.gin").write_bytes(b"\xff\xfe\x00")),
