@@ -12,7 +12,9 @@ from typing import Any, NoReturn
 
 import cifarzoo
 from cifarzoo.components.run import Run
+from cifarzoo.engine.assembly.build import name_of_loss
 from cifarzoo.engine.assembly.forward import network_stages
+from cifarzoo.engine.assembly.repeated_calls import changing_answers
 from cifarzoo.engine.device.allocator import keep_freed_memory
 from cifarzoo.engine.device.precision import Policy, choose, numerics
 from cifarzoo.engine.device.slow_paths import slow_paths
@@ -177,6 +179,8 @@ def _begin(task: Task, training: Training, attempt: Attempt | None) -> None:
         )
     session.emit(start)
     found = setup.components.warnings(setup.plan.total_epochs, state.base_rates)
+    found += state.trial.warnings
+    found += changing_answers(setup.components, loss=name_of_loss(setup.run))
     around = [*network_stages(setup.components.regularizers)]
     found += slow_paths(state.model, setup.plan, setup.policy, setup.world.device, around)
     for message in found:

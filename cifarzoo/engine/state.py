@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from cifarzoo.components.hooks import Timed
 from cifarzoo.components.regularizers import Average
+from cifarzoo.engine.assembly.optimizer_trial import OptimizerTrial
 from cifarzoo.engine.device.compiling import compile_network
 from cifarzoo.engine.device.precision import Policy, Scaler
 from cifarzoo.engine.distributed.world import World
@@ -75,6 +76,7 @@ class TrainingState:
         base_rates: Learning rate of each of the optimizer's groups before the schedule.
         average: Averaged weights; None: no regularizer keeps any.
         scaler: Scales the loss where the precision needs it.
+        trial: What is known of the optimizer and the average from trying them.
         progress: The numbers that say how far training has come.
         last_loss: Training loss of the newest step; not in the checkpoint.
     """
@@ -85,6 +87,7 @@ class TrainingState:
     base_rates: Sequence[float]
     average: Average | None
     scaler: Scaler
+    trial: OptimizerTrial
     progress: Progress = field(default_factory=Progress)
     last_loss: float = 0.0
 

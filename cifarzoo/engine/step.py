@@ -16,6 +16,7 @@ from cifarzoo.engine.objective import step_loss
 from cifarzoo.engine.state import TrainingState
 from cifarzoo.engine.step_draws import StepDraws
 from cifarzoo.engine.training import Setup
+from cifarzoo.errors import CifarzooError
 from cifarzoo.layers.norms import batch_norms, running_statistics, tracked
 
 Submit: TypeAlias = Callable[[StepInfo, Tensor, Tensor], list[StepReport]]
@@ -74,7 +75,12 @@ def train_step(
         return loss
 
     draws.begin_update()
-    state.scaler.step(state.optimizer, closure)
+    state.scaler.step(state.optimizer, closure, state.trial.form)
+    if not draws.num_passes:
+        raise CifarzooError(
+            f"{type(state.optimizer).__name__}.step was given the closure and did not call it, as "
+            "it did when it was tried: nothing was trained"
+        )
     setup.world.average_(statistics_of_ranks(state.model, plan))
     return reports
 

@@ -14,10 +14,14 @@ class StepDraws:
     """Branch gates and dropout masks of the step at which ``state`` stands.
 
     They are drawn, or can be counted, for the whole global batch; this rank takes its rows.
+
+    Attributes:
+        num_passes: How many passes over the batch were begun.
     """
 
     def __init__(self, setup: Setup, state: TrainingState) -> None:
         plan = setup.plan
+        self.num_passes = 0
         self._seed, self._step, self._rank = setup.run.seed, state.step, setup.world.rank
         self._rows = plan.rows(self._rank)
         self._sites, self._dropouts = state.sites, state.dropouts
@@ -28,6 +32,7 @@ class StepDraws:
 
     def begin_pass(self) -> None:
         """Reseed the global generators, so that each pass over the batch draws the same."""
+        self.num_passes += 1
         seed_generators(self._seed, "torch", self._step, self._rank)
 
     def begin_update(self) -> None:

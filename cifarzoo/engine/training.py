@@ -27,6 +27,7 @@ from cifarzoo.engine.assembly.build import (
 )
 from cifarzoo.engine.assembly.dataset import read_dataset
 from cifarzoo.engine.assembly.dry_run import build_and_try
+from cifarzoo.engine.assembly.optimizer_trial import try_optimizer
 from cifarzoo.engine.assembly.plan import Plan, plan
 from cifarzoo.engine.assembly.trials import check_norms, check_schedule
 from cifarzoo.engine.assembly.validation import check_scaling
@@ -254,6 +255,7 @@ def initial_state(setup: Setup, model: nn.Module) -> TrainingState:
         base_rates=base_rates,
         average=average,
         scaler=Scaler(setup.policy, setup.world.device),
+        trial=try_optimizer(setup.run, setup.components, optimizer, device=setup.world.device),
     )
 
 

@@ -297,6 +297,11 @@ def name_of(factory: Callable[..., Any]) -> str:
     return str(getattr(plain, "__name__", plain))
 
 
+def name_of_loss(run: Run) -> str:
+    """The gin name of the run's loss, that of one that names none too."""
+    return name_of(run.loss) if run.loss else "loss"
+
+
 def _takes(factory: Callable[..., Any], name: str) -> bool:
     return name in inspect.signature(factory).parameters
 

@@ -12,9 +12,16 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from cifarzoo.components.protocols import IMAGE_SHAPE
 from cifarzoo.components.run import Run
-from cifarzoo.engine.assembly.build import build_average, build_optimizer, name_of
+from cifarzoo.engine.assembly.build import (
+    build_average,
+    build_optimizer,
+    name_of,
+    name_of_loss,
+)
 from cifarzoo.engine.assembly.dry_run import dry_run
+from cifarzoo.engine.assembly.optimizer_trial import try_optimizer
 from cifarzoo.engine.assembly.plan import Plan, plan
+from cifarzoo.engine.assembly.repeated_calls import changing_answers
 from cifarzoo.engine.assembly.trials import check_norms, check_schedule
 from cifarzoo.engine.assembly.weight_decay import count
 from cifarzoo.engine.distributed.world import pick_device
@@ -60,7 +67,8 @@ def describe(run: Run, *, data: Path | None, world_size: int = 1) -> Description
     """
     components = dry_run(run, folder=data, device=pick_device())
     dataset, model = components.dataset, norms.convert(components.model)
-    _, base_rates = build_optimizer(run, components, model)
+    optimizer, base_rates = build_optimizer(run, components, model)
+    trial = try_optimizer(run, components, optimizer, device=torch.device("cpu"))
     build_average(components, model)  # for what it refuses
     sizes = None
     if dataset.num_train is not None and dataset.num_test is not None:
@@ -87,7 +95,11 @@ def describe(run: Run, *, data: Path | None, world_size: int = 1) -> Description
         plan=sizes,
         flops=flops(model, dataset.image_shape),
         optimizer={"name": name_of(run.optimizer), "lr": base_rates[0]},
-        warnings=components.warnings(sizes.total_epochs, base_rates) if sizes else [],
+        warnings=[
+            *(components.warnings(sizes.total_epochs, base_rates) if sizes else []),
+            *trial.warnings,
+            *changing_answers(components, loss=name_of_loss(run)),
+        ],
     )
 
 

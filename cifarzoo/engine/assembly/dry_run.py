@@ -12,7 +12,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.nn.parameter import UninitializedParameter
 
 from cifarzoo.components.run import Run
-from cifarzoo.engine.assembly.build import Components, build, name_of
+from cifarzoo.engine.assembly.build import Components, build, name_of, name_of_loss
 from cifarzoo.engine.assembly.trials import (
     FailsError,
     check_augmentations,
@@ -94,7 +94,7 @@ def _try_out(components: Components, run: Run, device: torch.device) -> None:
         num_classes=num_classes,
         image_shape=image_shape,
         weights=components.loss_weights,
-        loss_name=name_of(run.loss) if run.loss else "loss",
+        loss_name=name_of_loss(run),
     )
     check_network(
         components.model,

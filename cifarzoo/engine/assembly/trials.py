@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping
 from numbers import Real
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from cifarzoo.randomness.batch_draws import BatchDraws
 from cifarzoo.randomness.global_generators import kept_generators
 from cifarzoo.randomness.keys import generator
 
+T = TypeVar("T")
 Shape = tuple[int, int, int]  # of an image: C, H, W
 
 
@@ -82,7 +84,7 @@ def check_augmentations(
         own = generator(0, "evaluation")
         draws = BatchDraws(own, 2, of_images=lambda own=own: BatchDraws(own, 2))  # type: ignore[misc]
         try:
-            images = augment(images, draws)
+            images = copied(augment)(images, draws)
         except ConfigError as error:
             error.component = error.component or name.partition("#")[0]
             raise
@@ -127,7 +129,7 @@ def check_regularizers(
         count, views = len(images), regularizer.num_views
         draws = BatchDraws(own, count, of_images=lambda own=own, n=count: BatchDraws(own, n))  # type: ignore[misc]
         try:
-            given: Any = regularizer.batch(images, targets, draws)
+            given: Any = copied(regularizer).batch(images, targets, draws)
         except Exception as error:
             raise _failed(name, f"on images {two}", error) from error
         shapes = tuple((views * count, *each.shape[1:]) for each in (images, targets))
@@ -211,10 +213,13 @@ def check_schedule(schedule: Schedule, plan: Plan, *, name: str) -> None:
     """Ask a schedule for the first and the last step of a run, and for many between.
 
     Raises:
-        ConfigError: It fails, or doesn't give finite numbers of at least 0.
+        ConfigError: It fails, doesn't give finite numbers of at least 0, or gives others when
+            it is asked again.
     """
     last = plan.total_steps - 1
-    for step in [*range(0, last, max(1, last // 500)), last]:
+    steps = [*range(0, last, max(1, last // 500)), last]
+    first: dict[int, Any] = {}
+    for step in [*steps, *reversed(steps)]:
         try:
             factor: Any = schedule(plan.timestamp(step))
         except Exception as error:
@@ -222,6 +227,17 @@ def check_schedule(schedule: Schedule, plan: Plan, *, name: str) -> None:
         if not isinstance(factor, Real) or not 0 <= float(factor) < math.inf:
             expected = "expected a finite number of at least 0"
             raise _of(name, f"gives {factor!r} at step {step}; {expected}")
+        if first.setdefault(step, factor) != factor:
+            both = f"gives {first[step]!r} and then {factor!r} at step {step}"
+            raise _of(name, f"{both}; expected a function of the Timestamp, which resuming needs")
+
+
+def copied(component: T) -> T:
+    """A copy to be tried, which may remember it; or the component itself, where it has none."""
+    try:
+        return copy.deepcopy(component)
+    except Exception:  # it holds a file, say
+        return component
 
 
 def check_norms(model: nn.Module, plan: Plan, *, name: str) -> None:

@@ -16,6 +16,7 @@ import torch.utils.deterministic
 from torch import Tensor, nn
 
 from cifarzoo.components.run import Run
+from cifarzoo.engine.assembly.step_form import StepForm, take_step
 from cifarzoo.errors import ConfigError
 
 DTYPES = {
@@ -193,10 +194,12 @@ class Scaler:
         if self._scaler.is_enabled():
             self._scaler.unscale_(optimizer)
 
-    def step(self, optimizer: Any, closure: Callable[[], Tensor]) -> None:
+    def step(
+        self, optimizer: Any, closure: Callable[[], Tensor], form: StepForm = "closure"
+    ) -> None:
         """One update; ``closure`` computes the gradient and may be called more than once."""
         if not self._scaler.is_enabled():
-            optimizer.step(closure)
+            take_step(optimizer, closure, form)
             return
         closure()
         state: dict[Any, Any] = getattr(optimizer, "state", {})
