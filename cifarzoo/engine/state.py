@@ -24,6 +24,7 @@ from cifarzoo.engine.device.compiling import compile_network
 from cifarzoo.engine.device.precision import Policy, Scaler
 from cifarzoo.engine.distributed.world import World
 from cifarzoo.errors import CheckpointError, NotFiniteError
+from cifarzoo.layers import norms
 from cifarzoo.layers.dropout import Dropout, dropouts
 from cifarzoo.randomness.gates import SiteDraw, site_draws
 
@@ -105,7 +106,7 @@ class TrainingState:
     def timed(self) -> list[Timed]:
         """What begins each step by the progress of training.
 
-        Found once, as the three below are: to ask every module in every step takes long.
+        Found once, as the four below are: to ask every module in every step takes long.
         """
         parts = (self.optimizer, self.average, *self.model.modules())
         return [part for part in parts if isinstance(part, Timed)]
@@ -114,6 +115,12 @@ class TrainingState:
     def parameters(self) -> list[nn.Parameter]:
         """All parameters of the network, frozen ones too, in its order."""
         return list(self.model.parameters())
+
+    @cached_property
+    def buffers(self) -> list[str]:
+        """Names of the buffers that a pass in training may look at: not the statistics of norms."""
+        statistics = {id(tensor) for tensor in norms.tracked(self.model)}
+        return [name for name, b in self.model.named_buffers() if id(b) not in statistics]
 
     @cached_property
     def sites(self) -> list[SiteDraw]:

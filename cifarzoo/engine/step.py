@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TypeAlias
 
 import torch
@@ -50,8 +51,14 @@ def train_step(
     )
     forward = StepForward(setup, state)
 
+    counts = FirstPassCounts(state)
+
     def closure() -> Tensor:
         # A second pass over the batch, as some optimizers make, sees the same gates and masks.
+        with counts.one_pass():
+            return one_pass()
+
+    def one_pass() -> Tensor:
         draws.begin_pass()
         state.optimizer.zero_grad(set_to_none=True)
         loss = torch.zeros((), device=images.device, dtype=setup.policy.weights)
@@ -83,6 +90,38 @@ def train_step(
         )
     setup.world.average_(statistics_of_ranks(state.model, plan))
     return reports
+
+
+class FirstPassCounts:
+    """Makes later passes of a step begin with the first one's buffers, and leave none changed.
+
+    They are made at weights on trial, which running statistics are not of.
+
+    Args:
+        state: Network, and which of its buffers a pass in training looks at.
+    """
+
+    def __init__(self, state: TrainingState) -> None:
+        self._model = state.model
+        self._at_first = {name: self._model.get_buffer(name).clone() for name in state.buffers}
+        self._num_passes = 0
+
+    @contextmanager
+    def one_pass(self) -> Iterator[None]:
+        """Within ``with``, the network passes over the batch."""
+        self._num_passes += 1
+        if self._num_passes == 1:
+            yield
+            return
+        after_first = {name: buffer.clone() for name, buffer in self._model.named_buffers()}
+        self._put_back(self._at_first)
+        yield
+        self._put_back(after_first)
+
+    def _put_back(self, buffers: Mapping[str, Tensor]) -> None:
+        # By name, since a forward pass may bind another tensor to it.
+        for name, value in buffers.items():
+            self._model.get_buffer(name).copy_(value)
 
 
 def statistics_of_ranks(model: nn.Module, plan: Plan) -> list[Tensor]:
