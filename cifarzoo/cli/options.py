@@ -53,8 +53,9 @@ Plugins = Annotated[
     typer.Option(
         "--plugin",
         "-p",
-        metavar="FILE",
-        help="Also use this file's components; repeatable. See also CIFARZOO_PLUGINS.",
+        metavar="PATH",
+        help="Also use the components of a file, or of a folder; repeatable. See also "
+        "CIFARZOO_PLUGINS.",
         show_default=False,
     ),
 ]

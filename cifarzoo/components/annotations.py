@@ -19,6 +19,7 @@ from cifarzoo.errors import PluginError
 # Statements whose bodies run where they stand: importing the file defines what is in them.
 BLOCKS = (ast.If, ast.Try, ast.ExceptHandler, ast.With, ast.For, ast.While)
 PACKAGE = Path(__file__).parents[1]
+PLUGIN = "cifarzoo_plugin_"  # what the private names of plugins' modules begin with
 
 
 @dataclass
@@ -117,10 +118,15 @@ class Source:
             depth = self.module.count(".") + (self.path.name == "__init__.py")
             if top == "cifarzoo":
                 root = PACKAGE
-            elif top == self.module.partition(".")[0] and depth:
-                root = self.path.parents[depth - 1]
-            else:
+            elif not depth:
                 return None
+            else:
+                root = self.path.parents[depth - 1]
+                if top != self.module.partition(".")[0]:
+                    # The files of a plugin folder know each other without its name.
+                    inside = [top, *inside] if self.module.startswith(PLUGIN) else []
+                    if not inside:
+                        return None
         base = root.joinpath(*inside)
         candidates = (base.with_suffix(".py"), base / "__init__.py")
         return next((path for path in candidates if path.is_file()), None)

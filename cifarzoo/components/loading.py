@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
 import sys
 import traceback
@@ -12,11 +11,9 @@ from contextlib import redirect_stdout
 from typing import Any
 
 from cifarzoo.components.index import Entry
-from cifarzoo.components.plugin_files import PluginFile
+from cifarzoo.components.plugin_modules import run
 from cifarzoo.components.registry import Component, register
 from cifarzoo.errors import PluginError
-
-DIGEST = "__sha256__"  # attribute of a plugin file's module: of the bytes that were run
 
 
 def import_components(entries: Iterable[Entry]) -> dict[str, Callable[..., Any]]:
@@ -71,7 +68,7 @@ def _import(entry: Entry) -> None:
     try:
         with redirect_stdout(sys.stderr):  # what a plugin prints is no result of a command
             if entry.file:
-                _run(entry.file)
+                run(entry.file)
             else:
                 importlib.import_module(entry.module)
     except PluginError:
@@ -83,30 +80,11 @@ def _import(entry: Entry) -> None:
         raise PluginError(f"{_where(entry, error)}: it cannot be imported: {what}") from error
 
 
-def _run(file: PluginFile) -> None:
-    """Run a plugin file as a module, unless the same bytes were run under its name before."""
-    if getattr(sys.modules.get(file.module), DIGEST, None) == file.sha256:
-        return
-    spec = importlib.util.spec_from_file_location(file.module, file.path)
-    if spec is None:
-        raise PluginError(f"{file.path}: expected a file whose name ends in .py")
-    module = importlib.util.module_from_spec(spec)
-    vars(module)[DIGEST] = file.sha256
-    sys.modules[file.module] = module  # before it runs: dataclasses and pickle look there
-    try:
-        # The bytes that were scanned, and not by its loader, which would read the file again, leave
-        # a __pycache__ beside it and trust that by its date.
-        exec(compile(file.content, str(file.path), "exec"), vars(module))  # noqa: S102  # is its purpose
-    except BaseException:
-        del sys.modules[file.module]
-        raise
-
-
 def _where(entry: Entry, error: BaseException) -> str:
     """``file:line`` in the plugin where ``error`` arose."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)
-    inside = entry.path if entry.file else entry.path.parent
+    inside = entry.file.plugin.path if entry.file else entry.path.parent
     lines = [f"{f.filename}:{f.lineno}" for f in frames if f.filename.startswith(str(inside))]
     return lines[-1] if lines else entry.source

@@ -17,7 +17,14 @@ from pathlib import Path
 from cifarzoo.components.code import code_digest, package_of
 from cifarzoo.components.index import Entry, scan
 from cifarzoo.components.kinds import KINDS
-from cifarzoo.components.plugin_files import VARIABLE, PluginFile, plugin_files
+from cifarzoo.components.plugin_files import (
+    VARIABLE,
+    Plugin,
+    PluginFile,
+    check_alone,
+    files_of,
+    read_plugins,
+)
 from cifarzoo.components.registry import clash, register
 from cifarzoo.components.session import is_of_session, session_entries, source_digest
 from cifarzoo.components.spelling import near
@@ -37,20 +44,21 @@ class Catalogue:
     Attributes:
         entries: Components by name.
         broken: What can't be used of installed plugins: (origin, what is wrong).
-        files: Plugin files, those of ``CIFARZOO_PLUGINS`` first.
+        files: Plugin files and folders, those of ``CIFARZOO_PLUGINS`` first.
     """
 
     entries: dict[str, Entry]
     broken: list[tuple[str, str]] = field(default_factory=list)
-    files: tuple[PluginFile, ...] = ()
+    files: tuple[Plugin, ...] = ()
 
 
 def catalogue(files: Sequence[str | Path] = (), *, ask_environment: bool = True) -> Catalogue:
     """Every component of the zoo, installed plugins, ``CIFARZOO_PLUGINS``, ``files``, this session.
 
     Args:
-        files: Plugin files, such as ``--plugin`` names.
-        ask_environment: Whether ``CIFARZOO_PLUGINS`` counts.
+        files: Plugin files and folders, such as ``--plugin`` names.
+        ask_environment: Whether ``CIFARZOO_PLUGINS`` counts; False where ``files`` are those that
+            a run has kept, which may need what older versions of cifarzoo didn't keep.
 
     Raises:
         PluginError: A file can't be used, or two components have one name.
@@ -63,8 +71,12 @@ def catalogue(files: Sequence[str | Path] = (), *, ask_environment: bool = True)
         except PluginError as error:
             broken.append((_origin(point), str(error)))
     variable = os.environ.get(VARIABLE, "") if ask_environment else ""
-    read = plugin_files(files, variable=variable)
-    found += [entry for file in read for entry in _of_file(file)]
+    read = read_plugins(files, variable=variable)
+    for plugin in read:
+        if ask_environment and isinstance(plugin, PluginFile):
+            check_alone(plugin)
+        entries_of_it = [entry for file in files_of(plugin) for entry in _of_file(file)]
+        found += _some(entries_of_it, str(plugin.path))
     found += session_entries()
     entries: dict[str, Entry] = {}
     for entry in sorted(found, key=lambda entry: entry.override):
@@ -98,8 +110,8 @@ def plugin_provenance(entries: Iterable[Entry]) -> list[dict[str, str]]:
             used[origin] = {"origin": origin} | ({"sha256": sha256} if sha256 else {})
             continue
         if entry.file:
-            path = str(entry.path.resolve())
-            its_code = {"path": path, "sha256": entry.file.sha256}
+            plugin = entry.file.plugin
+            its_code = {"path": str(plugin.path.resolve()), "sha256": plugin.sha256}
         else:
             its_code = {"sha256": code_digest(package_of(entry.module, entry.path))}
         used[entry.origin] = {"origin": entry.origin, **its_code}
@@ -163,8 +175,8 @@ def _zoo() -> tuple[Entry, ...]:
 
 @cache  # by its bytes: what several configs of a process name is taken apart once
 def _of_file(file: PluginFile) -> tuple[Entry, ...]:
-    entries = scan(file.path, file.module, str(file.path), content=file.content)
-    return tuple(replace(entry, file=file) for entry in _some(entries, str(file.path)))
+    entries = scan(file.path, file.module, str(file.plugin.path), content=file.content)
+    return tuple(replace(entry, file=file) for entry in entries)
 
 
 def _origin(point: EntryPoint) -> str:

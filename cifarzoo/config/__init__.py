@@ -24,7 +24,7 @@ from cifarzoo.config.resolution import Use, references
 from cifarzoo.errors import ConfigError, ConfigProblemsError
 
 if TYPE_CHECKING:
-    from cifarzoo.components.plugin_files import PluginFile
+    from cifarzoo.components.plugin_files import Plugin
     from cifarzoo.components.run import Run
 
 __all__ = ["Binding", "Config", "from_text", "load", "recipes"]
@@ -48,12 +48,12 @@ class Config:
 
     @property
     def plugins(self) -> tuple[Path, ...]:
-        """The plugin files that the config was checked with."""
+        """The plugin files and folders that the config was checked with."""
         return tuple(file.path for file in self.catalogue.files)
 
-    def plugin_files(self) -> tuple[PluginFile, ...]:
-        """The plugin files that the run uses; others that were named are left out."""
-        used = {entry.file for entry in self.components()}
+    def plugin_files(self) -> tuple[Plugin, ...]:
+        """The plugin files and folders that the run uses; others that were named are left out."""
+        used = {entry.file.plugin for entry in self.components() if entry.file}
         return tuple(file for file in self.catalogue.files if file in used)
 
     def text(self) -> str:

@@ -22,7 +22,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from cifarzoo.components.plugin_files import PluginFile
+from cifarzoo.components.plugin_files import Plugin, PluginFile
 from cifarzoo.errors import CifarzooError, UsageError
 
 SCHEMA = 1
@@ -167,29 +167,38 @@ class RunFolder:
             except OSError:  # another run is in it by now
                 return
 
-    def keep_plugins(self, files: Iterable[PluginFile]) -> None:
-        """Write plugin files, as they were read, beside the config: the run can be resumed later.
+    def keep_plugins(self, plugins: Iterable[Plugin]) -> None:
+        """Write plugins, as they were read, beside the config: the run can be resumed later.
 
         Raises:
             UsageError: The folder cannot be written to.
         """
         taken: dict[str, int] = {}
         try:
-            for file in files:
+            for plugin in plugins:
                 (self.path / PLUGINS).mkdir(exist_ok=True)
-                name = file.path.name
-                number = taken[name] = taken.get(name, 0) + 1
-                # A folder of its own for another file of the same name.
+                name = plugin.path.resolve().name
+                # A folder of its own, with a number, for another plugin of the same name.
+                number = taken[name] = taken.get(name, int(name.isdecimal())) + 1
                 own = self.path / PLUGINS / (str(number) if number > 1 else "")
                 own.mkdir(exist_ok=True)
-                (own / name).write_bytes(file.content)
+                if isinstance(plugin, PluginFile):
+                    (own / name).write_bytes(plugin.content)
+                    continue
+                for inside, content in plugin.files:
+                    (own / name / inside).parent.mkdir(parents=True, exist_ok=True)
+                    (own / name / inside).write_bytes(content)
         except OSError as error:
             raise UsageError(f"{self.path} cannot be written to: {error.strerror}") from error
 
     @property
     def plugins(self) -> list[Path]:
-        """The copies of the plugin files that the run used."""
-        return sorted((self.path / PLUGINS).rglob("*.py"))
+        """The copies of the plugin files and folders that the run used."""
+        return [
+            plugin
+            for path in _plugins_in(self.path / PLUGINS)
+            for plugin in (_plugins_in(path) if path.name.isdecimal() else [path])
+        ]
 
     def append_metrics(self, line: dict[str, Any]) -> None:
         """Add a line to ``metrics.jsonl`` and see it onto the disk.
@@ -335,6 +344,11 @@ def _sweep(path: Path) -> None:
 def _is_of_a_start(path: Path) -> bool:
     """Whether a file of a folder may stem from a start that was killed before its config."""
     return path.name == LOCK or path.name.startswith(f".{CONFIG}.")
+
+
+def _plugins_in(folder: Path) -> list[Path]:
+    inside = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [path for path in inside if path.is_dir() or path.suffix == ".py"]
 
 
 def _metrics_line(path: Path, number: int, line: bytes) -> dict[str, Any]:
