@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from cifarzoo.components.plugin_files import read_plugins
 from cifarzoo.components.plugins import plugin_provenance
 from cifarzoo.components.registry import SESSION
 from cifarzoo.config import Config
@@ -197,7 +197,7 @@ def _shown(plugin: Plugin) -> str:
 def _way_on(folder: RunFolder, found: Comparison) -> str:
     """How to go on with the run that is there, or to have the other one."""
     another = "choose another --run-dir for a run of its own"
-    copies = [sha256(path.read_bytes()).hexdigest() for path in folder.plugins]
+    copies = {plugin.sha256 for plugin in read_plugins(folder.plugins, variable="")}
     files = [plugin for plugin in folder.record.get("plugins", ()) if "path" in plugin]
     if any(plugin["sha256"] not in copies for plugin in files):
         return f"put back what the run wrote to {folder.path / PLUGINS}, or {another}"

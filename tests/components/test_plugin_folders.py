@@ -19,6 +19,7 @@ from cifarzoo.config import load
 from cifarzoo.errors import PluginError
 from cifarzoo.runs.folder import RunFolder
 from tests.cli.small_run import CONFIG, result_of
+from tests.command import refuse
 from tests.components.flat import FLAT, made, refused
 
 SCHEDULE = '''
@@ -198,6 +199,17 @@ def test_a_run_is_tested_and_resumed_by_its_copy_of_the_whole_folder(folder, her
     assert {p.relative_to(kept).as_posix() for p in kept.rglob("*") if p.is_file()} == {*FILES}
     record = json.loads((Path(result["run"]) / "run.json").read_text())
     assert record["plugins"][0]["origin"] == "mine"
+
+
+def test_a_run_does_not_go_on_with_another_folder(folder, here):
+    command = ("run", "small.gin", "-p", "mine", "--run-dir", "r", "-s", "run.max_steps=1")
+    result_of(*command)
+    (folder / "rate.json").write_text("0.125")
+
+    said = refuse(*command)
+
+    assert "r holds a run of other plugin code: mine has SHA-256" in said
+    assert "cifarzoo resume r goes on with its own copy" in said
 
 
 def test_a_config_takes_a_folder_to_another_process(folder, here):
