@@ -15,6 +15,7 @@ from torch import nn
 from torchvision.transforms.v2.functional import rgb_to_grayscale
 
 from cifarzoo.api.creation import create, create_model
+from cifarzoo.components.code import code_digest
 from cifarzoo.components.loading import import_components
 from cifarzoo.components.plugins import catalogue, plugin_provenance
 from cifarzoo.components.registry import register
@@ -54,7 +55,9 @@ def test_the_package_and_its_recipe_work_once_installed():
     config = load_config(PACKAGE / "convmixer_glyphs.gin")
 
     assert {"convmixer", "random_grayscale"} <= {entry.name for entry in config.components()}
-    assert plugin_provenance(config.components()) == [{"origin": "cifarzoo-convmixer 0.1.0"}]
+    [plugin] = plugin_provenance(config.components())
+    assert plugin["origin"] == "cifarzoo-convmixer 0.1.0"
+    assert plugin["sha256"] == code_digest(PACKAGE / "src/cifarzoo_convmixer")
     assert config.catalogue.broken == []
     run = pickle.loads(pickle.dumps(config.build()))
     assert run.architecture.keywords["width"] == 64
