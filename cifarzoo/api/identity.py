@@ -40,20 +40,25 @@ class Comparison:
 
     Attributes:
         values: Differences in values that decide numbers, a phrase each.
-        plugins: Differences in the code of plugins, a phrase each.
+        plugins: Plugins whose code differs: the run's own and the config's, None where one
+            hasn't it.
         unknown: Parameters that one of the two doesn't know, a line each.
     """
 
     values: tuple[str, ...]
-    plugins: tuple[str, ...]
+    plugins: tuple[tuple[Plugin | None, Plugin | None], ...]
     unknown: tuple[str, ...]
 
     @property
     def differences(self) -> str:
         """What makes them two runs, to follow the folder's path; nothing: they are one."""
         what = "another config" if self.values else "other plugin code"
-        found = [*self.values, *self.plugins]
-        return f"holds a run of {what}: {'; '.join(found)}" if found else ""
+        return f"holds a run of {what}: {'; '.join(self.phrases)}" if self.phrases else ""
+
+    @property
+    def phrases(self) -> list[str]:
+        """What makes them two runs, a phrase each, with both sides."""
+        return [*self.values, *(_in_words(old, new) for old, new in self.plugins)]
 
 
 def compare(folder: RunFolder, config: Config) -> Comparison:
@@ -96,8 +101,7 @@ def check_same_run(folder: RunFolder, config: Config) -> list[str]:
 def trained_otherwise(folder: RunFolder, config: Config) -> list[str]:
     """What a network that is loaded by ``config`` has otherwise than in training, a line each."""
     found = compare(folder, config)
-    differing = [*found.values, *found.plugins]
-    return [f"{folder.path} was trained otherwise: {each}" for each in differing]
+    return [f"{folder.path} was trained otherwise: {phrase}" for phrase in found.phrases]
 
 
 def holds(path: Path, config: Config) -> bool:
@@ -162,20 +166,26 @@ def _holder(name: str) -> str:
     return name.rpartition(".")[0]
 
 
-def _differing_plugins(there: Sequence[Plugin], here: Sequence[Plugin]) -> Iterator[str]:
-    """Plugins whose code differs, a phrase each; one that has moved or has a new name doesn't."""
+def _differing_plugins(
+    there: Sequence[Plugin], here: Sequence[Plugin]
+) -> Iterator[tuple[Plugin | None, Plugin | None]]:
+    """Plugins whose code differs, by name; one that has moved or has a new name doesn't."""
     kept = {_code(plugin) for plugin in there} & {_code(plugin) for plugin in here}
     before = {_name(plugin): plugin for plugin in there if _code(plugin) not in kept}
     after = {_name(plugin): plugin for plugin in here if _code(plugin) not in kept}
     for name in sorted({*before, *after}):
         old, new = before.get(name), after.get(name)
-        if old is None or new is None:
-            lacking, other = ("there", "here") if old is None else ("here", "there")
-            yield f"{name} is part of it {other} and not {lacking}"
-        elif "sha256" in old and "sha256" in new:
-            yield f"{_shown(old)} there and {_shown(new)} here"
-        elif old["origin"] != new["origin"]:  # of one of them the code can't be told
-            yield f"{old['origin']} is {new['origin']} here"
+        can_tell = old is None or new is None or ("sha256" in old and "sha256" in new)
+        if can_tell or (old and new and old["origin"] != new["origin"]):
+            yield old, new
+
+
+def _in_words(old: Plugin | None, new: Plugin | None) -> str:
+    if old and new:
+        return f"{_shown(old)} there and {_shown(new)} here"
+    if old:
+        return f"{_name(old)} is part of it there and not here"
+    return f"{_name(new)} is part of it here and not there" if new else ""
 
 
 def _code(plugin: Plugin) -> str:
@@ -191,7 +201,7 @@ def _name(plugin: Plugin) -> str:
 
 def _shown(plugin: Plugin) -> str:
     name = _name(plugin) if "path" in plugin else plugin["origin"].removeprefix(SESSION_PREFIX)
-    return f"{name} has SHA-256 {plugin['sha256'][:SHORT]}…"
+    return f"{name} has SHA-256 {plugin['sha256'][:SHORT]}…" if "sha256" in plugin else name
 
 
 def _way_on(folder: RunFolder, found: Comparison) -> str:
@@ -201,14 +211,14 @@ def _way_on(folder: RunFolder, found: Comparison) -> str:
     files = [plugin for plugin in folder.record.get("plugins", ()) if "path" in plugin]
     if any(plugin["sha256"] not in copies for plugin in files):
         return f"put back what the run wrote to {folder.path / PLUGINS}, or {another}"
+    if not all(old and "path" in old for old, _ in found.plugins):
+        return f"bring back the code that it began with, or {another}"
     if found.values:
         options = "".join(f" -p {path}" for path in folder.plugins)
         config = folder.path / (CONFIG if folder.resolved_text is None else RESOLVED)
         command = f"cifarzoo run {config} --run-dir {folder.path}{options}"
         return f"{another}; {command} goes on with its own values"
-    if files:
-        return f"cifarzoo resume {folder.path} goes on with its own copy; or {another}"
-    return f"bring back the code that it began with, or {another}"
+    return f"cifarzoo resume {folder.path} goes on with its own copy; or {another}"
 
 
 def _other_code(record: Mapping[str, Any]) -> list[str]:

@@ -91,9 +91,13 @@ def resolved_text(config: Config) -> str:
     lines = [HEADER]
     for name, value in effective_values(config).items():
         is_comment = value.is_fixed or not is_literal(value.value)
-        origin = re.sub(r"[\s#]+", " ", value.origin)
-        lines.append(f"{'# ' * is_comment}{name} = {value.source}  # {origin}")
+        lines.append(f"{'# ' * is_comment}{name} = {value.source}  # {one_line(value.origin)}")
     return "\n".join(lines) + "\n"
+
+
+def one_line(origin: str) -> str:
+    """An origin as a comment of a config can have it, whatever a file is called."""
+    return re.sub(r"[\s#]+", " ", origin)
 
 
 def digest(config: Config) -> str:
@@ -155,7 +159,7 @@ def _of_use(
         elif parameter.default is not None:
             yield f"{prefix}.{parameter.name}", _default(parameter, f"default of {entry.name}")
     for parameter in fixed:
-        value = _default(parameter, f"what {entry.name} is", is_fixed=True)
+        value = _default(parameter, f"fixed by {entry.name}", is_fixed=True)
         yield f"{prefix}.{parameter.name}", value
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from cifarzoo.api.execution import opener
+from cifarzoo.api.execution import RankJob, opener, train_rank
 from cifarzoo.api.identity import check_same_run, holds, keep_identity
 from cifarzoo.components.plugins import plugin_provenance
 from cifarzoo.config import Config, load
 from cifarzoo.config.effective import digest
+from cifarzoo.engine.events import Listener
 from cifarzoo.errors import UsageError
 from cifarzoo.runs.folder import RunFolder
 from cifarzoo.runs.provenance import own_code
@@ -109,6 +112,11 @@ def changed(plugin: Path, old: str, new: str) -> None:
     plugin.write_text(plugin.read_text().replace(old, new))
 
 
+@contextmanager
+def quiet() -> Iterator[Listener]:
+    yield lambda _event: None
+
+
 def with_falling(plugin: Path) -> Config:
     return load("quickstart", sets=["run.schedule=@falling"], plugins=[plugin])
 
@@ -165,6 +173,23 @@ def test_an_edited_plugin_is_refused_with_both_digests_and_the_way_on(plugin: Pa
         r"on with its own copy; or choose another --run-dir for a run of its own", line,
     ), line  # fmt: skip
     assert check_same_run(folder, load(folder.path / "config.gin", plugins=folder.plugins)) == []
+
+
+def test_ranks_that_start_again_run_the_bytes_that_the_run_began_with(plugin: Path, tmp_path: Path):
+    tiny = {"glyphs.train_images": 64, "glyphs.test_images": 10, "run.max_steps": 2}
+    results = []
+    for name, edits in (("whole", False), ("restarted", True)):
+        config = with_falling(plugin).with_values({**tiny, "run.batch_size": 32})
+        folder = begun(config, tmp_path / name)
+        if edits:
+            changed(plugin, "lambda moment: final", "lambda moment: 2 * final")
+        job = pickle.loads(pickle.dumps(RankJob(  # as the launcher hands it to a rank
+            config=config, folder=folder.path, data=None, argv=("run",), progress=quiet,
+        )))  # fmt: skip
+        train_rank(job)
+        results.append(folder.record["weights_sha256"])
+
+    assert results[0] == results[1]
 
 
 def test_a_copy_that_was_edited_in_the_folder_is_to_be_put_back(plugin: Path, tmp_path: Path):

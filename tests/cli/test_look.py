@@ -1,6 +1,8 @@
 """``show`` and ``check``, as a user meets them."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -89,6 +91,28 @@ def test_show_config_text_is_the_config_again(tmp_path):
     path.write_text(text)
     assert "1,555,658 parameters" in text
     assert config.load(str(path)).text() == config.load("wrn26_2.gin", sets=["run.epochs=3"]).text()
+
+
+def test_show_config_has_every_value_and_where_it_is_from(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.gin").write_text("include 'quickstart.gin'\n\nsgd.lr = 0.2\n")
+    arguments = ("show", "mine.gin", "-s", "run.seed=3")
+
+    lines = [" ".join(line.split()) for line in succeed(*arguments).splitlines()]
+    values = json.loads(succeed(*arguments, "--json"))["values"]
+
+    assert "optimizer.sgd.lr = 0.2 # mine.gin:3" in lines
+    assert "run.seed = 3 # --set 'run.seed=3'" in lines
+    assert any(
+        re.fullmatch(r"optimizer.sgd.momentum = 0.9 # \S*quickstart.gin:\d+", line)
+        for line in lines
+    )
+    assert "# schedule.cosine.final = 0.0 # default of cosine" in lines
+    assert "# architecture.resnet8.depth = 8 # fixed by resnet8" in lines
+    assert values["optimizer.sgd.lr"] == {
+        "source": "0.2", "origin": "mine.gin:3", "is_default": False,
+    }  # fmt: skip
+    assert values["schedule.cosine.final"]["is_default"]
 
 
 # check

@@ -69,5 +69,5 @@ def test_where_all_is_decayed_no_names_are_needed():
 
 def test_what_show_says_of_a_config_stays_a_comment_on_a_narrow_terminal():
     lines = show("wrn26_10.gin", columns=50).splitlines()
-    facts = lines[lines.index("") + 1 :]
+    facts = lines[len(lines) - lines[::-1].index("") :]
     assert all(line.startswith("#") and len(line) <= 50 for line in facts)

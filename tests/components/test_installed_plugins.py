@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from cifarzoo.api.execution import RankJob, train_rank
+from cifarzoo.api.identity import keep_identity
 from cifarzoo.components.kinds import KINDS
 from cifarzoo.components.loading import import_components
 from cifarzoo.components.plugins import Catalogue, catalogue, plugin_provenance
-from cifarzoo.errors import ConfigProblemsError, PluginError
+from cifarzoo.errors import ConfigProblemsError, PluginError, UsageError
+from cifarzoo.runs.folder import adopt
 from tests.components.flat import FLAT, OVER, made, refused
-from tests.toy import read
+from tests.toy import BASE, read
 
 
 def test_an_installed_package_is_found_whole_and_not_run(install: Callable[..., Path]):
@@ -108,6 +112,50 @@ def test_an_installed_plugin_that_fails_to_import_is_one_line(install: Callable[
         f"{folder}/missing_zoo.py:4: it cannot be imported: "
         "ModuleNotFoundError: No module named 'nothing_of_that_name'"
     )
+
+
+def test_any_file_of_an_installed_package_is_part_of_its_code(install: Callable[..., Path]):
+    files = {
+        "pkg_code/__init__.py": "",
+        "pkg_code/flats/__init__.py": FLAT.format(name="coded_flat", value=5),
+        "pkg_code/helper.py": "VALUE = 5\n",
+    }
+    folder = install("cifarzoo-code", "pkg_code.flats", files)
+    used = [catalogue().entries["coded_flat"]]
+    [before] = plugin_provenance(used)
+
+    (folder / "pkg_code/notes.txt").write_text("no code")
+    assert plugin_provenance(used) == [before]
+
+    (folder / "pkg_code/helper.py").write_text("VALUE = 6\n")
+    [after] = plugin_provenance(used)
+    assert after["origin"] == before["origin"] == "cifarzoo-code 1.2"
+    assert after["sha256"] != before["sha256"]
+
+
+def test_ranks_that_start_again_refuse_a_package_that_was_edited(
+    install: Callable[..., Path], tmp_path: Path
+):
+    source = FLAT.format(name="edited_flat", value=5)
+    folder = install("cifarzoo-edited", "edited_zoo", {"edited_zoo.py": source})
+    config = read("", tmp_path, base=BASE.replace("toy_flat", "edited_flat"))
+    run, _ = adopt(tmp_path / "r", config.text())
+    keep_identity(run, config)
+    run.update(status="running", plugins=plugin_provenance(config.components()))
+    digests = [each["sha256"][:12] for each in run.record["plugins"] if "path" not in each]
+    (folder / "edited_zoo.py").write_text(source.replace("5", "6"))
+    [*_, now] = plugin_provenance([catalogue().entries["edited_flat"]])
+    digests.append(now["sha256"][:12])
+    job = RankJob(
+        config=config, folder=run.path, data=None, argv=(), progress=lambda: nullcontext(print)
+    )
+
+    with pytest.raises(
+        UsageError,
+        match=rf"other plugin code: cifarzoo-edited 1\.2 has SHA-256 {digests[0]}… there and "
+        rf"cifarzoo-edited 1\.2 has SHA-256 {digests[1]}… here; .*bring back the code",
+    ):
+        train_rank(job)
 
 
 def test_a_run_records_the_plugins_that_it_used_and_no_others(

@@ -12,12 +12,14 @@ from rich.text import Text
 from cifarzoo.cli.terminal import console
 from cifarzoo.cli.terminal.patterns import listed
 from cifarzoo.cli.terminal.units import count, plural, scaled
+from cifarzoo.config.effective import effective_values, one_line
 
 if TYPE_CHECKING:
     from cifarzoo.config import Config
     from cifarzoo.engine.assembly.describe import Description
 
 UNKNOWN = "only reading the data tells; see --data"
+VALUE_WIDTH = 50  # where a line is longer, its origin stands right behind it
 LABEL_WIDTH = len("# not decayed  ")
 
 
@@ -36,14 +38,28 @@ def to_json(config: Config, description: Description) -> dict[str, Any]:
         "optimizer": description.optimizer,
         "plan": asdict(plan) if plan else None,
         "warnings": description.warnings,
+        "values": {
+            name: {"source": value.source, "origin": value.origin, "is_default": value.is_default}
+            for name, value in effective_values(config).items()
+        },
     }
 
 
 def print_summary(out: Console, config: Config, description: Description) -> None:
-    """Print the resolved config, then what it builds as comments: the whole is a config again."""
-    for line in config.text().splitlines():
-        out.print(Text(line), soft_wrap=True)
-    out.print()
+    """Print every value with where it is from, then what is built: the whole is a config again.
+
+    What isn't set stands in comments, as what is built does.
+    """
+    values = effective_values(config).items()
+    are_set = [
+        (f"{name} = {value.source}", value) for name, value in values if not value.is_default
+    ]
+    are_not = [(f"# {name} = {value.source}", value) for name, value in values if value.is_default]
+    for lines in (are_set, are_not):
+        width = min(max((len(line) for line, _ in lines), default=0), VALUE_WIDTH)
+        for line, value in lines:
+            out.print(Text(f"{line:{width}}  # {one_line(value.origin)}"), soft_wrap=True)
+        out.print()
     # Broken here, where each line can begin as a comment does.
     width = max(out.width - LABEL_WIDTH, LABEL_WIDTH)
     rows = [
