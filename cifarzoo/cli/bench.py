@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +11,7 @@ import typer
 from cifarzoo.cli.options import ConfigName, DataFolder, Json, Plugins, Sets, with_home
 from cifarzoo.cli.terminal import benchmark_table, console
 from cifarzoo.errors import CifarzooError, UsageError
+from cifarzoo.runs.strict_json import strict_json
 
 Policies = Annotated[
     list[str] | None,
@@ -82,7 +82,7 @@ def bench(
     )
     found = to_json(measured)
     if as_json:
-        typer.echo(json.dumps(found))
+        typer.echo(strict_json(found))
     else:
         benchmark_table.print_benchmark(console.results(), found)
     if out is not None:  # after it was shown: a disk may be full
@@ -108,6 +108,6 @@ def _check_writable(out: Path | None) -> None:
 
 def _write(out: Path, found: dict[str, Any]) -> None:
     try:
-        out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        out.write_text(strict_json(found, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise CifarzooError(f"--out {out} cannot be written: {error.strerror}") from error

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
 from cifarzoo.cli.options import Json, Plugins, config_argument
 from cifarzoo.cli.terminal import console
+from cifarzoo.runs.strict_json import strict_json
 
 
 def compare(
@@ -26,7 +26,7 @@ def compare(
     one, other = (config.load(name, plugins=plugins or ()) for name in (first, second))
     found = list(differences(one, other))
     if as_json:
-        typer.echo(json.dumps([difference.to_json() for difference in found], indent=2))
+        typer.echo(strict_json([difference.to_json() for difference in found], indent=2))
     elif not found:
         typer.echo(f"{first} and {second} are the same run")
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +17,7 @@ from cifarzoo.cli.terminal.download_progress import listener_for
 from cifarzoo.data.catalogue import CATALOGUE
 from cifarzoo.data.published import Published
 from cifarzoo.errors import DataError, UsageError
+from cifarzoo.runs.strict_json import strict_json
 
 if TYPE_CHECKING:
     from cifarzoo.data.verify import Verification
@@ -145,4 +145,4 @@ def _to_json(found: Verification) -> dict[str, Any]:
 
 
 def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value))
+    typer.echo(strict_json(value))

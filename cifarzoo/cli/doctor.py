@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from cifarzoo.cli.diagnosis import Finding, examine
 from cifarzoo.cli.options import DataFolder, Json, RunsFolder
 from cifarzoo.cli.terminal.findings import print_findings
 from cifarzoo.errors import EXIT_FAILED
+from cifarzoo.runs.strict_json import strict_json
 
 
 def doctor(
@@ -21,7 +21,7 @@ def doctor(
     findings = list(examine(data, out))
     problems = sum(finding.is_problem for finding in findings)
     if as_json:
-        typer.echo(json.dumps(to_json(findings), indent=2))
+        typer.echo(strict_json(to_json(findings), indent=2))
     else:
         print_findings(findings)
     if problems:

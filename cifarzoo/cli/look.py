@@ -5,7 +5,6 @@ Only ``show CONFIG`` imports torch, to build the network on the meta device.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +15,7 @@ from cifarzoo.cli import completion, selection
 from cifarzoo.cli.options import ConfigNames, DataFolder, Json, Plugins, Sets
 from cifarzoo.cli.terminal import console
 from cifarzoo.errors import CifarzooError, UsageError
+from cifarzoo.runs.strict_json import strict_json
 
 if TYPE_CHECKING:
     from cifarzoo.components.index import Entry
@@ -65,7 +65,7 @@ def ls(
         _warn_of_broken(found)
     items = query.select(everything)
     if as_json:
-        typer.echo(json.dumps([item.to_json() for item in items], indent=2))
+        typer.echo(strict_json([item.to_json() for item in items], indent=2))
     elif what or verbose:
         listing.print_items(console.results(), items, is_verbose=verbose)
     else:
@@ -136,7 +136,7 @@ def check(
                     )
             verdicts.append(_verdict(name, components=reached, later=[*later]))
     if as_json:
-        typer.echo(json.dumps(verdicts, indent=2))
+        typer.echo(strict_json(verdicts, indent=2))
     if exit_code:
         raise typer.Exit(exit_code)
 
@@ -166,7 +166,7 @@ def show_config(config: Config, *, data: Path | None, as_json: bool, world_size:
     with config.locating():
         description = describe(config.build(), data=data, world_size=world_size)
     if as_json:
-        typer.echo(json.dumps(config_summary.to_json(config, description), indent=2))
+        typer.echo(strict_json(config_summary.to_json(config, description), indent=2))
     else:
         config_summary.print_summary(console.results(), config, description)
     for message in description.warnings:
@@ -197,7 +197,7 @@ def _show_component(name: str, known: dict[str, Entry], *, as_json: bool) -> Non
 
     entry, others = known[name], [each for each in known.values() if each.kind != ROOT]
     if as_json:
-        typer.echo(json.dumps(component_card.to_json(entry, others), indent=2))
+        typer.echo(strict_json(component_card.to_json(entry, others), indent=2))
     else:
         component_card.print_card(console.results(), entry, others)
 

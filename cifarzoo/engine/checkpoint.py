@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from cifarzoo.errors import CheckpointError
+from cifarzoo.runs.strict_json import strict_json
 
 FORMAT = 1
 STATE = "state.pt"
@@ -230,7 +231,7 @@ class _DamagedError(CheckpointError):
 
 
 def _manifest_text(manifest: dict[str, Any]) -> str:
-    body = json.dumps(manifest, indent=1, sort_keys=True)
+    body = strict_json(manifest, indent=1, sort_keys=True)
     return f"{body}\n{hashlib.sha256(body.encode()).hexdigest()}\n"
 
 

@@ -1,11 +1,15 @@
-"""Divergence: one warning when the training loss has left what an untrained network has.
+"""Divergence: a warning of training losses beyond chance's, and of tests that give no number.
 
-It stops nothing and changes no number: some recipes come back.
+The first is of a loss that has left what an untrained network has. It stops nothing and changes no
+number: some recipes come back. A run that ends without a number has no result.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+
+from cifarzoo.engine.events import Score
 
 DECAY = 0.98  # of the average of losses: some fifty steps
 PATIENCE = 200  # steps that the average must stay above the bound
@@ -29,6 +33,23 @@ class Divergence:
         self._average: float | None = None
         self._bound = math.inf
         self._steps_above = 0
+        self._was_not_finite = False
+
+    def tests_message(self, tests: Mapping[str, Score], *, epoch: int) -> str | None:
+        """The warning when a test gave a loss that isn't finite, for the first time.
+
+        Args:
+            tests: Scores of an epoch, by the name of their images.
+            epoch: Epochs done.
+        """
+        found = not_finite(tests)
+        if found is None or self._was_not_finite:
+            return None
+        self._was_not_finite = True
+        return (
+            f"the loss on {found} is not finite after epoch {epoch}, though the weights are; the "
+            "run goes on, and has no result unless its last epoch's is"
+        )
 
     def message(self, loss: float, *, step: int) -> str | None:
         """Take in the loss of a step; the warning when it is the last of ``PATIENCE`` too many.
@@ -55,3 +76,8 @@ class Divergence:
             f"the training loss has been around {self._average:.3g} for {PATIENCE} steps, at step "
             f"{step}; {compared}: the run may have diverged; lower the learning rate, or warm it up"
         )
+
+
+def not_finite(tests: Mapping[str, Score]) -> str | None:
+    """The name of the first images on which the loss isn't finite; None: it is on all."""
+    return next((name for name, score in tests.items() if not score.is_finite), None)

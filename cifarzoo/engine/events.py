@@ -7,6 +7,7 @@ can change nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Any, ClassVar, Self, TypeAlias
@@ -23,6 +24,11 @@ class Score:
 
     loss: float
     error: float
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the network gave numbers: where it doesn't, the error says nothing."""
+        return math.isfinite(self.loss)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,6 +217,11 @@ class EpochEvent:
     tta_test: Score | None = None
     validation: Score | None = None
 
+    @property
+    def tests(self) -> dict[str, Score]:
+        """Its scores, by the name of the images in words."""
+        return named_scores(self.test, self.tta_test, self.validation)
+
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointEvent:
@@ -290,6 +301,11 @@ class ResultEvent:
     train_seconds: float
     steps: int
     weights_sha256: str
+
+    @property
+    def tests(self) -> dict[str, Score]:
+        """Its scores, by the name of the images in words."""
+        return named_scores(self.test, self.tta_test, self.validation)
 
     @classmethod
     def from_record(cls, run: str, record: Mapping[str, Any]) -> Self:
@@ -376,10 +392,20 @@ def numbers_of(event: Event) -> dict[str, Any]:
 
 
 def score_in(entries: Mapping[str, Any], name: str) -> Score | None:
-    """The score that ``to_json`` wrote of the field ``name``; None: there is none."""
+    """The score that ``to_json`` wrote of the field ``name``; None: there is none.
+
+    A loss that wasn't finite was written as null, and is NaN again.
+    """
     if entries.get(f"{name}_error") is None:
         return None
-    return Score(entries[f"{name}_loss"], entries[f"{name}_error"])
+    loss = entries[f"{name}_loss"]
+    return Score(math.nan if loss is None else loss, entries[f"{name}_error"])
+
+
+def named_scores(test: Score, tta_test: Score | None, validation: Score | None) -> dict[str, Score]:
+    """Those of the scores that there are, by the name of their images in words."""
+    named = {"test images": test, "views of test images": tta_test, "validation images": validation}
+    return {name: score for name, score in named.items() if score is not None}
 
 
 def ignore_event(_event: Event) -> None:

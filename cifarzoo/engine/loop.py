@@ -124,8 +124,13 @@ def end_epoch(training: Training) -> None:
     state.check_finite()
     event = tested_epoch(training, speed)
     state.progress.begin_epoch()
-    is_best = event.validation is not None and state.progress.note_validation(
-        event.validation.error
+    message = session.divergence.tests_message(event.tests, epoch=event.epoch)
+    if message is not None:
+        session.emit(WarningEvent(message=message))
+    is_best = (
+        event.validation is not None
+        and event.validation.is_finite
+        and state.progress.note_validation(event.validation.error)
     )
     # Metrics come before the checkpoint that counts them: a kill between the two leaves a line
     # too many, which resuming cuts, and never one too few.

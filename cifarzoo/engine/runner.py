@@ -22,6 +22,7 @@ from cifarzoo.engine.distributed.consistency import check_same_data, fingerprint
 from cifarzoo.engine.distributed.environment import is_worker
 from cifarzoo.engine.distributed.signals import StopRequest, end_at_once
 from cifarzoo.engine.distributed.world import World, init_distributed
+from cifarzoo.engine.divergence import not_finite
 from cifarzoo.engine.events import (
     DataFacts,
     FinishedEvent,
@@ -232,10 +233,14 @@ def _start_event(task: Task, training: Training) -> StartEvent:
 
 
 def _result(training: Training) -> ResultEvent:
-    """The scores of the last line of metrics, which a run that was done but unsaved has too."""
+    """The scores of the last line of metrics, which a run that was done but unsaved has too.
+
+    Raises:
+        NotFiniteError: One of the losses isn't finite.
+    """
     folder, state = training.session.folder, training.state
     last = training.setup.world.on_main(lambda: folder.metrics()[-1])
-    return ResultEvent.from_record(
+    result = ResultEvent.from_record(
         str(folder.path),
         {
             **last,
@@ -244,6 +249,14 @@ def _result(training: Training) -> ResultEvent:
             "weights_sha256": digest_of(state.evaluated.state_dict()),
         },
     )
+    found = not_finite(result.tests)
+    if found is not None:
+        raise NotFiniteError(
+            f"the loss on {found} is not finite after the last epoch, though the weights are: the "
+            "network gives NaN or infinity in evaluation; look at what it does there, such as with "
+            "BatchNorm's statistics; the last checkpoint has the weights"
+        )
+    return result
 
 
 def _finished(folder: RunFolder) -> ResultEvent | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from tensorboardX import SummaryWriter
@@ -38,7 +39,7 @@ class TensorBoard:
         elif isinstance(event, EpochEvent):
             writer, entries = self._open(event.step), to_json(event)
             for name, tag in SCALARS.items():
-                if name in entries:
+                if math.isfinite(entries.get(name, math.nan)):  # else it prints a line of its own
                     writer.add_scalar(tag, float(entries[name]), event.step)
             writer.flush()
 

@@ -6,7 +6,6 @@ Not here: results of our own, and what a difference from a published one means.
 
 from __future__ import annotations
 
-import json
 import tomllib
 from dataclasses import dataclass, fields
 from decimal import Decimal, InvalidOperation
@@ -15,6 +14,7 @@ from typing import Any, ClassVar, Literal
 
 from cifarzoo.components.spelling import near
 from cifarzoo.errors import UsageError
+from cifarzoo.runs.strict_json import strict_json
 
 FOLDER = Path(__file__).with_name("published")
 Rule = Literal["last epoch", "best on test", "mean", "median", "unknown"]
@@ -165,7 +165,7 @@ def parse(name: str, text: str) -> Table:
         for its_name, its in raw.get("rows", {}).items()
     }
     # JSON has lists for tuples, and is read strictly: no text passes for a number.
-    content = json.dumps({**raw, "name": name, "rows": rows}, default=str)
+    content = strict_json({**raw, "name": name, "rows": rows}, default=str)
     try:
         return TypeAdapter(Table).validate_json(content, strict=True)
     except ValidationError as invalid:

@@ -24,6 +24,7 @@ from filelock import FileLock, Timeout
 
 from cifarzoo.components.plugin_files import Plugin, PluginFile
 from cifarzoo.errors import CifarzooError, UsageError
+from cifarzoo.runs.strict_json import strict_json
 
 SCHEMA = 1
 CONFIG = "config.gin"
@@ -129,7 +130,7 @@ class RunFolder:
         record = {"schema": SCHEMA, **self.record, **changes}
         with _writing(self.path / RECORD):
             _sweep(self.path / RECORD)
-            write_whole(self.path / RECORD, json.dumps(record, indent=1) + "\n")
+            write_whole(self.path / RECORD, strict_json(record, indent=1) + "\n")
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -208,7 +209,7 @@ class RunFolder:
         """
         path = self.path / METRICS
         with _writing(path), path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(strict_json(line) + "\n")
             file.flush()
             os.fsync(file.fileno())
 

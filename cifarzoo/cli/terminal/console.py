@@ -6,7 +6,6 @@ On a terminal text is laid out for its width; in a pipe or a file no line is bro
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterable
@@ -19,6 +18,7 @@ from cifarzoo.cli.terminal import streams
 from cifarzoo.cli.terminal.units import count, test_error
 from cifarzoo.engine.events import EvaluationEvent, to_json
 from cifarzoo.errors import CifarzooError, StoppedError
+from cifarzoo.runs.strict_json import strict_json
 
 PIPE_WIDTH = 10_000
 
@@ -83,7 +83,7 @@ def show_error(error: CifarzooError) -> None:
 def print_evaluation(event: EvaluationEvent, *, as_json: bool) -> None:
     """Print how a run's weights did on the test images."""
     if as_json:
-        sys.stdout.write(json.dumps(to_json(event)) + "\n")
+        sys.stdout.write(strict_json(to_json(event)) + "\n")
         return
     run = Text(f"{event.run}: ")
     error = Text(test_error(event.test, event.tta_test), style="bold green")

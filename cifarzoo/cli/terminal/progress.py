@@ -6,12 +6,10 @@ percentages; scripts read fractions.
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import shlex
 import sys
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -33,6 +31,7 @@ from cifarzoo.engine.events import (
     WarningEvent,
     to_json,
 )
+from cifarzoo.runs.strict_json import strict_json
 
 LEAST_WIDTHS = {"test error": 8, "lr": 8, "time": 5}  # of columns whose later cells may be longer
 IN_JSON = (StartEvent, ResumedEvent, EpochEvent, ResultEvent, StoppedEvent)
@@ -70,8 +69,7 @@ class JsonLines:
         if isinstance(event, WarningEvent):
             console.warn(event.message)
         if isinstance(event, IN_JSON):
-            finite = {key: _finite(value) for key, value in to_json(event).items()}
-            sys.stdout.write(json.dumps(finite, default=str, allow_nan=False) + "\n")
+            sys.stdout.write(strict_json(to_json(event), default=str) + "\n")
             sys.stdout.flush()
 
     def __enter__(self) -> Self:
@@ -281,7 +279,3 @@ def progress_bar(out: Console) -> Progress:
         transient=True,
         expand=True,
     )
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value

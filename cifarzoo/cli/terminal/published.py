@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from cifarzoo.cli.terminal.units import plural
 from cifarzoo.data.catalogue import CATALOGUE, CIFAR10
 from cifarzoo.results.reproduction import ON_GLYPHS, Attempt, Outcome, attempts, outcome
 from cifarzoo.results.tables import Row, Table
+from cifarzoo.runs.strict_json import strict_json
 
 NARROW = 100  # columns below which a row takes two lines
 KINDS = {"short": "short", "smoke": "smoke", ON_GLYPHS: "smoke on glyphs"}
@@ -26,7 +26,7 @@ def show_list(tables: Sequence[Table], runs: Path, *, as_json: bool) -> None:
     """Print the rows of ``tables`` and what there is of them among ``runs``."""
     if as_json:
         rows = [to_json(row, runs) for table in tables for row in table.rows.values()]
-        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+        sys.stdout.write(strict_json(rows, indent=2) + "\n")
         return
     out = console.results()
     for table in tables:
@@ -118,7 +118,7 @@ def _bullets(label: str, sentences: Sequence[str]) -> list[tuple[str, str]]:
 def show_outcome(found: Outcome, table: Table, *, as_json: bool) -> None:
     """Print ours beside the published number of one row."""
     if as_json:
-        sys.stdout.write(json.dumps(outcome_to_json(found)) + "\n")
+        sys.stdout.write(strict_json(outcome_to_json(found)) + "\n")
         return
     out, row = console.results(), found.row
     out.print(Text.assemble((row.path, "bold cyan"), f"  {_about(row)}"), soft_wrap=True)

@@ -43,6 +43,7 @@ from cifarzoo.errors import (
     PeerLostError,
     StoppedError,
 )
+from cifarzoo.runs.strict_json import strict_json
 
 SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
 MONITOR_SECONDS = 0.1
@@ -298,7 +299,7 @@ def _stop_without_parent() -> None:
 
 
 def _note(**note: Any) -> None:
-    FileRankStore(Path(os.environ[STORE])).set(f"error-{os.environ['RANK']}", json.dumps(note))
+    FileRankStore(Path(os.environ[STORE])).set(f"error-{os.environ['RANK']}", strict_json(note))
 
 
 def _notes(folder: Path) -> list[dict[str, Any]]:

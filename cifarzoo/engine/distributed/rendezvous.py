@@ -18,6 +18,7 @@ from torch._C._distributed_c10d import FileStore, PrefixStore, Store, TCPStore
 from cifarzoo.engine.distributed.environment import STORE, RankEnvironment, is_launched_by_us
 from cifarzoo.engine.distributed.store import FileRankStore, RankStore, TCPRankStore
 from cifarzoo.errors import CifarzooError, UsageError
+from cifarzoo.runs.strict_json import strict_json
 
 T = TypeVar("T")
 START_SECONDS = 300.0  # slow file systems and imports
@@ -105,7 +106,7 @@ def rendezvous(
     """
     here = {"host": socket.gethostname(), "pid": os.getpid(), "parent": os.getppid()}
     rank_store.set(
-        f"here-{environment.rank}", json.dumps({**here, "fingerprint": dict(fingerprint)})
+        f"here-{environment.rank}", strict_json({**here, "fingerprint": dict(fingerprint)})
     )
     names = [f"here-{rank}" for rank in range(environment.size)]
     until = time.monotonic() + START_SECONDS
