@@ -63,7 +63,8 @@ class Run:
         validation_images: Number of these that are kept for validation, the same for every seed.
         eval_images: Number of images of the test set to use, likewise; None: all. 9984 are as
             many as Flax's examples/cifar10 tested; which 16 it left out can't be known.
-        max_steps: Number of optimizer steps to stop after; None: when the epochs are done.
+        max_steps: Number of optimizer steps to stop after; None: when the epochs are done. The
+            schedule is that of a run of so many steps, whole.
         checkpoint_steps: Number of steps between checkpoints; None: by time only.
         checkpoint_seconds: Time between checkpoints in seconds.
         keep_checkpoints: Number of the newest checkpoints that are kept.

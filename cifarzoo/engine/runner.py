@@ -14,6 +14,7 @@ import cifarzoo
 from cifarzoo.components.run import Run
 from cifarzoo.engine.assembly.build import name_of_loss
 from cifarzoo.engine.assembly.forward import network_stages
+from cifarzoo.engine.assembly.plan import length_warnings
 from cifarzoo.engine.assembly.repeated_calls import changing_answers
 from cifarzoo.engine.device.allocator import keep_freed_memory
 from cifarzoo.engine.device.precision import Policy, choose, numerics
@@ -180,6 +181,7 @@ def _begin(task: Task, training: Training, attempt: Attempt | None) -> None:
         )
     session.emit(start)
     found = setup.components.warnings(setup.plan.total_epochs, state.base_rates)
+    found += length_warnings(setup.run, setup.plan)
     found += state.trial.warnings
     found += changing_answers(setup.components, loss=name_of_loss(setup.run))
     around = [*network_stages(setup.components.regularizers)]

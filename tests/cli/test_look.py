@@ -1,6 +1,7 @@
 """``show`` and ``check``, as a user meets them."""
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -113,6 +114,20 @@ def test_show_config_has_every_value_and_where_it_is_from(tmp_path, monkeypatch)
         "source": "0.2", "origin": "mine.gin:3", "is_default": False,
     }  # fmt: skip
     assert values["schedule.cosine.final"]["is_default"]
+
+
+@pytest.mark.parametrize("max_steps", [100, 750])
+def test_show_config_says_which_rates_the_steps_will_see(max_steps):
+    arguments = ("show", "quickstart", "-s", f"run.max_steps={max_steps}", "-s", "run.epochs=6")
+    arguments += ("-s", "cosine.warmup_epochs=0.0")
+
+    seen = json.loads(succeed(*arguments, "--json"))["schedule"]
+
+    lowest = 0.3 * (1 + math.cos(math.pi * (max_steps - 1) / max_steps)) / 2
+    assert (seen["name"], seen["steps"]) == ("cosine", max_steps)
+    assert seen["first"] == seen["highest"] == [1, 0.3]
+    assert seen["last"] == [max_steps, pytest.approx(lowest, rel=1e-9)]
+    assert f"cosine over {max_steps} steps: rate 0.3 at the first, " in succeed(*arguments)
 
 
 # check

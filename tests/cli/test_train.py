@@ -337,3 +337,13 @@ def test_milestones_past_the_end_are_a_warning():
 
     assert done.exit_code == 0
     assert "warning: milestone 60 is past the end of the run" in done.stderr
+
+
+def test_steps_that_shorten_the_schedule_or_nothing_are_warned_of():
+    shorter = cifarzoo("run", "small.gin", "-s", "run.max_steps=1")
+    without_effect = cifarzoo("run", "small.gin", "-s", "run.max_steps=99", "--dry-run")
+
+    assert "warning: run.max_steps is 1 of the 16 steps of run.epochs = 2: " in shorter.stderr
+    assert "warning: run.max_steps is 99 and changes nothing: run.epochs = 2 is 16 steps" in (
+        without_effect.stderr
+    )

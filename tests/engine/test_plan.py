@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cifarzoo.engine.assembly.plan import Plan, plan
+from cifarzoo.engine.assembly.plan import Plan, length_warnings, plan
 from cifarzoo.errors import ConfigError
 from tests.tiny import tiny_run
 
@@ -30,6 +30,32 @@ def test_ranks_share_the_batch_without_overlap():
 
     assert [row for part in rows for row in part] == list(range(256))
     assert {len(part) for part in rows} == {64}
+
+
+@pytest.mark.parametrize(
+    ("max_steps", "warnings"),
+    [
+        (None, []),
+        (390, []),
+        (391, ["run.max_steps is 391 and changes nothing: run.epochs = 2 is 390 steps"]),
+        (
+            100,
+            [
+                "run.max_steps is 100 of the 390 steps of run.epochs = 2: the schedule is the "
+                "whole one of a run of 100 steps, not the beginning of the longer one"
+            ],
+        ),
+    ],
+)
+def test_a_length_without_effect_or_with_another_schedule_is_warned_of(
+    max_steps: int | None, warnings: list[str]
+):
+    run = tiny_run(batch_size=256, epochs=2, max_steps=max_steps)
+
+    planned = plan(run, num_train=50_000, num_test=10_000)
+
+    assert length_warnings(run, planned) == warnings
+    assert planned.total_steps == min(max_steps or 390, 390)
 
 
 def test_validation_images_are_taken_from_the_training_images():

@@ -36,6 +36,7 @@ def to_json(config: Config, description: Description) -> dict[str, Any]:
         "dataset": description.dataset,
         "num_classes": description.num_classes,
         "optimizer": description.optimizer,
+        "schedule": description.schedule,
         "plan": asdict(plan) if plan else None,
         "warnings": description.warnings,
         "values": {
@@ -100,8 +101,19 @@ def facts(description: Description) -> list[tuple[str, str]]:
             f"{count(plan.total_steps)} ({plan.total_epochs:g} epochs of "
             f"{plural(plan.steps_per_epoch, 'step')} of {plural(plan.batch_size, 'image')})",
         ),
+        *_schedule(description.schedule),
         ("BatchNorm", f"statistics over {plural(plan.bn_group_size, 'image')}"),
     ]
+
+
+def _schedule(seen: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """Which learning rates the run's steps will see."""
+    if seen is None:
+        return []
+    (_, first), (step, highest), (_, last) = seen["first"], seen["highest"], seen["last"]
+    steps = f"{seen['name']} over {plural(seen['steps'], 'step')}"
+    ends = f"rate {first:.3g} at the first, {last:.3g} at the last"
+    return [("schedule", f"{steps}: {ends}, highest {highest:.3g} at step {count(step)}")]
 
 
 def _part(part: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ from cifarzoo.engine.assembly.build import (
 )
 from cifarzoo.engine.assembly.dry_run import dry_run
 from cifarzoo.engine.assembly.optimizer_trial import try_optimizer
-from cifarzoo.engine.assembly.plan import Plan, plan
+from cifarzoo.engine.assembly.plan import Plan, length_warnings, plan
 from cifarzoo.engine.assembly.repeated_calls import changing_answers
 from cifarzoo.engine.assembly.trials import check_norms, check_schedule
 from cifarzoo.engine.assembly.weight_decay import count
@@ -41,6 +41,9 @@ class Description:
         plan: Sizes, or None where only reading the data tells how many images there are.
         flops: Floating-point operations of one image's forward pass; a multiply-add is two.
         optimizer: Name of the optimizer, and its base learning rate.
+        schedule: Name of the schedule, the ``steps`` that it spans, and the learning rate at the
+            ``first``, the ``last`` and the ``highest``, each a step from 1 and a rate; None: only
+            reading the data tells.
         warnings: What may not be meant, a line each.
     """
 
@@ -51,6 +54,7 @@ class Description:
     plan: Plan | None
     flops: int
     optimizer: dict[str, Any]
+    schedule: dict[str, Any] | None
     warnings: list[str]
 
 
@@ -70,7 +74,7 @@ def describe(run: Run, *, data: Path | None, world_size: int = 1) -> Description
     optimizer, base_rates = build_optimizer(run, components, model)
     trial = try_optimizer(run, components, optimizer, device=torch.device("cpu"))
     build_average(components, model)  # for what it refuses
-    sizes = None
+    sizes = schedule = None
     if dataset.num_train is not None and dataset.num_test is not None:
         sizes = plan(
             run,
@@ -80,7 +84,9 @@ def describe(run: Run, *, data: Path | None, world_size: int = 1) -> Description
             has_batch_norm=bool(norms.batch_norms(model)),
             num_views=components.num_views,
         )
-        check_schedule(components.schedule, sizes, name=name_of(run.schedule))
+        name = name_of(run.schedule)
+        factors = check_schedule(components.schedule, sizes, name=name)
+        schedule = {"name": name, "steps": sizes.total_steps, **_rates(factors, base_rates[0])}
         check_norms(model, sizes, name=name_of(run.architecture))
     decayed, spared = components.coverage.decayed, components.coverage.spared
     return Description(
@@ -95,8 +101,10 @@ def describe(run: Run, *, data: Path | None, world_size: int = 1) -> Description
         plan=sizes,
         flops=flops(model, dataset.image_shape),
         optimizer={"name": name_of(run.optimizer), "lr": base_rates[0]},
+        schedule=schedule,
         warnings=[
             *(components.warnings(sizes.total_epochs, base_rates) if sizes else []),
+            *(length_warnings(run, sizes) if sizes else []),
             *trial.warnings,
             *changing_answers(components, loss=name_of_loss(run)),
         ],
@@ -115,6 +123,12 @@ def flops(model: nn.Module, image_shape: tuple[int, int, int] = IMAGE_SHAPE) -> 
         device = next(model.parameters()).device
         model(torch.empty(1, *image_shape, device=device))
     return int(counter.get_total_flops())
+
+
+def _rates(factors: dict[int, float], base_rate: float) -> dict[str, tuple[int, float]]:
+    steps = {"first": min(factors), "highest": max(factors, key=factors.__getitem__)}
+    steps["last"] = max(factors)
+    return {name: (step + 1, factors[step] * base_rate) for name, step in steps.items()}
 
 
 def _part(named: list[tuple[str, nn.Parameter]]) -> dict[str, Any]:

@@ -150,6 +150,20 @@ def plan(
     )
 
 
+def length_warnings(run: Run, sizes: Plan) -> list[str]:
+    """What ``run.max_steps`` does to the run and its schedule that may not be meant, in a line."""
+    whole = run.epochs * sizes.steps_per_epoch
+    if run.max_steps is None or run.max_steps == whole:
+        return []
+    epochs = f"run.epochs = {run.epochs}"
+    if run.max_steps > whole:
+        return [f"run.max_steps is {run.max_steps} and changes nothing: {epochs} is {whole} steps"]
+    return [
+        f"run.max_steps is {run.max_steps} of the {whole} steps of {epochs}: the schedule is the "
+        f"whole one of a run of {run.max_steps} steps, not the beginning of the longer one"
+    ]
+
+
 def _check_there(run: Run, *, num_train: int, num_test: int) -> None:
     """Refuse more images than there are, which would be a setting without its effect."""
     for name, wanted, there, part in (

@@ -209,8 +209,11 @@ def check_network_stages(
             raise _of(name, f"gives {what} in the network stage; expected {parts}")
 
 
-def check_schedule(schedule: Schedule, plan: Plan, *, name: str) -> None:
+def check_schedule(schedule: Schedule, plan: Plan, *, name: str) -> dict[int, float]:
     """Ask a schedule for the first and the last step of a run, and for many between.
+
+    Returns:
+        The factors that it gave, by step from 0.
 
     Raises:
         ConfigError: It fails, doesn't give finite numbers of at least 0, or gives others when
@@ -230,6 +233,7 @@ def check_schedule(schedule: Schedule, plan: Plan, *, name: str) -> None:
         if first.setdefault(step, factor) != factor:
             both = f"gives {first[step]!r} and then {factor!r} at step {step}"
             raise _of(name, f"{both}; expected a function of the Timestamp, which resuming needs")
+    return {step: float(first[step]) for step in steps}
 
 
 def copied(component: T) -> T:
