@@ -4,15 +4,25 @@ Each is shown by the command line as one line and ends the process with its ``ex
 Anything else that is raised is a bug and keeps its traceback.
 """
 
+import os
+
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_NOT_FINITE = 4
 EXIT_STOPPED = 75
 EXIT_INTERRUPTED = 130
+TRACEBACK = "CIFARZOO_TRACEBACK"  # where set, users' errors are shown with their tracebacks
+
+
+def wants_traceback() -> bool:
+    """Whether whoever runs this wants to see the tracebacks of all errors."""
+    return bool(os.environ.get(TRACEBACK))
 
 
 class CifarzooError(Exception):
     """Something the user can act on: what was given, what was expected, what to do.
+
+    Lines below the message, such as where a plugin's code failed, are its notes (``add_note``).
 
     Attributes:
         is_reported: Whether another rank reports it; None: that was not asked.

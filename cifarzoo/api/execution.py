@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -12,7 +12,7 @@ from cifarzoo.components.plugins import plugin_provenance
 from cifarzoo.components.session import is_of_session
 from cifarzoo.engine.distributed.environment import is_worker, lone_task, resolve_world_size
 from cifarzoo.engine.distributed.signals import end_at_once
-from cifarzoo.errors import UsageError
+from cifarzoo.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from cifarzoo.api.progress import ListenerFactory
@@ -51,6 +51,7 @@ class RankJob:
         data: Folder of the data; None: not known.
         argv: Command that started the run, for run.json.
         progress: Makes the listener.
+        is_tried: Whether the launching process has tried the run.
     """
 
     config: Config
@@ -58,6 +59,7 @@ class RankJob:
     data: Path | None
     argv: tuple[str, ...]
     progress: ListenerFactory
+    is_tried: bool = False
 
 
 def opener(config: Config, *, out: Path, run_dir: Path | None = None) -> OpenFolder:
@@ -113,6 +115,39 @@ def execute_config(
         return execute(task, [listener], at_second_interrupt=processes.at_second_interrupt)
 
 
+def try_config(config: Config, *, data: Path | None, world_size: int) -> list[str]:
+    """Do what comes before the first batch: read and check the data, try a step and a test.
+
+    Args:
+        config: Config of the run.
+        data: Folder of the data; None: not known.
+        world_size: Number of ranks that the run would have.
+
+    Returns:
+        What could not be looked at, a line each.
+
+    Raises:
+        CifarzooError: What training would raise before its first batch.
+    """
+    from cifarzoo.engine.assembly.build import make
+    from cifarzoo.engine.assembly.dataset import read_dataset
+    from cifarzoo.engine.distributed.world import pick_device
+    from cifarzoo.engine.trial_step import try_run
+
+    with config.locating():
+        run = config.build()
+        try_run(run, folder=data, device=pick_device(), world_size=world_size)
+        dataset = make(run.dataset, "dataset", folder=data)
+        try:
+            splits = dataset.load()
+        except DataError as error:
+            if data is not None:
+                raise
+            return [f"the data were not looked at: {error}"]
+        read_dataset(replace(dataset, load=lambda: splits))
+    return []
+
+
 def train_rank(job: RankJob) -> None:
     """Train as one of several ranks."""
     from cifarzoo.engine.runner import execute
@@ -122,7 +157,8 @@ def train_rank(job: RankJob) -> None:
         return RunFolder(job.folder)
 
     with job.config.locating(), job.progress() as listener:
-        execute(_task(job.config, open_folder, listener, data=job.data, argv=job.argv), [listener])
+        task = _task(job.config, open_folder, listener, data=job.data, argv=job.argv)
+        execute(replace(task, is_tried=job.is_tried), [listener])
 
 
 def _opened(open_folder: OpenFolder, config: Config) -> tuple[RunFolder, list[str]]:
@@ -149,17 +185,29 @@ def _launch(
 ) -> ResultEvent:
     from cifarzoo.engine.assembly.describe import describe
     from cifarzoo.engine.distributed.launcher import launch
+    from cifarzoo.engine.distributed.world import pick_device
     from cifarzoo.engine.events import ResultEvent
+    from cifarzoo.engine.trial_step import try_step
 
     size = resolve_world_size(processes.nproc)
     _check_importable(config, size)
     with config.locating():  # what can be refused is refused here, with its file and line
-        describe(config.build(), data=data, world_size=size)
+        run = config.build()
+        describe(run, data=data, world_size=size)
+        # On a GPU by rank 0: a process that has touched one keeps some of its memory.
+        is_tried = pick_device().type == "cpu"
+        if is_tried:
+            try_step(run, folder=data, device=pick_device(), world_size=size)
     folder, _ = _opened(open_folder, config)  # rank 0 compares again, and warns
     with folder.locked():
         pass  # in use: refused before any process starts; rank 0 holds the lock from then on
     job = RankJob(
-        config=config, folder=folder.path, data=data, argv=tuple(sys.argv), progress=progress
+        config=config,
+        folder=folder.path,
+        data=data,
+        argv=tuple(sys.argv),
+        progress=progress,
+        is_tried=is_tried,
     )
     launch(
         train_rank,

@@ -24,6 +24,8 @@ from cifarzoo.errors import UsageError
 if TYPE_CHECKING:
     from torch import nn
 
+    from cifarzoo.components.run import Run
+
 
 class LoadedRun:
     """A run of this machine; ``cifarzoo.load_run`` makes it.
@@ -101,7 +103,12 @@ class LoadedRun:
         """Makes of uint8 images, PIL images or lists of them what the network takes."""
         components = self._tested.components
         dtype = next(self.model.parameters()).dtype
-        return Preprocess(components.augmentations, components.dataset.image_shape, dtype)
+        return Preprocess(
+            components.augmentations,
+            components.dataset.image_shape,
+            dtype,
+            channels_last=self._run.channels_last,
+        )
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -130,13 +137,18 @@ class LoadedRun:
     def _tested(self) -> Trained:
         return self._load("tested")
 
+    @cached_property
+    def _run(self) -> Run:
+        with self.config.locating():
+            return self.config.build()
+
     def _load(self, weights: Literal["tested", "last", "best"]) -> Trained:
         config = self.config
         for note in trained_otherwise(self._reopened.folder, config):
             _warn(note)
         with own_global_state(), config.locating():
             return load_trained(
-                config.build(),
+                self._run,
                 self._reopened.folder,
                 weights=weights,
                 warn=_warn,

@@ -25,6 +25,7 @@ class Preprocess:
         augmentations: Augmentations of the run, of which those apply that act at evaluation.
         image_shape: (C, H, W) of the images that the network takes.
         dtype: Number type of the network's weights.
+        channels_last: Whether the network takes images that lie in memory as (N, H, W, C).
     """
 
     def __init__(
@@ -32,10 +33,13 @@ class Preprocess:
         augmentations: Mapping[str, Augmentation],
         image_shape: tuple[int, int, int],
         dtype: torch.dtype = torch.float32,
+        *,
+        channels_last: bool = True,
     ) -> None:
         self._augmentations = augmentations
         self._shape = image_shape
         self._dtype = dtype
+        self._channels_last = channels_last
 
     def __call__(self, images: Picture | Sequence[Picture], /) -> Tensor:
         """What the network takes, of one image or several.
@@ -62,7 +66,8 @@ class Preprocess:
                 f"the images are of the type {type(images).__name__}; expected uint8 tensors or "
                 "arrays, PIL images, or a list of them"
             )
-        return prepare_for_evaluation(self._augmentations, batch).to(self._dtype)
+        prepared = prepare_for_evaluation(self._augmentations, batch).to(self._dtype)
+        return prepared if self._channels_last else prepared.contiguous()
 
     def __repr__(self) -> str:
         return f"Preprocess(uint8 images {self._wanted()} or PIL images -> what the model takes)"

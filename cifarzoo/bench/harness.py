@@ -165,7 +165,9 @@ def build_harness(run: Run, variant: Variant, *, data: Path | None, world: World
     """
     policy = choose(run, world.device)
     policy = replace(
-        policy, channels_last=variant.channels_last, threads=variant.threads or policy.threads
+        policy,
+        channels_last=policy.channels_last and variant.channels_last,
+        threads=variant.threads or policy.threads,
     )
     setup, images, state = prepare(run, folder=data, world=world, policy=policy)
     session = open_session(

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from cifarzoo.cli import bench, compare, data, doctor, look, reproduce, train
-from cifarzoo.cli.commands import Command, Commands
+from cifarzoo.cli.commands import Command, Commands, with_traceback
 from cifarzoo.cli.versions import version_line
 
 TRAIN, LOOK, TOOLS = "Train", "Look", "Tools"
@@ -59,5 +59,5 @@ for panel, name, command in (
     (TOOLS, "bench", bench.bench),
     (TOOLS, "doctor", doctor.doctor),
 ):
-    app.command(name, cls=Command, rich_help_panel=panel)(command)
+    app.command(name, cls=Command, rich_help_panel=panel)(with_traceback(command))
 app.add_typer(data.app, name="data", cls=Commands, rich_help_panel=TOOLS)

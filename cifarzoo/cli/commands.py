@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
+from inspect import Parameter, signature
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from cifarzoo.cli.terminal import console, streams
 from cifarzoo.engine.distributed.environment import is_reported_elsewhere
-from cifarzoo.errors import CifarzooError, UsageError
+from cifarzoo.errors import TRACEBACK, CifarzooError, UsageError
 
 # What click raises for a command that isn't one; newer versions of Typer have their own copy.
 Misuse: type[Any] = typer.BadParameter.__mro__[1]
@@ -73,6 +76,30 @@ class Commands(PlainFlags, TyperGroup):
             shown = UsageError(f"{package} cannot be imported: {error}; see cifarzoo doctor")
             console.show_error(shown)
             raise typer.Exit(shown.exit_code) from error
+
+
+Traceback = Annotated[
+    bool,
+    typer.Option(
+        "--traceback", help=f"Show errors with their whole tracebacks, as {TRACEBACK}=1 does."
+    ),
+]
+
+
+def with_traceback(command: Callable[..., None]) -> Callable[..., None]:
+    """``command`` with the option ``--traceback``."""
+
+    @wraps(command)
+    def asked(*args: Any, traceback: bool = False, **options: Any) -> None:
+        if traceback:
+            os.environ[TRACEBACK] = "1"  # ranks that are launched have it too
+        command(*args, **options)
+
+    plain, name = signature(command, eval_str=True), "traceback"
+    option = Parameter(name, Parameter.KEYWORD_ONLY, default=False, annotation=Traceback)
+    asked.__signature__ = plain.replace(parameters=[*plain.parameters.values(), option])  # type: ignore[attr-defined]  # what typer reads
+    asked.__annotations__ = {**command.__annotations__, name: Traceback}
+    return asked
 
 
 def _not_imported(error: ImportError | OSError) -> str | None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cifarzoo.api.execution import opener
+from cifarzoo.api.execution import opener, try_config
 from cifarzoo.api.reopening import Reopened, reopen
 from cifarzoo.cli.launching import processes, train
 from cifarzoo.cli.options import (
@@ -71,7 +71,10 @@ def run(
     if dry_run:
         from cifarzoo.cli.look import show_config
 
+        unseen = try_config(loaded, data=data, world_size=nproc or 1)
         show_config(loaded, data=data, as_json=as_json, world_size=nproc or 1)
+        for message in unseen:
+            console.warn(message)
         return
 
     train(

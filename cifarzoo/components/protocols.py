@@ -121,11 +121,11 @@ class Split:
 
     Attributes:
         images: uint8 (N, C, H, W).
-        labels: int64 (N,), from 0 to K - 1.
+        labels: Integers (N,), from 0 to K - 1; the engine makes them int64.
     """
 
     images: np.ndarray[Any, np.dtype[np.uint8]]
-    labels: np.ndarray[Any, np.dtype[np.int64]]
+    labels: np.ndarray[Any, np.dtype[np.integer[Any]]]
 
 
 @dataclass(frozen=True, kw_only=True)

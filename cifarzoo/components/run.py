@@ -56,6 +56,8 @@ class Run:
         seed: Seed of every random number.
         precision: Precision of the arithmetic; ``auto``: what the device is best at. ``float64`` is
             slow, and shows whether two ways of computing the same differ by more than rounding.
+        channels_last: Whether networks and images lie in memory as (N, H, W, C), which is faster;
+            a network that needs (N, C, H, W), as ``view`` may, asks for False.
         compile: Whether ``torch.compile`` is used.
         deterministic: Whether only deterministic kernels are used; None: on a CPU.
         train_images: Number of images of the training set to use; None: all. Which ones is
@@ -86,6 +88,7 @@ class Run:
     clip_norm: float | None = None
     seed: int = 0
     precision: Precision = "auto"
+    channels_last: bool = True
     compile: bool = False
     deterministic: bool | None = None
     train_images: int | None = None

@@ -45,7 +45,7 @@ class StepForward:
         draws_of = partial(self._draws, rows=rows)
         forward = wrap_forward(self._innermost, self._stages, draws_of)
         with self._scaler.arithmetic(), uncompiled(active=self._is_compiled):
-            logits, aims, penalty = forward(images.to(self._scaler.wide), targets)
+            logits, aims, penalty = forward(self._scaler.cast(images), targets)
         return logits.to(self._scaler.wide), aims, penalty.to(self._scaler.wide)
 
     def _draws(self, name: str, rows: slice) -> BatchDraws:

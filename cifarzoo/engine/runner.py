@@ -6,6 +6,7 @@ import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
@@ -44,6 +45,7 @@ from cifarzoo.engine.resume import restore
 from cifarzoo.engine.state import digest_of
 from cifarzoo.engine.tensorboard import TensorBoard
 from cifarzoo.engine.training import Training, open_session, prepare
+from cifarzoo.engine.trial_step import try_run
 from cifarzoo.errors import CifarzooError, NotFiniteError, StoppedError, UsageError
 from cifarzoo.runs.attempts import Attempt
 from cifarzoo.runs.folder import PUT_BACK, RECORD, RunFolder
@@ -62,6 +64,7 @@ class Task:
         open_folder: Gives the run's folder; called by rank 0 alone.
         data: Folder of the data; None: not known.
         provenance: What run.json says of where the result comes from.
+        is_tried: Whether the run was tried before, by the process that launched this one.
     """
 
     run: Run
@@ -70,6 +73,7 @@ class Task:
     open_folder: Callable[[], RunFolder]
     data: Path | None
     provenance: dict[str, Any]
+    is_tried: bool = False
 
 
 def execute(
@@ -131,6 +135,8 @@ def _train(
             **task.provenance,
         )
     with closing(tensorboard), numerics(policy, strict=bool(task.run.deterministic)):
+        if not task.is_tried:
+            world.on_main(partial(_try, task, world))
         setup, data, state = prepare(task.run, folder=task.data, world=world, policy=policy)
         facts = {"config": config_digest, "data": data.digest, **_facts(world, policy)}
         session = open_session(setup, data, folder, facts=facts, stop=stop, emit=emit)
@@ -144,6 +150,10 @@ def _train(
         result = _result(training)
     _finish(training, result, attempt)
     return result
+
+
+def _try(task: Task, world: World) -> None:
+    try_run(task.run, folder=task.data, device=world.device, world_size=world.size)
 
 
 def _facts(world: World, policy: Policy) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from cifarzoo.data.order import subset
 from cifarzoo.data.store import ImageStore, digest
 from cifarzoo.engine.assembly.build import Components, build, build_average
 from cifarzoo.engine.assembly.dataset import read_dataset
-from cifarzoo.engine.assembly.dry_run import build_and_try
+from cifarzoo.engine.assembly.dry_run import build_within_memory
 from cifarzoo.engine.checkpoint import Checkpoints, Loaded
 from cifarzoo.engine.device.precision import Scaler, choose, numerics
 from cifarzoo.engine.distributed.world import init_distributed
@@ -117,7 +117,7 @@ def evaluate_run(
     with init_distributed() as world:
         policy = choose(run, world.device)
         with numerics(policy, strict=bool(run.deterministic)):
-            components = build_and_try(run, folder=data, device=world.device)
+            components = build_within_memory(run, folder=data, device=world.device)
             train, test = read_dataset(components.dataset)
             setup = settle(run, components, (train, test), world=world, policy=policy)
             loaded = newest(checkpoints, folder)

@@ -26,7 +26,7 @@ from cifarzoo.engine.assembly.build import (
     name_of,
 )
 from cifarzoo.engine.assembly.dataset import read_dataset
-from cifarzoo.engine.assembly.dry_run import build_and_try
+from cifarzoo.engine.assembly.dry_run import build_within_memory
 from cifarzoo.engine.assembly.optimizer_trial import try_optimizer
 from cifarzoo.engine.assembly.plan import Plan, plan
 from cifarzoo.engine.assembly.trials import check_norms, check_schedule
@@ -140,7 +140,7 @@ class Training:
 def prepare(
     run: Run, *, folder: Path | None, world: World, policy: Policy
 ) -> tuple[Setup, Data, TrainingState]:
-    """Build the network, read the data and put both where they train.
+    """Build the network, which was tried before, read the data and put both where they train.
 
     Args:
         run: Run that is trained.
@@ -153,7 +153,7 @@ def prepare(
         DataError: The dataset is missing, damaged or of another shape.
     """
     # What can be refused without the data is refused before they are read.
-    components = build_and_try(run, folder=folder, device=world.device)
+    components = build_within_memory(run, folder=folder, device=world.device)
     train, test = read_dataset(components.dataset)
     setup = settle(run, components, (train, test), world=world, policy=policy)
     check_norms(components.model, setup.plan, name=name_of(run.architecture))

@@ -208,3 +208,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
 def test_images_that_the_network_does_not_take_are_refused_in_words(run, images, message):
     with pytest.raises(UsageError, match=message):
         run.preprocess(images)
+
+
+def test_a_network_that_needs_nchw_is_given_it(tmp_path):
+    settings = {"run.channels_last": False, "run.max_steps": 1}
+    run = cifarzoo.load_run(cifarzoo.train(TINY, set=settings, out=tmp_path, progress=False))
+
+    assert run.preprocess(glyph_images()[0]).is_contiguous()

@@ -347,3 +347,74 @@ def test_steps_that_shorten_the_schedule_or_nothing_are_warned_of():
     assert "warning: run.max_steps is 99 and changes nothing: run.epochs = 2 is 16 steps" in (
         without_effect.stderr
     )
+
+
+BAD_PLUGIN = """
+from torch import nn
+from cifarzoo import register
+from cifarzoo.protocols import Dataset, Split
+import numpy as np
+
+
+class Bad(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.body, self.out = nn.Conv2d(3, 8, 3), nn.Linear(7, num_classes)
+
+    def forward(self, x):
+        pooled = self.body(x).mean((2, 3))
+        return self.out(pooled)
+
+
+@register.architecture
+def bad(*, num_classes: int) -> nn.Module:
+    '''Doesn't fit together.'''
+    return Bad(num_classes)
+
+
+@register.dataset
+def gray28(folder) -> Dataset:
+    '''28 x 28, and says nothing of it.'''
+    def load():
+        split = Split(images=np.zeros((64, 1, 28, 28), np.uint8), labels=np.arange(64) % 10)
+        return split, split
+    names = list('0123456789')
+    return Dataset(title='gray', classes=names, mean=(0.5,) * 3, std=(0.2,) * 3, load=load)
+"""
+
+
+@pytest.mark.parametrize("options", [[], ["--dry-run"], ["-n", "2"]])
+def test_a_plugins_failure_shows_the_line_of_its_file_and_the_shapes_there(here, options):
+    (here / "bad.py").write_text(BAD_PLUGIN)
+
+    done = cifarzoo("run", "small.gin", "-p", "bad.py", "-s", "run.architecture=@bad", *options)
+
+    assert done.exit_code == 2
+    message, place, shapes = done.stderr.splitlines()
+    assert "bad: fails on images (2, 3, 32, 32): RuntimeError: mat1 and mat2" in message
+    assert place == "  bad.py:15: return self.out(pooled)"
+    assert shapes == "  there pooled is float32 (2, 8)"
+
+
+@pytest.mark.parametrize("by_variable", [True, False])
+def test_the_whole_traceback_is_shown_to_whoever_asks(here, monkeypatch, by_variable):
+    (here / "bad.py").write_text(BAD_PLUGIN)
+    monkeypatch.setenv("CIFARZOO_TRACEBACK", "1" if by_variable else "")
+
+    line = ["run", "small.gin", "-p", "bad.py", "-s", "run.architecture=@bad"]
+    done = cifarzoo(*line, *["--traceback"] * (not by_variable))
+
+    assert done.exit_code == 2
+    assert "Traceback (most recent call last):" in done.stderr
+    assert "torch/nn/modules/linear.py" in done.stderr
+
+
+@pytest.mark.parametrize("options", [[], ["--dry-run"]])
+def test_images_of_another_shape_than_was_said_are_refused_dry_or_not(here, options):
+    (here / "bad.py").write_text(BAD_PLUGIN)
+
+    done = cifarzoo("run", "small.gin", "-p", "bad.py", "-s", "run.dataset=@gray28", *options)
+
+    assert done.exit_code == 2
+    assert "images are uint8 (64, 1, 28, 28); expected uint8 (N, 3, 32, 32)" in done.stderr
+    assert not done.stdout

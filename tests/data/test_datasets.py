@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,10 @@ from torchvision import datasets as torchvision_datasets
 from cifarzoo.components.kinds import KINDS
 from cifarzoo.components.registry import register
 from cifarzoo.data.catalogue import CATALOGUE, CIFAR10, CIFAR100
+from cifarzoo.data.store import ImageStore
+from cifarzoo.engine.assembly.dataset import read_dataset
 from cifarzoo.errors import DataError
+from cifarzoo.protocols import Split
 from cifarzoo.zoo.datasets.cifar import cifar10, cifar100
 from cifarzoo.zoo.datasets.glyphs import glyphs
 from tests.small_cifar import PARQUET_NAMES, encoded, small, write_parquet, write_parquets
@@ -130,3 +134,16 @@ def test_the_real_jpeg_copy_decodes_to_the_recorded_pixels():
         "f12bc101717acd0df836682c335adf2f0f589f6a84917c61c9d2512d7b4bae09",
         "2fb7dfcd1893f37e705d81075b9d9d7245d714b136474baa19c48f02d7a6f670",
     ]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint32", "uint64", ">i4"])
+def test_labels_of_any_integer_type_are_those_of_int64(dtype):
+    labels = np.arange(10) % 10
+    split = Split(images=np.zeros((10, 3, 32, 32), np.uint8), labels=labels.astype(dtype))
+    dataset = replace(glyphs(None), load=lambda: (split, split), num_train=None, num_test=None)
+
+    train, _ = read_dataset(dataset)
+    _, targets = ImageStore(train, num_classes=10, device="cpu").batch(np.arange(10))
+
+    assert train.labels.dtype == np.int64
+    assert targets.argmax(1).tolist() == labels.tolist()

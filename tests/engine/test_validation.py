@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,14 +13,12 @@ from torch import nn
 import cifarzoo
 from cifarzoo.components.registry import PURPOSES
 from cifarzoo.engine.assembly import validation
-from cifarzoo.engine.assembly.build import build
-from cifarzoo.engine.assembly.dry_run import build_and_try, dry_run
+from cifarzoo.engine.assembly.dry_run import build_within_memory, dry_run
 from cifarzoo.engine.assembly.trials import check_network
 from cifarzoo.engine.assembly.validation import check_memory, check_scaling, memory_of
 from cifarzoo.engine.runner import execute
 from cifarzoo.errors import ConfigError
-from cifarzoo.zoo.augmentations.normalize import normalize
-from tests.tiny import dimmed, evaluated, tiny_run
+from tests.tiny import evaluated, tiny_run
 
 CPU = torch.device("cpu")
 
@@ -108,25 +107,23 @@ def noted_net(num_classes: int) -> nn.Module:
     return network
 
 
-def test_a_network_is_built_once_by_training_and_once_by_a_test(task):
+def test_a_network_is_built_twice_by_the_trial_once_by_training_and_once_by_a_test(task):
     built.clear()
     done = task("run", architecture=noted_net, max_steps=2)
     execute(done)
-    assert built == ["cpu"]
+    assert built == ["meta", "cpu", "cpu"]
 
     evaluated(done)
 
-    assert built == ["cpu", "cpu"]
+    assert built == ["meta", "cpu", "cpu", "cpu"]
 
 
-def test_trying_components_leaves_torchs_generator_as_building_does():
-    run = tiny_run(augmentations=[normalize, dimmed])
-    build(run, folder=None)
-    expected = torch.rand(3)
+def test_a_rank_whose_launcher_tried_the_run_builds_its_network_once(task):
+    built.clear()
 
-    build_and_try(run, folder=None, device=CPU)
+    execute(replace(task("run", architecture=noted_net, max_steps=2), is_tried=True))
 
-    assert torch.equal(torch.rand(3), expected)
+    assert built == ["cpu"]
 
 
 @pytest.fixture
@@ -155,7 +152,7 @@ def test_a_network_that_is_too_large_is_refused_while_it_is_built_with_its_whole
     Wide.filled = 0
 
     with pytest.raises(ConfigError, match="has 39,730 parameters, of which weights and gradients"):
-        build_and_try(tiny_run(architecture=Wide), folder=None, device=CPU)
+        build_within_memory(tiny_run(architecture=Wide), folder=None, device=CPU)
 
     assert Wide.filled == 1
 
@@ -163,12 +160,12 @@ def test_a_network_that_is_too_large_is_refused_while_it_is_built_with_its_whole
 @pytest.mark.usefixtures("little_memory")
 def test_one_that_looks_at_its_numbers_is_refused_with_what_was_counted():
     with pytest.raises(ConfigError, match=r"has 30,720 parameters or more; this machine has 0\.0 "):
-        build_and_try(tiny_run(architecture=looking), folder=None, device=CPU)
+        build_within_memory(tiny_run(architecture=looking), folder=None, device=CPU)
 
 
 @pytest.mark.usefixtures("little_memory")
 def test_a_network_that_fits_may_make_more_than_it_keeps(task):
-    components = build_and_try(
+    components = build_within_memory(
         tiny_run(architecture=wasteful, regularizers=[]), folder=None, device=CPU
     )
 
@@ -183,7 +180,7 @@ def wasteful(num_classes: int) -> nn.Module:
 
 def test_memory_that_cannot_be_had_is_refused_with_the_size_of_the_network():
     with pytest.raises(ConfigError, match="has 30,830,000,000,000,010 parameters, of which"):
-        build_and_try(tiny_run(architecture=immense), folder=None, device=CPU)
+        build_within_memory(tiny_run(architecture=immense), folder=None, device=CPU)
 
 
 def immense(num_classes: int) -> nn.Module:
@@ -193,7 +190,7 @@ def immense(num_classes: int) -> nn.Module:
 
 def test_memory_that_cannot_be_had_for_anything_else_is_refused_too():
     with pytest.raises(ConfigError, match=r"needs more memory than there is: .*allocate memory"):
-        build_and_try(tiny_run(architecture=hoarding), folder=None, device=CPU)
+        build_within_memory(tiny_run(architecture=hoarding), folder=None, device=CPU)
 
 
 def hoarding(num_classes: int) -> nn.Module:

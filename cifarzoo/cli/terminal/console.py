@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Iterable
 
 from rich.console import Console, RenderableType
@@ -17,7 +18,7 @@ from rich.text import Text
 from cifarzoo.cli.terminal import streams
 from cifarzoo.cli.terminal.units import count, test_error
 from cifarzoo.engine.events import EvaluationEvent, to_json
-from cifarzoo.errors import CifarzooError, StoppedError
+from cifarzoo.errors import CifarzooError, StoppedError, wants_traceback
 from cifarzoo.runs.strict_json import strict_json
 
 PIPE_WIDTH = 10_000
@@ -69,13 +70,20 @@ def warn(message: str) -> None:
 
 
 def show_error(error: CifarzooError) -> None:
-    """Show ``error`` on stderr, a line a problem, marked as errors on a terminal; no traceback."""
+    """Show ``error`` on stderr, a line a problem, marked as errors on a terminal.
+
+    Its traceback comes before that only where ``CIFARZOO_TRACEBACK`` asks for it.
+    """
     console = messages()
     marked = sys.stderr.isatty() and not isinstance(error, StoppedError)
     prefix = Text("error: ", style="bold red") if marked else Text()
+    if wants_traceback():
+        traceback.print_exception(error)
     try:
         for line in str(error).splitlines():
             console.print(prefix + Text(line), soft_wrap=True)
+        for line in () if wants_traceback() else getattr(error, "__notes__", ()):
+            console.print(Text(line), soft_wrap=True)
     except OSError:  # nobody can be told; the exit code still can
         streams.drop(sys.stderr)
 

@@ -23,11 +23,12 @@ from cifarzoo.components.protocols import IMAGE_SHAPE, Augmentation, Dataset, Lo
 from cifarzoo.components.registry import register
 from cifarzoo.components.regularizers import Average, Regularizer
 from cifarzoo.components.run import Run
+from cifarzoo.engine.assembly.failures import failed, own_lines
 from cifarzoo.engine.assembly.residual import ResidualPort, numbered
 from cifarzoo.engine.assembly.trained_parameters import trained_parameters
 from cifarzoo.engine.assembly.validation import check_average, check_kind
 from cifarzoo.engine.assembly.weight_decay import Coverage, apply_lr_scales, split
-from cifarzoo.errors import ConfigError
+from cifarzoo.errors import CifarzooError, ConfigError
 from cifarzoo.randomness.global_generators import seed_generators
 
 T = TypeVar("T")
@@ -264,7 +265,15 @@ def make(factory: Callable[..., T], kind: str = "", **offered: Any) -> T:
     except ValueError as error:  # so torch's optimizers, and many others, refuse a setting
         refused = ConfigError(f"refuses its settings: {error}")
         refused.component = name_of(factory)
+        for line in own_lines(error):
+            refused.add_note(line)
         raise refused from error
+    except Exception as error:
+        # Of a bug of ours the traceback is wanted; and too little memory is said elsewhere.
+        is_plugins = not isinstance(error, CifarzooError) and own_lines(error)
+        if not is_plugins or isinstance(error, MemoryError) or "allocate memory" in str(error):
+            raise
+        raise failed(name_of(factory), "when it is made", error) from error
     if kind:
         with naming(name_of(factory)):
             check_kind(kind, made)

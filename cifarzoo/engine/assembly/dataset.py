@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from cifarzoo.components.protocols import Dataset, Split
 from cifarzoo.data.store import check_split
@@ -10,7 +13,7 @@ from cifarzoo.errors import DataError
 
 
 def read_dataset(dataset: Dataset) -> tuple[Split, Split]:
-    """The training and the test split of ``dataset``.
+    """The training and the test split of ``dataset``, their labels int64.
 
     Raises:
         DataError: It gives something else, or other images or labels than it should.
@@ -36,4 +39,9 @@ def read_dataset(dataset: Dataset) -> tuple[Split, Split]:
             raise DataError(
                 f"{dataset.title} promises {promised} {part} images and has {len(split.labels)}"
             )
-    return train, test
+    return _with_int64_labels(train), _with_int64_labels(test)
+
+
+def _with_int64_labels(split: Split) -> Split:
+    """Labels of any width and byte order as torch takes them."""
+    return replace(split, labels=np.asarray(split.labels, dtype=np.int64))

@@ -13,8 +13,8 @@ from torch.nn.parameter import UninitializedParameter
 
 from cifarzoo.components.run import Run
 from cifarzoo.engine.assembly.build import Components, build, name_of, name_of_loss
+from cifarzoo.engine.assembly.failures import FailsError
 from cifarzoo.engine.assembly.trials import (
-    FailsError,
     check_augmentations,
     check_network,
     check_network_stages,
@@ -22,7 +22,6 @@ from cifarzoo.engine.assembly.trials import (
 )
 from cifarzoo.engine.assembly.validation import BYTES, GIB, check_memory, memory_of
 from cifarzoo.errors import CifarzooError, ConfigError
-from cifarzoo.randomness.global_generators import kept_generators
 
 
 def dry_run(run: Run, *, folder: Path | None, device: torch.device) -> Components:
@@ -55,12 +54,10 @@ def dry_run(run: Run, *, folder: Path | None, device: torch.device) -> Component
     return components
 
 
-def build_and_try(run: Run, *, folder: Path | None, device: torch.device) -> Components:
-    """What ``run`` describes, its network built once, with weights, and tried.
+def build_within_memory(run: Run, *, folder: Path | None, device: torch.device) -> Components:
+    """What ``run`` describes, its network with weights, and refused where it is too large.
 
-    A network that is too large for the machine is refused while it is built, before it takes
-    the memory. The trial changes no weight and leaves all generators as ``build`` does; what
-    a component of somebody's remembers of a call, it remembers of the trial too.
+    It is refused while it is built, before it takes the memory.
 
     Args:
         run: Run that is to be trained.
@@ -68,20 +65,17 @@ def build_and_try(run: Run, *, folder: Path | None, device: torch.device) -> Com
         device: Device on which it is to be trained.
 
     Raises:
-        ConfigError: What ``dry_run`` refuses.
+        ConfigError: A factory refused its parameters, components don't fit together, or the
+            network is too large.
         DataError: The dataset isn't there.
     """
     try:
         with _within_memory(device):
-            components = _build_with_weights(run, folder)
+            return _build_with_weights(run, folder)
     except _TooLargeError:
         # Without weights it can be built to its end, so that the message has the whole count.
         dry_run(run, folder=folder, device=device)
-        components = _build_with_weights(run, folder)  # it made modules that it didn't keep
-    # Whoever draws from a global generator after this draws what it would without a trial.
-    with kept_generators():
-        _try_out(components, run, device)
-    return components
+        return _build_with_weights(run, folder)  # it made modules that it didn't keep
 
 
 def _try_out(components: Components, run: Run, device: torch.device) -> None:

@@ -18,6 +18,7 @@ from cifarzoo.components.regularizers import (
     Regularizer,
     acting_stages,
 )
+from cifarzoo.engine.assembly.failures import failed, unfit
 from cifarzoo.engine.assembly.forward import Plain, Wrapped, network_stages
 from cifarzoo.engine.assembly.plan import Plan
 from cifarzoo.errors import ConfigError
@@ -28,10 +29,6 @@ from cifarzoo.randomness.keys import generator
 
 T = TypeVar("T")
 Shape = tuple[int, int, int]  # of an image: C, H, W
-
-
-class FailsError(ConfigError):
-    """A component that raised something when it was tried."""
 
 
 def check_network(
@@ -56,14 +53,14 @@ def check_network(
         with kept_generators(), torch.no_grad():
             logits: Any = model.eval()(torch.zeros(two, device=device))
     except Exception as error:
-        raise _failed(name, f"on images {two}", error) from error
+        raise failed(name, f"on images {two}", error) from error
     finally:
         model.train(was_training)
     shape = tuple(getattr(logits, "shape", ()))
     if shape != (2, num_classes):
         given = shape or type(logits).__name__
         expected = f"expected {(2, num_classes)}, as the dataset has {num_classes} classes"
-        raise _of(name, f"gives {given} for images {two}; {expected}")
+        raise unfit(name, f"gives {given} for images {two}; {expected}")
 
 
 def check_augmentations(
@@ -89,12 +86,12 @@ def check_augmentations(
             error.component = error.component or name.partition("#")[0]
             raise
         except Exception as error:
-            raise _failed(name, f"on images {two}", error) from error
+            raise failed(name, f"on images {two}", error) from error
         if not isinstance(images, Tensor) or images.shape != two:
             given = tuple(getattr(images, "shape", ())) or type(images).__name__
-            raise _of(name, f"gives {given} for images {two}; expected their own shape")
+            raise unfit(name, f"gives {given} for images {two}; expected their own shape")
     if images.dtype != torch.float32:
-        raise _of(name, f"comes last and gives {images.dtype}; expected float32")
+        raise unfit(name, f"comes last and gives {images.dtype}; expected float32")
 
 
 def check_regularizers(
@@ -131,12 +128,12 @@ def check_regularizers(
         try:
             given: Any = copied(regularizer).batch(images, targets, draws)
         except Exception as error:
-            raise _failed(name, f"on images {two}", error) from error
+            raise failed(name, f"on images {two}", error) from error
         shapes = tuple((views * count, *each.shape[1:]) for each in (images, targets))
         if not isinstance(given, tuple) or tuple(getattr(t, "shape", ()) for t in given) != shapes:
             times = f", {views} times as many, since its num_views is {views}" if views > 1 else ""
             expected = f"expected images and targets of the shapes that it was given{times}"
-            raise _of(name, f"gives another kind of batch; {expected}")
+            raise unfit(name, f"gives another kind of batch; {expected}")
         images, targets = given
     wrapping = [name for name, r in regularizers.items() if "loss" in acting_stages(r)]
     _check_loss(loss, weights, targets, name=[loss_name, *wrapping][-1])
@@ -150,16 +147,18 @@ def _check_loss(
         value: Any = loss(torch.zeros_like(targets), targets)
         each: Any = None if weights is None else weights(targets)
     except Exception as error:
-        raise _failed(name, "on two images, in the loss", error) from error
+        raise failed(name, "on two images, in the loss", error) from error
     shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
     if weights is None and shape not in ((), per_image):
-        raise _of(name, f"makes the loss {shape}; expected a tensor of one number, or one an image")
+        raise unfit(
+            name, f"makes the loss {shape}; expected a tensor of one number, or one an image"
+        )
     if weights is not None and shape != per_image:
         expected = "expected one number an image, since the loss has weights"
-        raise _of(name, f"makes the loss {shape}; {expected}")
+        raise unfit(name, f"makes the loss {shape}; {expected}")
     if each is not None and tuple(getattr(each, "shape", ("none",))) != per_image:
         given = tuple(getattr(each, "shape", ())) or type(each).__name__
-        raise _of(name, f"gives the weights {given}; expected a tensor of one an image")
+        raise unfit(name, f"gives the weights {given}; expected a tensor of one an image")
 
 
 def check_network_stages(
@@ -195,7 +194,7 @@ def check_network_stages(
                 model.eval()
                 given: Any = forward(torch.zeros(two, device=device), targets)
         except Exception as error:
-            raise _failed(name, f"on images {two}, in the network stage", error) from error
+            raise failed(name, f"on images {two}, in the network stage", error) from error
         finally:
             model.train(was_training)
         shapes = (
@@ -206,7 +205,7 @@ def check_network_stages(
         if shapes != expected:
             what = ", ".join(map(str, shapes)) or type(given).__name__
             parts = f"logits and targets {expected[0]} and a penalty ()"
-            raise _of(name, f"gives {what} in the network stage; expected {parts}")
+            raise unfit(name, f"gives {what} in the network stage; expected {parts}")
 
 
 def check_schedule(schedule: Schedule, plan: Plan, *, name: str) -> dict[int, float]:
@@ -226,13 +225,13 @@ def check_schedule(schedule: Schedule, plan: Plan, *, name: str) -> dict[int, fl
         try:
             factor: Any = schedule(plan.timestamp(step))
         except Exception as error:
-            raise _failed(name, f"at a Timestamp of step {step}", error) from error
+            raise failed(name, f"at a Timestamp of step {step}", error) from error
         if not isinstance(factor, Real) or not 0 <= float(factor) < math.inf:
             expected = "expected a finite number of at least 0"
-            raise _of(name, f"gives {factor!r} at step {step}; {expected}")
+            raise unfit(name, f"gives {factor!r} at step {step}; {expected}")
         if first.setdefault(step, factor) != factor:
             both = f"gives {first[step]!r} and then {factor!r} at step {step}"
-            raise _of(name, f"{both}; expected a function of the Timestamp, which resuming needs")
+            raise unfit(name, f"{both}; expected a function of the Timestamp, which resuming needs")
     return {step: float(first[step]) for step in steps}
 
 
@@ -258,23 +257,10 @@ def check_norms(model: nn.Module, plan: Plan, *, name: str) -> None:
     if plan.is_one_group:
         return
     for path, module in disobedient(model):
-        raise _of(
+        raise unfit(
             name,
             f"has {path}, a {type(module).__name__} that takes statistics of the batch by itself, "
             "out of reach of BatchNorm's groups, processes and micro-batches; expected one that "
             "calls the forward of torch's class or F.batch_norm, or a run of one process without "
             "run.micro_batch_size and run.bn_group_size",
         )
-
-
-def _of(component: str, problem: str) -> ConfigError:
-    error = ConfigError(problem)
-    error.component = component.partition("#")[0]
-    return error
-
-
-def _failed(component: str, when: str, error: Exception) -> FailsError:
-    said = " ".join(f"{type(error).__name__}: {error}".split())
-    failed = FailsError(f"fails {when}: {said}")
-    failed.component = component.partition("#")[0]
-    return failed

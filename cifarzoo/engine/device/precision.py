@@ -87,7 +87,7 @@ def choose(run: Run, device: torch.device) -> Policy:
         )
     return Policy(
         name=name,
-        channels_last=True,
+        channels_last=run.channels_last,
         compile=run.compile,
         deterministic=(not on_gpu) if run.deterministic is None else run.deterministic,
         threads=torch.get_num_threads(),
@@ -171,13 +171,19 @@ class Scaler:
         self._device = device
         self.wide = policy.weights
         self._dtype = DTYPES[policy.name]
+        self._channels_last = policy.channels_last
         self._scaler = torch.amp.GradScaler(device.type, enabled=policy.scales_losses)
 
     def forward(self, network: nn.Module, images: Tensor) -> Tensor:
         """Logits (n, K) of images float32 (n, C, H, W); in the weights' type, as losses need it."""
         with self.arithmetic():
-            logits: Tensor = network(images.to(self.wide))
+            logits: Tensor = network(self.cast(images))
         return logits.to(self.wide)
+
+    def cast(self, images: Tensor) -> Tensor:
+        """Images as networks take them: in the weights' type, and in the run's memory format."""
+        images = images.to(self.wide)
+        return images if self._channels_last else images.contiguous()
 
     def arithmetic(self) -> torch.autocast:
         """Within ``with``, forward passes are in the policy's arithmetic."""

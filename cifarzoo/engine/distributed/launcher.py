@@ -42,6 +42,7 @@ from cifarzoo.errors import (
     CifarzooError,
     PeerLostError,
     StoppedError,
+    wants_traceback,
 )
 from cifarzoo.runs.strict_json import strict_json
 
@@ -279,13 +280,19 @@ def _worker(work: Callable[[Any], None], job: Any, environment: dict[str, str], 
         raise SystemExit(EXIT_FAILED) from None
     except CifarzooError as error:
         about = {name: getattr(error, name, None) for name in ("step", "signal")}
-        _note(exit_code=error.exit_code, message=str(error), **about)
+        _note(exit_code=error.exit_code, message=str(error), notes=_notes_of(error), **about)
         raise SystemExit(error.exit_code) from None
     except Exception as error:  # a bug
         message = f"rank {os.environ['RANK']} raised {type(error).__name__}: {error}"
         trace = traceback.format_exc()
         _note(exit_code=EXIT_FAILED, message=message, is_fault=True, traceback=trace)
         raise SystemExit(EXIT_FAILED) from None
+
+
+def _notes_of(error: CifarzooError) -> list[str]:
+    if wants_traceback():
+        return traceback.format_exc().splitlines()
+    return list(getattr(error, "__notes__", ()))
 
 
 def _stop_without_parent() -> None:
@@ -321,6 +328,8 @@ def _raise_failure(rank: int, exit_code: int, folder: Path) -> NoReturn:
         if not note.get("is_fault"):
             raised = CifarzooError(note["message"])
             raised.exit_code = note["exit_code"]
+            for line in note["notes"]:
+                raised.add_note(line)
             raise raised from None
     hung = FileRankStore(folder).get(["lost"])[0]
     if hung:
