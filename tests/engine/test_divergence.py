@@ -55,9 +55,7 @@ def test_a_run_warns_of_it(task, monkeypatch):
     monkeypatch.setattr("cifarzoo.engine.divergence.PATIENCE", 5)
     events: list[Event] = []
 
-    execute(
-        task("run", max_steps=12, architecture=shouting_net, schedule=constant), [events.append]
-    )
+    execute(task("run", architecture=shouting_net, schedule=constant), [events.append])
 
     warned = [message.partition(" for 5 steps")[0][:23] for message in messages(events)]
     assert warned == ["the training loss has b"]
