@@ -99,6 +99,7 @@ def show(
         _show_component(name, known, as_json=as_json)
     elif _is_config(name):
         loaded = config.load(name, sets=sets or (), plugins=plugins or ())
+        console.name_copies(loaded)
         show_config(loaded, data=data, as_json=as_json)
     else:
         close = near(name, [*known, *config.recipes()]) or "; cifarzoo ls lists them"

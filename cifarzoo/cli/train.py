@@ -66,6 +66,7 @@ def run(
     from cifarzoo import config
 
     loaded = config.load(name, sets=sets or (), plugins=plugins or ())
+    console.name_copies(loaded)
     if seed is not None:  # no --set, beside which what a file sets would not have to count
         loaded = loaded.with_values({"run.seed": seed}, location="--seed")
     if dry_run:

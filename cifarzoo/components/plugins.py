@@ -45,20 +45,25 @@ class Catalogue:
         entries: Components by name.
         broken: What can't be used of installed plugins: (origin, what is wrong).
         files: Plugin files and folders, those of ``CIFARZOO_PLUGINS`` first.
+        kept: Those of them that are a run's own copies.
     """
 
     entries: dict[str, Entry]
     broken: list[tuple[str, str]] = field(default_factory=list)
     files: tuple[Plugin, ...] = ()
+    kept: tuple[Plugin, ...] = ()
 
 
-def catalogue(files: Sequence[str | Path] = (), *, ask_environment: bool = True) -> Catalogue:
+def catalogue(
+    files: Sequence[str | Path] = (), *, kept: Sequence[Path] = (), ask_environment: bool = True
+) -> Catalogue:
     """Every component of the zoo, installed plugins, ``CIFARZOO_PLUGINS``, ``files``, this session.
 
     Args:
         files: Plugin files and folders, such as ``--plugin`` names.
-        ask_environment: Whether ``CIFARZOO_PLUGINS`` counts; False where ``files`` are those that
-            a run has kept, which may need what older versions of cifarzoo didn't keep.
+        kept: A run's copies of its own; one of those that are named and is called so takes its
+            place. They may need what older versions of cifarzoo didn't keep.
+        ask_environment: Whether ``CIFARZOO_PLUGINS`` counts.
 
     Raises:
         PluginError: A file can't be used, or two components have one name.
@@ -71,9 +76,11 @@ def catalogue(files: Sequence[str | Path] = (), *, ask_environment: bool = True)
         except PluginError as error:
             broken.append((_origin(point), str(error)))
     variable = os.environ.get(VARIABLE, "") if ask_environment else ""
-    read = read_plugins(files, variable=variable)
+    named = {Path(text).name for text in (*variable.split(os.pathsep), *files)}
+    copies = [path for path in kept if path.name not in named]
+    read = read_plugins([*copies, *files], variable=variable)
     for plugin in read:
-        if ask_environment and isinstance(plugin, PluginFile):
+        if plugin.path not in copies and isinstance(plugin, PluginFile):
             check_alone(plugin)
         entries_of_it = [entry for file in files_of(plugin) for entry in _of_file(file)]
         found += _some(entries_of_it, str(plugin.path))
@@ -89,7 +96,7 @@ def catalogue(files: Sequence[str | Path] = (), *, ask_environment: bool = True)
             if is_of_session(entry):  # or the session could not go on under another name
                 register.forget(entry.name)
             raise
-    return Catalogue(entries, broken, read)
+    return Catalogue(entries, broken, read, tuple(p for p in read if p.path in copies))
 
 
 def plugin_provenance(entries: Iterable[Entry]) -> list[dict[str, str]]:

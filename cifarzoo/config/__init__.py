@@ -172,7 +172,7 @@ def load(
     values: Mapping[str, Any] | None = None,
     plugins: Sequence[str | Path] = (),
 ) -> Config:
-    """Find, read and check a config.
+    """Find, read and check a config; one in a run's folder knows the plugins that the run kept.
 
     Args:
         source: A path; the name of a packaged recipe, with or without ``.gin``; or a config's
@@ -187,16 +187,18 @@ def load(
         PluginError: A plugin file can't be used.
     """
     reader = Reader()
+    kept: list[Path] = []
     if isinstance(source, str) and _is_text(source):
         name = "config"
         reader.text(source, f"<{name}>")
     else:
         try:
-            name = reader.file(source).stem
+            path = reader.file(source)
         except ConfigError as error:
             raise ConfigProblemsError([str(error)]) from error
+        name, kept = _of_a_run(path) or (path.stem, [])
     reader.override(sets=sets, values=values or {})
-    return _checked(name, reader, catalogue(plugins))
+    return _checked(name, reader, catalogue(plugins, kept=kept))
 
 
 def from_text(
@@ -221,7 +223,17 @@ def from_text(
     """
     reader = Reader()
     reader.text(text, shown_as or f"{name}.gin")
-    return _checked(name, reader, catalogue(plugins, ask_environment=False))
+    return _checked(name, reader, catalogue(kept=list(map(Path, plugins)), ask_environment=False))
+
+
+def _of_a_run(path: Path) -> tuple[str, list[Path]] | None:
+    """The name of the run's config and its plugins, if ``path`` is a file of a run's folder."""
+    from cifarzoo.runs.folder import CONFIG, RECORD, RESOLVED, RunFolder
+
+    if path.name not in (CONFIG, RESOLVED) or not path.with_name(RECORD).is_file():
+        return None
+    folder = RunFolder(path.parent)
+    return folder.record.get("config", path.stem), folder.plugins
 
 
 def _is_text(source: str) -> bool:

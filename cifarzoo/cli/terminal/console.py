@@ -10,6 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -20,6 +21,9 @@ from cifarzoo.cli.terminal.units import count, test_error
 from cifarzoo.engine.events import EvaluationEvent, to_json
 from cifarzoo.errors import CifarzooError, StoppedError, wants_traceback
 from cifarzoo.runs.strict_json import strict_json
+
+if TYPE_CHECKING:
+    from cifarzoo.config import Config
 
 PIPE_WIDTH = 10_000
 
@@ -67,6 +71,13 @@ def note(message: str) -> None:
 def warn(message: str) -> None:
     """Say something on stderr that the user should know and that stops nothing."""
     messages().print(Text.assemble(("warning: ", "yellow"), message), soft_wrap=True)
+
+
+def name_copies(config: Config) -> None:
+    """Name the copies of plugins in a run's folder whose code a command is about to run."""
+    for plugin in config.plugin_files():
+        if plugin in config.catalogue.kept:
+            note(f"runs the run's own copy {plugin.path} (SHA-256 {plugin.sha256[:12]}…)")
 
 
 def show_error(error: CifarzooError) -> None:
