@@ -106,8 +106,8 @@ def execute_config(
     from cifarzoo.engine.runner import execute
 
     size = resolve_world_size(processes.nproc)
-    if alone := lone_task():
-        processes.warn(alone)
+    for note in [*config.notes(), *filter(None, [lone_task()])]:
+        processes.warn(note)
     if size > 1 and not is_worker():
         return _launch(config, open_folder, data=data, processes=processes, progress=progress)
     with config.locating(), progress() as listener:

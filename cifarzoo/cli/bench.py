@@ -70,6 +70,8 @@ def bench(
         config.load(name, sets=[*(sets or ()), *variant.settings], plugins=plugins or ())
         for variant in wanted
     ]
+    console.warn_of(configs[0])
+    console.name_copies(configs[0])
     from cifarzoo.bench.measurement import Case, measure
     from cifarzoo.bench.report import to_json
 

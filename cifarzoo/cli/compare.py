@@ -24,6 +24,8 @@ def compare(
     from cifarzoo.config.differences import differences
 
     one, other = (config.load(name, plugins=plugins or ()) for name in (first, second))
+    console.warn_of(one)
+    console.warn_of(other)
     found = list(differences(one, other))
     if as_json:
         typer.echo(strict_json([difference.to_json() for difference in found], indent=2))

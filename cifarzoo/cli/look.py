@@ -99,6 +99,7 @@ def show(
         _show_component(name, known, as_json=as_json)
     elif _is_config(name):
         loaded = config.load(name, sets=sets or (), plugins=plugins or ())
+        console.warn_of(loaded)
         console.name_copies(loaded)
         show_config(loaded, data=data, as_json=as_json)
     else:
@@ -127,6 +128,7 @@ def check(
             exit_code = error.exit_code
             verdicts.append(_verdict(name, problems=str(error).splitlines()))
         else:
+            console.warn_of(checked)
             reached = [entry.name for entry in checked.components()]
             later = checked.checked_at_run()
             if not as_json:

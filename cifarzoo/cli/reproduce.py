@@ -88,6 +88,10 @@ def reproduce(
         wanted = plan_reproduction(
             row, chosen_seeds, budget=budget, sets=sets or (), data=data, runs=out
         )
+        for entry in wanted.config.components():
+            if entry.overridden:
+                theirs = f"{entry.name} is that of {entry.origin}, in the place of cifarzoo's own"
+                console.warn(f"{theirs}: this is not the training that was published")
         if dry_run:
             first = wanted.configs[chosen_seeds[0]]
             show_config(first, data=data, as_json=as_json, world_size=nproc or 1)

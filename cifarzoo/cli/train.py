@@ -70,6 +70,7 @@ def run(
     if seed is not None:  # no --set, beside which what a file sets would not have to count
         loaded = loaded.with_values({"run.seed": seed}, location="--seed")
     if dry_run:
+        console.warn_of(loaded)
         from cifarzoo.cli.look import show_config
 
         unseen = try_config(loaded, data=data, world_size=nproc or 1)

@@ -39,12 +39,14 @@ class Config:
         bindings: Everything that is set of what the run uses, by ``scope/kind.name.parameter``.
         uses: The same bindings, by parameter, for each use of a component.
         catalogue: Every component there is.
+        hiding: Files that were read in the place of packaged recipes of the same name.
     """
 
     name: str
     bindings: Mapping[str, Binding]
     uses: Mapping[Use, Mapping[str, Binding]]
     catalogue: Catalogue
+    hiding: tuple[Path, ...] = ()
 
     @property
     def plugins(self) -> tuple[Path, ...]:
@@ -76,7 +78,9 @@ class Config:
         Raises:
             ConfigProblemsError: A value doesn't fit, or changes nothing.
         """
-        reader = Reader({binding.key: binding for binding in self.bindings.values()})
+        reader = Reader(
+            {binding.key: binding for binding in self.bindings.values()}, hiding=[*self.hiding]
+        )
         reader.override(values=values, location=location)
         return _checked(self.name, reader, self.catalogue)
 
@@ -93,6 +97,10 @@ class Config:
         reader = Reader()
         reader.text(text, shown_as)
         return _checked(self.name, reader, self.catalogue)
+
+    def notes(self) -> list[str]:
+        """What a user may not expect of this config, a line each."""
+        return [f"{path} is read, and not the packaged recipe of that name" for path in self.hiding]
 
     def location(self, component: str, parameter: str) -> str | None:
         """Where ``component.parameter`` is set: ``file:line``; None: nowhere.
@@ -243,4 +251,5 @@ def _is_text(source: str) -> bool:
 def _checked(name: str, reader: Reader, found: Catalogue) -> Config:
     uses = check(reader, found).uses
     bindings = {b.full_name: b for by_parameter in uses.values() for b in by_parameter.values()}
-    return Config(name, dict(sorted(bindings.items())), uses, found)
+    hiding = tuple(dict.fromkeys(reader.hiding))
+    return Config(name, dict(sorted(bindings.items())), uses, found, hiding)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -63,8 +64,7 @@ def find_config(name: str | Path, *, beside: Path | None = None) -> Path:
                 return path
     except (OSError, ValueError):  # a name that no file can have
         own = []
-    packaged = _packaged()
-    found = [path for place, path in packaged.items() if {place, path.name} & set(wanted)]
+    found = _packaged_as(wanted)
     if len(found) == 1:
         return found[0]
     if found:
@@ -72,7 +72,33 @@ def find_config(name: str | Path, *, beside: Path | None = None) -> Path:
         raise ConfigError(f"{str(name)!r} may be {these}; give the path of one of them")
     if any((folder / name).is_dir() for folder in own):
         raise ConfigError(f"{str(name)!r} is a folder; expected a .gin file")
-    raise ConfigError(_not_found(str(name), own, packaged))
+    raise ConfigError(_not_found(str(name), own, _packaged()))
+
+
+def packaged_recipe(name: str) -> Path:
+    """The file of the packaged recipe called ``name``, whatever lies in the current folder.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    found = _packaged_as([name])
+    if len(found) != 1:
+        raise ConfigError(f"no packaged recipe {name!r}{near(name, recipes())}")
+    return found[0]
+
+
+def hides_recipe(path: Path, name: str | Path) -> bool:
+    """Whether ``path``, found by ``name``, stands in the way of a packaged recipe of that name."""
+    if str(name).startswith(f".{os.sep}"):  # which nobody writes who means a recipe
+        return False
+    folders = [folder.resolve() for folder in recipe_folders()]
+    is_packaged = any(path.resolve().is_relative_to(folder) for folder in folders)
+    return not is_packaged and bool(_packaged_as([str(name), f"{name}{SUFFIX}"]))
+
+
+def _packaged_as(names: Sequence[str]) -> list[Path]:
+    """The packaged files that one of ``names`` means."""
+    return [path for place, path in _packaged().items() if {place, path.name} & set(names)]
 
 
 def _own_folders(beside: Path | None) -> Iterator[Path]:

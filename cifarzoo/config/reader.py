@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cifarzoo.config.files import displayed, find_config, read
+from cifarzoo.config.files import displayed, find_config, hides_recipe, read
 from cifarzoo.config.grammar import Assignment, Include, SyntaxMistake, statements
 from cifarzoo.config.python_values import from_python
 from cifarzoo.config.values import written
@@ -76,10 +76,12 @@ class Reader:
     Attributes:
         bindings: What was read so far, by key.
         problems: What can't be used, in words, each with its place among all that was read.
+        hiding: Files that were read in the place of packaged recipes of the same name.
     """
 
     bindings: dict[str, Binding] = field(default_factory=dict)
     problems: list[tuple[int, str]] = field(default_factory=list)
+    hiding: list[Path] = field(default_factory=list)
     _count: int = 0
     _read: set[Path] = field(default_factory=set)
 
@@ -92,7 +94,7 @@ class Reader:
         Raises:
             ConfigError: There is no such file.
         """
-        path = find_config(name)
+        path = self._find(name, None)
         self._file(path, ())
         return path
 
@@ -184,7 +186,7 @@ class Reader:
     ) -> None:
         self._count += 1
         try:
-            path = find_config(name, beside=folder)
+            path = self._find(name, folder)
         except ConfigError as error:
             self._problem(f"{location}: {error}")
             return
@@ -199,6 +201,12 @@ class Reader:
                 if new is not old and old.counts:
                     undone = f"{old.key} changes nothing: {new.location}, which is included after"
                     self._problem(f"{old.location}: {undone} it, sets it again", old.order)
+
+    def _find(self, name: str | Path, beside: Path | None) -> Path:
+        path = find_config(name, beside=beside)
+        if hides_recipe(path, name):
+            self.hiding.append(displayed(path))
+        return path
 
     def _bind(self, assignment: Assignment, location: str, *, counts: bool) -> Binding:
         self._count += 1

@@ -15,6 +15,7 @@ from cifarzoo import config
 from cifarzoo.api.identity import compare, holds
 from cifarzoo.config import Config
 from cifarzoo.config.budgets import Budget, shortened
+from cifarzoo.config.files import packaged_recipe
 from cifarzoo.data.catalogue import CATALOGUE
 from cifarzoo.data.damage import MissingError
 from cifarzoo.data.opening import open_published
@@ -162,7 +163,8 @@ def config_of(row: Row, budget: Budget, sets: Sequence[str] = ()) -> Config:
     """The config that trains ``row``, with the recipe's own seed; see ``plan_reproduction``."""
     if row.recipe is None:
         raise UsageError(f"{row.path} cannot be run yet: it lacks {row.lacks}")
-    return shortened(config.load(row.recipe, sets=[*row.sets, *sets]), budget)
+    recipe = packaged_recipe(row.recipe)
+    return shortened(config.load(recipe, sets=[*row.sets, *sets]), budget)
 
 
 def folder_of(runs: Path, row: Row, kind: str, seed: int) -> Path:

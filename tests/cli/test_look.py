@@ -9,6 +9,7 @@ import pytest
 
 from cifarzoo import config
 from cifarzoo.components.plugins import catalogue
+from tests.cli.small_run import CONFIG
 from tests.command import invoke, refuse, succeed
 
 # show COMPONENT
@@ -165,3 +166,25 @@ def test_check_as_json_has_a_verdict_for_each_config():
 
 def test_a_misspelt_setting_is_refused_with_what_was_meant():
     assert "did you mean lr?" in refuse("check", "quickstart.gin", "-s", "sgd.lrr=0.1")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "is_said"),
+    [
+        ("quickstart.gin", CONFIG, True),
+        ("quickstart", CONFIG, True),
+        ("./quickstart.gin", CONFIG, False),
+        ("small.gin", CONFIG, False),
+        ("mine.gin", "include 'quickstart.gin'\n", True),
+    ],
+)
+def test_a_file_that_hides_a_recipe_is_said(here, name, text, is_said):
+    (here / "quickstart.gin").write_text(CONFIG)
+    (here / f"{name.removesuffix('.gin')}.gin").write_text(text)
+    hidden = "warning: quickstart.gin is read, and not the packaged recipe of that name\n"
+
+    for command in ("check", "show"):
+        said = invoke(command, name)
+        assert said.exit_code == 0
+        assert (hidden in said.stderr) == is_said
+    assert (hidden in invoke("run", name, "-s", "run.max_steps=1").stderr) == is_said

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cifarzoo.cli.app import app
+from cifarzoo.config import files
 from cifarzoo.results import tables
 from cifarzoo.runs.folder import RunFolder
 
@@ -59,7 +60,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of the user's with a recipe, and a table that has it."""
     (tmp_path / "published").mkdir()
     (tmp_path / "published" / "tiny.toml").write_text(TABLE)
-    (tmp_path / "small.gin").write_text(RECIPE)
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "small.gin").write_text(RECIPE)
+    monkeypatch.setattr(files, "recipe_folders", lambda: [tmp_path / "recipes"])
     monkeypatch.setattr(tables, "FOLDER", tmp_path / "published")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CIFARZOO_DATA", raising=False)
@@ -82,6 +85,26 @@ def last_event(*arguments: str) -> dict[str, Any]:
 
 def seed_folder(seed: int) -> RunFolder:
     return RunFolder(Path(f"runs/reproduce/tiny/small/full/seed{seed}"))
+
+
+def test_a_file_of_the_current_folder_is_not_the_recipe_of_a_row():
+    Path("small.gin").write_text(RECIPE.replace("sgd.lr = 0.05", "sgd.lr = 0.5"))
+
+    shown = json.loads(succeed("tiny/small", "--dry-run", "--json"))
+
+    assert shown["bindings"]["optimizer.sgd.lr"] == "0.05"
+
+
+def test_a_component_that_replaces_ours_is_said(monkeypatch):
+    Path("mine.py").write_text(
+        "from cifarzoo import register\n@register.schedule(override=True)\n"
+        "def cosine(*, warmup_epochs: float = 0.0, final: float = 0.0):\n    return lambda _: 1.0"
+    )
+    monkeypatch.setenv("CIFARZOO_PLUGINS", "mine.py")
+
+    said = reproduce("tiny/small", "--dry-run").stderr
+
+    assert "warning: cosine is that of mine.py, in the place of cifarzoo's own: this is not" in said
 
 
 def test_seeds_are_run_and_put_beside_the_published_number():

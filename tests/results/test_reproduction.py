@@ -46,6 +46,15 @@ def said(runs: Path, row: Row | None = None, **settings: Any) -> str:
     return wanted.outcome()[0].verdict
 
 
+def test_a_row_is_of_the_packaged_recipe_whatever_lies_in_the_current_folder(tmp_path, monkeypatch):
+    packaged = config_of(a_row(), "full").text()
+    monkeypatch.chdir(tmp_path)
+    Path("wrn26_10.gin").write_text("include 'quickstart.gin'\n")
+    Path("flax2020.gin").write_text("include 'quickstart.gin'\n")
+
+    assert config_of(a_row(), "full").text() == packaged
+
+
 def test_one_seed_cannot_tell(tmp_path):
     finish(tmp_path, 0, 4.45)
     assert said(tmp_path) == "one seed: cannot tell"

@@ -73,6 +73,12 @@ def warn(message: str) -> None:
     messages().print(Text.assemble(("warning: ", "yellow"), message), soft_wrap=True)
 
 
+def warn_of(config: Config) -> None:
+    """Say what a user may not expect of a config."""
+    for message in config.notes():
+        warn(message)
+
+
 def name_copies(config: Config) -> None:
     """Name the copies of plugins in a run's folder whose code a command is about to run."""
     for plugin in config.plugin_files():
