@@ -1,22 +1,25 @@
-"""The newest weights of a run tested on its test images."""
+"""Weights of a run tested on its test images."""
 
 from __future__ import annotations
 
 from cifarzoo.api.identity import trained_otherwise
 from cifarzoo.api.reopening import Reopened
 from cifarzoo.engine.events import EvaluationEvent, Listener, WarningEvent
-from cifarzoo.engine.trained import evaluate_run
+from cifarzoo.engine.trained import Weights, evaluate_run
 
 
-def evaluate_reopened(run: Reopened, emit: Listener) -> EvaluationEvent:
-    """Test the newest weights of a run; see ``evaluate_run`` for the errors.
+def evaluate_reopened(
+    run: Reopened, emit: Listener, *, weights: Weights = "tested"
+) -> EvaluationEvent:
+    """Test weights of a run; see ``evaluate_run`` for the errors.
 
     Args:
         run: The run's folder, config and data.
         emit: Receives warnings.
+        weights: Which ones; see ``cifarzoo.engine.trained.load_trained``.
     """
     config = run.config
     for note in trained_otherwise(run.folder, config):
         emit(WarningEvent(message=note))
     with config.locating():
-        return evaluate_run(config.build(), run.folder, data=run.data, emit=emit)
+        return evaluate_run(config.build(), run.folder, data=run.data, emit=emit, weights=weights)

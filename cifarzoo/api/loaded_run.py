@@ -7,7 +7,7 @@ import warnings
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
 from cifarzoo.api.evaluation import evaluate_reopened
 from cifarzoo.api.global_state import own_global_state
@@ -18,7 +18,7 @@ from cifarzoo.api.reopening import Reopened, data_folder, reopen, runs_folder
 from cifarzoo.api.result import Evaluation, Result
 from cifarzoo.config import Config
 from cifarzoo.engine.events import Event, ResultEvent, WarningEvent
-from cifarzoo.engine.trained import Trained, load_trained
+from cifarzoo.engine.trained import Trained, Weights, load_trained
 from cifarzoo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -90,6 +90,15 @@ class LoadedRun:
         return self._load("last").network
 
     @cached_property
+    def average_model(self) -> nn.Module:
+        """The network with the newest averaged weights.
+
+        Raises:
+            UsageError: The run averages none.
+        """
+        return self._load("average").network
+
+    @cached_property
     def best_model(self) -> nn.Module:
         """The network as it was when the error on the validation images was lowest.
 
@@ -115,19 +124,30 @@ class LoadedRun:
         """Names of the K classes, in the order of the network's outputs."""
         return tuple(self._tested.components.dataset.classes)
 
-    def evaluate(self, *, data: str | os.PathLike[str] | None = None) -> Evaluation:
-        """Test the newest weights on the test images, as ``cifarzoo eval`` does.
+    def evaluate(
+        self, *, data: str | os.PathLike[str] | None = None, weights: Weights = "tested"
+    ) -> Evaluation:
+        """Test weights on the test images, as ``cifarzoo eval`` does.
 
         Args:
             data: Folder of the data; None: where they lay in training.
+            weights: ``tested``: the newest, averaged if the run averages them; ``last``: the
+                newest, not averaged; ``average``: the newest average; ``best``: those of
+                the lowest error on the validation images.
 
         Raises:
+            UsageError: The run has no such weights.
             CheckpointError: There are no weights yet, or they don't fit.
             DataError: The dataset is missing, damaged or of another shape.
         """
+        if weights not in get_args(Weights):
+            expected = f"expected one of {', '.join(map(repr, get_args(Weights)))}"
+            raise UsageError(f"weights is {weights!r}; {expected}")
         given = data_folder(data) or self._reopened.data
         with own_global_state():
-            event = evaluate_reopened(replace(self._reopened, data=given), _warn_of)
+            event = evaluate_reopened(
+                replace(self._reopened, data=given), _warn_of, weights=weights
+            )
         return Evaluation.of(event)
 
     def __repr__(self) -> str:
@@ -142,7 +162,7 @@ class LoadedRun:
         with self.config.locating():
             return self.config.build()
 
-    def _load(self, weights: Literal["tested", "last", "best"]) -> Trained:
+    def _load(self, weights: Weights) -> Trained:
         config = self.config
         for note in trained_otherwise(self._reopened.folder, config):
             _warn(note)
@@ -182,21 +202,23 @@ def evaluate(
     run: RunName,
     *,
     data: str | os.PathLike[str] | None = None,
+    weights: Weights = "tested",
     out: str | os.PathLike[str] | None = None,
 ) -> Evaluation:
-    """Test the newest weights of a run on its test images, as ``cifarzoo eval`` does.
+    """Test weights of a run on its test images, as ``cifarzoo eval`` does.
 
     Args:
         run: See ``load_run``.
         data: Folder of the data; None: where they lay in training.
+        weights: ``tested``, ``last``, ``average`` or ``best``; see ``LoadedRun.evaluate``.
         out: Where runs are; None: ``CIFARZOO_RUNS``, or ``runs``.
 
     Raises:
-        UsageError: No run is called so, or more than one.
+        UsageError: No run is called so, or more than one, or it has no such weights.
         CheckpointError: There are no weights yet, or they don't fit.
         DataError: The dataset is missing, damaged or of another shape.
     """
-    return load_run(run, data=data, out=out).evaluate()
+    return load_run(run, data=data, out=out).evaluate(weights=weights)
 
 
 def name_of(run: Any) -> str | Path:

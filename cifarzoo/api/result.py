@@ -80,7 +80,7 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Evaluation:
-    """How a run's newest weights do on the test images.
+    """How weights of a run do on the test images.
 
     Attributes:
         path: Folder of the run.
@@ -89,6 +89,7 @@ class Evaluation:
         test_images: Images tested on.
         step: Optimizer steps that the weights were trained for.
         steps: Optimizer steps in the run.
+        weights: Name of what was tested: ``tested``, ``last``, ``average`` or ``best``.
         weights_sha256: SHA-256 (hex) of the weights that were tested.
     """
 
@@ -98,6 +99,7 @@ class Evaluation:
     test_images: int
     step: int
     steps: int
+    weights: str
     weights_sha256: str
 
     @classmethod
@@ -110,6 +112,7 @@ class Evaluation:
             test_images=event.test_images,
             step=event.step,
             steps=event.steps,
+            weights=event.weights,
             weights_sha256=event.weights_sha256,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -113,12 +113,20 @@ def evaluate(
     *,
     out: RunsFolder = Path("runs"),
     data: DataFolder = None,
+    weights: Annotated[
+        Literal["tested", "last", "average", "best"],
+        typer.Option(
+            "--weights",
+            help="The newest, averaged if the run averages them; the newest that aren't; the "
+            "newest averaged; or those of the lowest validation error.",
+        ),
+    ] = "tested",
     as_json: Json = False,
 ) -> None:
-    """Test the newest weights of a run."""
+    """Test weights of a run."""
     from cifarzoo.api.evaluation import evaluate_reopened
 
-    event = evaluate_reopened(_reopened(name, out, data), listener_for(as_json))
+    event = evaluate_reopened(_reopened(name, out, data), listener_for(as_json), weights=weights)
     console.print_evaluation(event, as_json=as_json)
 
 

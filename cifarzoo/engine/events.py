@@ -335,7 +335,7 @@ class ResultEvent:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationEvent:
-    """The newest weights of a run were tested.
+    """Weights of a run were tested.
 
     Attributes:
         run: Path of the run's folder.
@@ -344,6 +344,8 @@ class EvaluationEvent:
         test: Score on the test images.
         tta_test: Score on several views of the test images; None: not tested so.
         test_images: Images tested on.
+        weights: Name of what was tested: ``tested``, as training tests; ``last``, ``average`` or
+            ``best``.
         weights_sha256: SHA-256 (hex) of the weights that were tested.
         data_sha256: SHA-256 (hex) of the images and labels of the dataset.
         is_data_of_training: Whether that is what the run was trained on; None: not known.
@@ -356,6 +358,7 @@ class EvaluationEvent:
     test: Score
     tta_test: Score | None = None
     test_images: int
+    weights: str
     weights_sha256: str
     data_sha256: str
     is_data_of_training: bool | None = None

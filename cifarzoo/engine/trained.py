@@ -32,7 +32,7 @@ from cifarzoo.errors import CheckpointError, UsageError
 from cifarzoo.layers import dropout, norms
 from cifarzoo.runs.folder import RunFolder
 
-Weights: TypeAlias = Literal["tested", "last", "best"]
+Weights: TypeAlias = Literal["tested", "last", "average", "best"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,25 +64,18 @@ def load_trained(
         run: Run that was trained.
         folder: Folder of the run.
         weights: ``tested``: the newest ones, averaged where a regularizer averages; ``last``: the
-            newest ones as the optimizer left them; ``best``: those that were tested when the
-            error on the validation images was lowest.
+            newest ones as the optimizer left them; ``average``: the newest average; ``best``:
+            those that were tested when the error on the validation images was lowest.
         warn: Receives which checkpoints are damaged and passed over.
 
     Raises:
         CheckpointError: There is none yet, none is whole, or they don't fit the run.
-        UsageError: The best weights are asked for, and the run keeps no validation images.
+        UsageError: The best weights are asked for, and the run keeps no validation images; or
+            averaged ones, and it averages none.
         ConfigError: A factory refused its parameters, or components don't fit together.
     """
     checkpoints = Checkpoints(folder.checkpoints, keep=run.keep_checkpoints, warn=warn)
-    loaded = newest(checkpoints, folder)
-    if weights == "best":
-        step = loaded.state["numbers"]["best_step"]
-        if step is None:
-            raise UsageError(
-                f"{folder.path} has no best weights, which are chosen on validation images; "
-                "expected a run with run.validation_images, tested at least once"
-            )
-        loaded = loaded if step == loaded.step else checkpoints.read(step)
+    loaded = checkpoint_of(weights, checkpoints, folder)
     components = build(run, folder=None)
     model = dropout.convert(norms.convert(components.model))
     if run.precision == "float64":
@@ -92,18 +85,25 @@ def load_trained(
 
 
 def evaluate_run(
-    run: Run, folder: RunFolder, *, data: Path | None, emit: Listener
+    run: Run,
+    folder: RunFolder,
+    *,
+    data: Path | None,
+    emit: Listener,
+    weights: Weights = "tested",
 ) -> EvaluationEvent:
-    """Test the newest weights of a run, on one process.
+    """Test weights of a run, on one process.
 
     Args:
         run: Run that was trained.
         folder: Folder of the run.
         data: Folder of the data; None: not known.
         emit: Receives warnings.
+        weights: Which ones; see ``load_trained``.
 
     Raises:
         CheckpointError: There is none yet, none is whole, or they don't fit the run.
+        UsageError: The run has no such weights.
         ConfigError: Settings that don't fit each other or the dataset.
         DataError: The dataset is missing, damaged or of another shape.
     """
@@ -120,11 +120,13 @@ def evaluate_run(
             components = build_within_memory(run, folder=data, device=world.device)
             train, test = read_dataset(components.dataset)
             setup = settle(run, components, (train, test), world=world, policy=policy)
-            loaded = newest(checkpoints, folder)
+            loaded = checkpoint_of(weights, checkpoints, folder)
             here, there = digest(train, test), trained_data(folder, loaded)
             if there not in (None, here):
                 emit(WarningEvent(message=_other_data(folder, str(there), here)))
-            network = restored(to_device(setup), components, loaded.state, is_averaged=True)
+            network = restored(
+                to_device(setup), components, loaded.state, is_averaged=weights != "last"
+            )
             tested, tta_test = _scores(setup, network, test)
     return EvaluationEvent(
         run=str(folder.path),
@@ -133,6 +135,7 @@ def evaluate_run(
         test=tested,
         tta_test=tta_test,
         test_images=setup.plan.test_images,
+        weights=weights,
         weights_sha256=digest_of(network.state_dict()),
         data_sha256=here,
         is_data_of_training=None if there is None else there == here,
@@ -160,6 +163,30 @@ def _scores(setup: Setup, network: nn.Module, test: Split) -> tuple[Score, Score
     if not offers_views(setup):
         return tested, None
     return tested, score(setup, network, scaler, store, views=True)
+
+
+def checkpoint_of(weights: Weights, checkpoints: Checkpoints, folder: RunFolder) -> Loaded:
+    """The checkpoint that has the weights of that name.
+
+    Raises:
+        CheckpointError: There is none yet, or none is whole or of this config.
+        UsageError: The run has no such weights.
+    """
+    loaded = newest(checkpoints, folder)
+    if weights == "average" and loaded.state["average"] is None:
+        raise UsageError(
+            f"{folder.path} has no averaged weights; expected a run with a regularizer that "
+            "averages them, such as ema"
+        )
+    if weights != "best":
+        return loaded
+    step = loaded.state["numbers"]["best_step"]
+    if step is None:
+        raise UsageError(
+            f"{folder.path} has no best weights, which are chosen on validation images; "
+            "expected a run with run.validation_images, tested at least once"
+        )
+    return loaded if step == loaded.step else checkpoints.read(step)
 
 
 def newest(checkpoints: Checkpoints, folder: RunFolder) -> Loaded:

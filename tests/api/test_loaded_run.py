@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -215,3 +216,42 @@ def test_a_network_that_needs_nchw_is_given_it(tmp_path):
     run = cifarzoo.load_run(cifarzoo.train(TINY, set=settings, out=tmp_path, progress=False))
 
     assert run.preprocess(glyph_images()[0]).is_contiguous()
+
+
+@pytest.mark.parametrize("weights", ["tested", "last", "average", "best"])
+def test_the_weights_that_are_named_are_tested(run, weights):
+    images, labels = glyph_images()
+    networks = {
+        "tested": run.model,
+        "last": run.last_model,
+        "average": run.average_model,
+        "best": run.best_model,
+    }
+
+    tested = run.evaluate(weights=weights)
+
+    logits = networks[weights](run.preprocess(images))
+    loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels)).item()
+    assert tested.test_loss == pytest.approx(loss, abs=1e-5)
+    assert tested.weights == weights
+    assert tested.weights_sha256 == digest_of(networks[weights].state_dict())
+
+
+def test_best_last_and_average_are_three_networks(path):
+    tested = {w: cifarzoo.evaluate(path, weights=w) for w in ("last", "average", "best")}
+
+    assert tested["last"].weights_sha256 != tested["average"].weights_sha256
+    assert tested["average"] == replace(cifarzoo.evaluate(path), weights="average")
+    best = min(cifarzoo.load_run(path).history, key=lambda line: line["validation_error"])
+    assert tested["best"].step == best["step"]
+
+
+def test_weights_that_a_run_lacks_are_refused_in_words(run, tmp_path):
+    plain = cifarzoo.train(TINY, set={"run.max_steps": 1}, out=tmp_path, progress=False)
+
+    with pytest.raises(UsageError, match="has no averaged weights; expected a run with a regular"):
+        cifarzoo.evaluate(plain, weights="average")
+    with pytest.raises(UsageError, match="has no best weights, which are chosen on validation"):
+        cifarzoo.evaluate(plain, weights="best")
+    with pytest.raises(UsageError, match="weights is 'newest'; expected one of 'tested', 'last'"):
+        run.evaluate(weights="newest")

@@ -418,3 +418,17 @@ def test_images_of_another_shape_than_was_said_are_refused_dry_or_not(here, opti
     assert done.exit_code == 2
     assert "images are uint8 (64, 1, 28, 28); expected uint8 (N, 3, 32, 32)" in done.stderr
     assert not done.stdout
+
+
+def test_eval_tests_the_weights_that_are_named():
+    best = ["-s", "run.validation_images=32", "-s", "run.keep_checkpoints=9"]
+    result_of("run", "small.gin", "--run-dir", "r", *best)
+
+    done = result_of("eval", "r", "--weights", "best")
+
+    lines = RunFolder(Path("r")).metrics()
+    of_best = min(lines, key=lambda line: line["validation_error"])
+    assert (done["weights"], done["step"]) == ("best", of_best["step"])
+    assert done["test_loss"] == of_best["test_loss"]
+    assert "best weights, step" in cifarzoo("eval", "r", "--weights", "best").stdout
+    assert "no averaged weights" in cifarzoo("eval", "r", "--weights", "average").stderr

@@ -113,7 +113,8 @@ def print_evaluation(event: EvaluationEvent, *, as_json: bool) -> None:
     run = Text(f"{event.run}: ")
     error = Text(test_error(event.test, event.tta_test), style="bold green")
     rest = f"test loss {event.test.loss:.4f}, {count(event.test_images)} images"
-    step = f"step {count(event.step)} of {count(event.steps)}"
+    named = f"{event.weights} weights, " if event.weights != "tested" else ""
+    step = f"{named}step {count(event.step)} of {count(event.steps)}"
     results().print(Text.assemble(run, error, f", {rest}, {step}"), soft_wrap=True)
 
 
