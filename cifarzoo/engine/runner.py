@@ -13,7 +13,6 @@ from typing import Any, NoReturn
 
 import cifarzoo
 from cifarzoo.components.run import Run
-from cifarzoo.engine.assembly.build import name_of_loss
 from cifarzoo.engine.assembly.forward import network_stages
 from cifarzoo.engine.assembly.plan import length_warnings
 from cifarzoo.engine.assembly.repeated_calls import changing_answers
@@ -193,7 +192,7 @@ def _begin(task: Task, training: Training, attempt: Attempt | None) -> None:
     found = setup.components.warnings(setup.plan.total_epochs, state.base_rates)
     found += length_warnings(setup.run, setup.plan)
     found += state.trial.warnings
-    found += changing_answers(setup.components, loss=name_of_loss(setup.run))
+    found += changing_answers(setup.components, loss=setup.components.loss_maker(setup.run))
     around = [*network_stages(setup.components.regularizers)]
     found += slow_paths(state.model, setup.plan, setup.policy, setup.world.device, around)
     for message in found:

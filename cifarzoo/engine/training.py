@@ -27,6 +27,7 @@ from cifarzoo.engine.assembly.build import (
 )
 from cifarzoo.engine.assembly.dataset import read_dataset
 from cifarzoo.engine.assembly.dry_run import build_within_memory
+from cifarzoo.engine.assembly.loss_trial import check_parts
 from cifarzoo.engine.assembly.optimizer_trial import try_optimizer
 from cifarzoo.engine.assembly.plan import Plan, plan
 from cifarzoo.engine.assembly.trials import check_norms, check_schedule
@@ -190,6 +191,7 @@ def settle(
         num_views=components.num_views,
     )
     check_schedule(components.schedule, sizes, name=name_of(run.schedule))
+    check_parts(components, sizes, name=components.loss_maker(run))
     return Setup(run=run, plan=sizes, components=components, policy=policy, world=world)
 
 

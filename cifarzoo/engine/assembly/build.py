@@ -21,7 +21,7 @@ from cifarzoo.components.loading import import_components
 from cifarzoo.components.plugins import catalogue
 from cifarzoo.components.protocols import IMAGE_SHAPE, Augmentation, Dataset, Loss, Schedule
 from cifarzoo.components.registry import register
-from cifarzoo.components.regularizers import Average, Regularizer
+from cifarzoo.components.regularizers import Average, Regularizer, acting_stages
 from cifarzoo.components.run import Run
 from cifarzoo.engine.assembly.failures import failed, own_lines
 from cifarzoo.engine.assembly.residual import ResidualPort, numbered
@@ -65,6 +65,11 @@ class Components:
     def num_views(self) -> int:
         """Views of each image that the ``batch`` stages give together."""
         return math.prod(regularizer.num_views for regularizer in self.regularizers.values())
+
+    def loss_maker(self, run: Run) -> str:
+        """Name of the last that made the loss: a regularizer that wraps it, or the loss."""
+        wrapping = [n for n, r in self.regularizers.items() if "loss" in acting_stages(r)]
+        return [name_of(run.loss) if run.loss else "loss", *wrapping][-1]
 
     def warnings(self, total_epochs: float, base_rates: Sequence[float] = ()) -> list[str]:
         """What may not be meant in a run of ``total_epochs`` at ``base_rates``, a line each."""
@@ -304,11 +309,6 @@ def name_of(factory: Callable[..., Any]) -> str:
     """The gin name of a component's factory."""
     plain = factory.func if isinstance(factory, partial) else factory
     return str(getattr(plain, "__name__", plain))
-
-
-def name_of_loss(run: Run) -> str:
-    """The gin name of the run's loss, that of one that names none too."""
-    return name_of(run.loss) if run.loss else "loss"
 
 
 def _takes(factory: Callable[..., Any], name: str) -> bool:

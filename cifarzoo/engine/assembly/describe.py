@@ -16,9 +16,9 @@ from cifarzoo.engine.assembly.build import (
     build_average,
     build_optimizer,
     name_of,
-    name_of_loss,
 )
 from cifarzoo.engine.assembly.dry_run import dry_run
+from cifarzoo.engine.assembly.loss_trial import check_parts
 from cifarzoo.engine.assembly.optimizer_trial import try_optimizer
 from cifarzoo.engine.assembly.plan import Plan, length_warnings, plan
 from cifarzoo.engine.assembly.repeated_calls import changing_answers
@@ -87,6 +87,7 @@ def describe(run: Run, *, data: Path | None, world_size: int = 1) -> Description
         name = name_of(run.schedule)
         factors = check_schedule(components.schedule, sizes, name=name)
         schedule = {"name": name, "steps": sizes.total_steps, **_rates(factors, base_rates[0])}
+        check_parts(components, sizes, name=components.loss_maker(run))
         check_norms(model, sizes, name=name_of(run.architecture))
     decayed, spared = components.coverage.decayed, components.coverage.spared
     return Description(
@@ -106,7 +107,7 @@ def describe(run: Run, *, data: Path | None, world_size: int = 1) -> Description
             *(components.warnings(sizes.total_epochs, base_rates) if sizes else []),
             *(length_warnings(run, sizes) if sizes else []),
             *trial.warnings,
-            *changing_answers(components, loss=name_of_loss(run)),
+            *changing_answers(components, loss=components.loss_maker(run)),
         ],
     )
 

@@ -12,7 +12,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.nn.parameter import UninitializedParameter
 
 from cifarzoo.components.run import Run
-from cifarzoo.engine.assembly.build import Components, build, name_of, name_of_loss
+from cifarzoo.engine.assembly.build import Components, build, name_of
 from cifarzoo.engine.assembly.failures import FailsError
 from cifarzoo.engine.assembly.trials import (
     check_augmentations,
@@ -88,7 +88,7 @@ def _try_out(components: Components, run: Run, device: torch.device) -> None:
         num_classes=num_classes,
         image_shape=image_shape,
         weights=components.loss_weights,
-        loss_name=name_of_loss(run),
+        loss_name=components.loss_maker(run),
     )
     check_network(
         components.model,

@@ -33,7 +33,7 @@ def changing_answers(components: Components, *, loss: str) -> list[str]:
     Args:
         components: What the run's factories made. Copies are asked, where they can be made, and
             no generator is changed.
-        loss: Name of the loss.
+        loss: Name of the loss, or of the last regularizer that wraps it.
     """
     with kept_generators():
         return [
@@ -63,8 +63,7 @@ def _answers(components: Components, loss: str) -> Iterator[tuple[str, str, list
             images, targets = batches[0]
     logits = torch.randn(targets.shape, generator=numbers)
     losses = _asked(components.loss, lambda own: own(logits.clone(), targets.clone()))
-    wrapping = [n for n, r in components.regularizers.items() if "loss" in acting_stages(r)]
-    yield [loss, *wrapping][-1], "the loss", losses
+    yield loss, "the loss", losses
 
 
 def _augmented(images: Tensor, augment: Augmentation) -> Tensor:
