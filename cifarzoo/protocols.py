@@ -8,6 +8,7 @@ from cifarzoo.components.hooks import (
     Frame,
     PadMode,
     SupportsEvaluation,
+    SupportsOnce,
     SupportsViews,
     SupportsWarnings,
     SupportsWeights,
@@ -37,6 +38,7 @@ from cifarzoo.components.protocols import (
     Timestamp,
 )
 from cifarzoo.components.ranges import (
+    FiniteFloat,
     Fraction,
     NonNegativeFloat,
     NonNegativeInt,
@@ -70,6 +72,7 @@ __all__ = [
     "Dataset",
     "DatasetFactory",
     "Draws",
+    "FiniteFloat",
     "Forward",
     "Fraction",
     "Frame",
@@ -95,6 +98,7 @@ __all__ = [
     "Site",
     "Split",
     "SupportsEvaluation",
+    "SupportsOnce",
     "SupportsViews",
     "SupportsWarnings",
     "SupportsWeights",

@@ -99,13 +99,14 @@ class Source:
         path = self._find(module)
         if path is None:
             return None
-        if path not in self._others:
-            self._others[path] = None  # an import cycle ends here
+        known = _OURS if path.is_relative_to(PACKAGE) else self._others
+        if path not in known:
+            known[path] = None  # an import cycle ends here
             try:
-                self._others[path] = Source(path, module, path.read_bytes(), self._others)
+                known[path] = Source(path, module, path.read_bytes(), self._others)
             except (OSError, SyntaxError):
                 return None
-        return self._others[path]
+        return known[path]
 
     def _find(self, module: str) -> Path | None:
         """The file of another module of cifarzoo, or of this file's own package."""
@@ -130,6 +131,9 @@ class Source:
         base = root.joinpath(*inside)
         candidates = (base.with_suffix(".py"), base / "__init__.py")
         return next((path for path in candidates if path.is_file()), None)
+
+
+_OURS: dict[Path, Source | None] = {}  # files of cifarzoo, which every plugin may lead to
 
 
 class _SpellOut(ast.NodeTransformer):

@@ -123,6 +123,24 @@ def acts_at_evaluation(augmentation: Any) -> bool:
 
 
 @runtime_checkable
+class SupportsOnce(Protocol):
+    """A component that may stand in a list of a run once only, since twice is not what once is.
+
+    Where its class says so in its body, ``check`` knows it without running it.
+
+    Attributes:
+        at_most_once: Whether a list that has it twice is refused.
+    """
+
+    at_most_once: bool
+
+
+def is_at_most_once(component: Any) -> bool:
+    """Whether a list that has ``component`` twice is refused; one that doesn't say may be there."""
+    return isinstance(component, SupportsOnce) and bool(component.at_most_once)
+
+
+@runtime_checkable
 class SupportsViews(Protocol):
     """An augmentation that offers several views of test images.
 

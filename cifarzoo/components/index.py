@@ -18,7 +18,12 @@ from cifarzoo.components.kinds import KINDS
 from cifarzoo.components.preset_calls import PresetCall, preset_calls
 from cifarzoo.components.presets import preset_problem
 from cifarzoo.components.registry import ROOT, name_problem, signature_problem
-from cifarzoo.components.signatures import Definition, Parameter, parameters
+from cifarzoo.components.signatures import (
+    Definition,
+    Parameter,
+    defined_names,
+    parameters,
+)
 from cifarzoo.components.spelling import near
 from cifarzoo.errors import PluginError
 
@@ -62,6 +67,7 @@ class Entry:
         overridden: Component that it takes the place of, where that was found.
         file: Plugin file that it comes from; None: a package.
         preset: Family and bound arguments of a preset; None: it is none.
+        defines: Methods and attributes of the class that it makes, as far as source shows them.
     """
 
     kind: str
@@ -77,6 +83,7 @@ class Entry:
     overridden: Entry | None = None
     file: PluginFile | None = None
     preset: PresetOf | None = None
+    defines: frozenset[str] = frozenset()
 
     @property
     def summary(self) -> str:
@@ -222,6 +229,7 @@ def _entry(node: Definition, source: Source, kind: str, *, override: bool, origi
         path=source.path,
         line=node.lineno,
         override=override,
+        defines=defined_names(node, source),
     )
 
 

@@ -17,6 +17,7 @@ from annotated_types import Ge, Gt, Interval, Le, Lt
 
 PositiveInt: TypeAlias = Annotated[int, Ge(1)]
 NonNegativeInt: TypeAlias = Annotated[int, Ge(0)]
+FiniteFloat: TypeAlias = Annotated[float, Gt(-math.inf), Lt(math.inf)]
 PositiveFloat: TypeAlias = Annotated[float, Gt(0), Lt(math.inf)]
 NonNegativeFloat: TypeAlias = Annotated[float, Ge(0), Lt(math.inf)]
 Probability: TypeAlias = Annotated[float, Ge(0), Le(1)]

@@ -104,7 +104,7 @@ def _use(entry: Entry, entries: Sequence[Entry]) -> list[str]:
 
 def _binding(name: str, parameter: Parameter) -> str:
     if parameter.default is None:
-        return f"# {name}.{parameter.name} =     ({parameter.annotation or 'any'}; required)"
+        return f"# {name}.{parameter.name} =     ({parameter.type or 'any'}; required)"
     comment = "" if _is_literal(parameter.default) else "# "
     return f"{comment}{name}.{parameter.name} = {parameter.default}"
 

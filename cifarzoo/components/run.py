@@ -6,10 +6,11 @@ for the rest. Where data lie and where results go is no part of it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import cache
+from types import SimpleNamespace
+from typing import Literal, get_args, get_type_hints
 
 from cifarzoo.components.protocols import (
     ArchitectureFactory,
@@ -18,6 +19,13 @@ from cifarzoo.components.protocols import (
     LossFactory,
     OptimizerFactory,
     ScheduleFactory,
+)
+from cifarzoo.components.ranges import (
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Range,
+    range_of,
 )
 from cifarzoo.components.registry import register
 from cifarzoo.components.regularizers import RegularizerFactory
@@ -80,40 +88,42 @@ class Run:
     regularizers: Sequence[RegularizerFactory] = ()
     loss: LossFactory | None = None
     weight_decay_policy: WeightDecayPolicy = "all"
-    norm_bias_lr_scale: float = 1.0
-    epochs: int = 200
-    batch_size: int = 128
-    micro_batch_size: int | None = None
-    bn_group_size: int | None = None
-    clip_norm: float | None = None
-    seed: int = 0
+    norm_bias_lr_scale: PositiveFloat = 1.0
+    epochs: PositiveInt = 200
+    batch_size: PositiveInt = 128
+    micro_batch_size: PositiveInt | None = None
+    bn_group_size: PositiveInt | None = None
+    clip_norm: PositiveFloat | None = None
+    seed: NonNegativeInt = 0
     precision: Precision = "auto"
     channels_last: bool = True
     compile: bool = False
     deterministic: bool | None = None
-    train_images: int | None = None
-    validation_images: int = 0
-    eval_images: int | None = None
-    max_steps: int | None = None
-    checkpoint_steps: int | None = None
-    checkpoint_seconds: float = 600.0
-    keep_checkpoints: int = 2
+    train_images: PositiveInt | None = None
+    validation_images: NonNegativeInt = 0
+    eval_images: PositiveInt | None = None
+    max_steps: PositiveInt | None = None
+    checkpoint_steps: PositiveInt | None = None
+    checkpoint_seconds: PositiveFloat = 600.0
+    keep_checkpoints: PositiveInt = 2
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "keep_checkpoints"):
-            _at_least(name, getattr(self, name), 1)
-        for name in ("micro_batch_size", "bn_group_size", "train_images", "eval_images"):
-            _at_least(name, getattr(self, name), 1)
-        for name in ("max_steps", "checkpoint_steps"):
-            _at_least(name, getattr(self, name), 1)
-        _at_least("validation_images", self.validation_images, 0)
-        _at_least("seed", self.seed, 0)
-        for name in ("clip_norm", "checkpoint_seconds", "norm_bias_lr_scale"):
+        for name, limits in _ranges().items():
             value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise ConfigError(f"is {value!r}; expected a positive number", parameter=name)
+            if value is not None and value not in limits:
+                raise ConfigError(f"is {value!r}; expected {limits.expected}", parameter=name)
 
 
-def _at_least(parameter: str, value: int | None, least: int) -> None:
-    if value is not None and value < least:
-        raise ConfigError(f"is {value!r}; expected at least {least}", parameter=parameter)
+@cache
+def _ranges() -> dict[str, Range]:
+    """The ranges that fields of ``Run`` declare."""
+    found: dict[str, Range] = {}
+    # Types of factories name classes of torch, which only type checkers import.
+    plain = {name: text for name, text in Run.__annotations__.items() if "Factory" not in text}
+    hints = get_type_hints(SimpleNamespace(__annotations__=plain), globals(), include_extras=True)
+    for name, hint in hints.items():
+        for each in (hint, *get_args(hint)):
+            limits = range_of(getattr(each, "__metadata__", ()))
+            if limits is not None:
+                found[name] = limits
+    return found

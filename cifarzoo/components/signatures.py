@@ -52,6 +52,38 @@ def parameters(node: Definition, source: Source) -> Read:
     return _class_parameters(node, source, classes)
 
 
+def defined_names(node: Definition, source: Source) -> frozenset[str]:
+    """What the class of a component defines: methods, and attributes of its body.
+
+    Of a function the class is that which all its ``return`` statements call; of the class's
+    bases those of the same file count.
+    """
+    classes = {n.name: n for n in source.tree.body if isinstance(n, ast.ClassDef)}
+    if isinstance(node, ast.ClassDef):
+        return _names_in(node, classes)
+    returned = [each.value for each in ast.walk(node) if isinstance(each, ast.Return)]
+    made = {ast.unparse(value.func) if isinstance(value, ast.Call) else "" for value in returned}
+    cls = classes.get(made.pop()) if len(made) == 1 else None
+    return _names_in(cls, classes) if cls else frozenset()
+
+
+def _names_in(cls: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> frozenset[str]:
+    found = {item.name for item in cls.body if isinstance(item, ast.FunctionDef)}
+    for item in cls.body:
+        match item:
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                pass
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                pass
+            case _:
+                continue
+        if ast.unparse(value) != "False":
+            found.add(name)
+    bases = (classes.get(ast.unparse(base)) for base in cls.bases)
+    inherited = (_names_in(base, classes) for base in bases if base and base is not cls)
+    return frozenset(found).union(*inherited)
+
+
 def _class_parameters(node: ast.ClassDef, source: Source, classes: dict[str, ast.ClassDef]) -> Read:
     for item in node.body:
         if isinstance(item, ast.FunctionDef) and item.name == "__init__":

@@ -11,7 +11,7 @@ from cifarzoo.components.kinds import FACTORIES
 from cifarzoo.components.plugins import Catalogue
 from cifarzoo.components.registry import ROOT
 from cifarzoo.components.spelling import near
-from cifarzoo.config.effects import missing, unused, unused_macros
+from cifarzoo.config.effects import Problem, missing, twice, unused, unused_macros
 from cifarzoo.config.fitting import Fit
 from cifarzoo.config.reader import Binding, Reader
 from cifarzoo.config.resolution import Resolution, resolve
@@ -30,6 +30,7 @@ class Check:
         macros_in: Names of the macros in each binding's value, by the binding's key.
         misnamed: Components of which a parameter was set that they don't have.
         resolution: Uses of components that ``run`` leads to.
+        without_effect: Settings that change nothing, in words, likewise.
         problems: Mistakes in words, each with its position among all that was read.
     """
 
@@ -45,13 +46,24 @@ class Check:
         checked = [self._checked(binding) for binding in read if binding.parameter]
         bindings = [binding for binding in checked if binding is not None]
         self.resolution = resolve(bindings)
+        self.without_effect = [
+            *unused(self.resolution, bindings, self.entries),
+            *unused_macros(self.resolution, self.macros, self.macros_in, self.entries),
+        ]
         if not reader.problems and len(bindings) == len(checked):
             # Else much of what is missing or without effect only follows from other problems.
             self.problems += missing(self.resolution, self.entries, self.misnamed)
-            self.problems += unused(self.resolution, bindings, self.entries)
-            self.problems += unused_macros(
-                self.resolution, self.macros, self.macros_in, self.entries
-            )
+            self.problems += twice(self.resolution, self.entries)
+            self.problems += self._not_overridden(reader)
+
+    def _not_overridden(self, reader: Reader) -> list[Problem]:
+        """What is without effect, but for what had one before ``--set`` took it away."""
+        if not self.without_effect or reader.before is None:
+            return self.without_effect
+        files = Check(Reader(dict(reader.before)), self.catalogue)
+        alone = {order for order, _ in files.without_effect}
+        read = {binding.order for binding in reader.before.values()}
+        return [each for each in self.without_effect if each[0] in alone or each[0] not in read]
 
     def raise_if_any(self) -> None:
         """Raise all problems at once, in the order of the lines.

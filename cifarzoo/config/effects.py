@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from cifarzoo.components.index import Entry
+from cifarzoo.components.kinds import KINDS
 from cifarzoo.components.registry import ROOT
 from cifarzoo.components.spelling import near
 from cifarzoo.config.reader import Binding
-from cifarzoo.config.resolution import Resolution
+from cifarzoo.config.resolution import Resolution, references
 from cifarzoo.config.types import a, kind_in, some
 
 LAST = 1 << 62  # the place of what has none
@@ -63,6 +64,27 @@ def unused_macros(
             yield _at(macro, f"{name} is set but no value is %{name}{_meant(name, entries)}")
         elif macro.counts and name not in useful:
             yield _at(macro, f"{name} changes nothing: no value that this run uses has %{name}")
+
+
+def twice(resolution: Resolution, entries: Mapping[str, Entry]) -> Iterator[Problem]:
+    """Lists that hold what their run may have once only, as far as source shows it."""
+    for name, binding in resolution.uses.get((ROOT, ()), {}).items():
+        if not isinstance(binding.value, list | tuple):
+            continue
+        names = [each.name for each in references(binding.value)]
+        averaging = [each for each in names if "average" in entries[each].defines]
+        if name == KINDS["regularizer"].run_field and len(averaging) > 1:
+            these = f"has {len(averaging)} that average weights (@{', @'.join(averaging)})"
+            yield _at(binding, f"{binding.key} {these}; expected at most one")
+        for each in dict.fromkeys(names):
+            times = names.count(each)
+            if times > 1 and "at_most_once" in entries[each].defines:
+                yield _at(binding, f"{binding.key} {repeated(each, times)}")
+
+
+def repeated(name: str, times: int) -> str:
+    """What to say of a list that has a component several times which may be there once."""
+    return f"has @{name} {times} times; expected it at most once"
 
 
 def _why(binding: Binding, resolution: Resolution) -> str:

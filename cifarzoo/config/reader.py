@@ -34,7 +34,7 @@ class Binding:
         location: ``file:line``, or the setting beside the files that it comes from.
         order: Position among all that was read.
         counts: Whether it has to have an effect: it is of the file that was named, or set
-            beside the files where anything is. An include may set what a run doesn't use.
+            beside the files. An include may set what a run doesn't use.
         macros: `` (%NAME: file:line)`` of each macro that was in the value, or nothing.
     """
 
@@ -77,13 +77,18 @@ class Reader:
         bindings: What was read so far, by key.
         problems: What can't be used, in words, each with its place among all that was read.
         hiding: Files that were read in the place of packaged recipes of the same name.
+        before: What was read before settings beside the files; None: there are none.
     """
 
     bindings: dict[str, Binding] = field(default_factory=dict)
     problems: list[tuple[int, str]] = field(default_factory=list)
     hiding: list[Path] = field(default_factory=list)
+    before: dict[str, Binding] | None = None
     _count: int = 0
     _read: set[Path] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._count = max((binding.order for binding in self.bindings.values()), default=0)
 
     def file(self, name: str | Path) -> Path:
         """Read the config called ``name`` and all that it includes.
@@ -109,7 +114,7 @@ class Reader:
         values: Mapping[str, Any],
         location: str | None = None,
     ) -> None:
-        """Read settings beside the files; if there are any, they alone need to have an effect.
+        """Read settings beside the files, which may leave what these set without effect.
 
         Args:
             sets: ``NAME=VALUE`` each, in gin's words.
@@ -117,9 +122,7 @@ class Reader:
             location: Place of the values that errors name; None: ``set['NAME']``.
         """
         if sets or values:
-            self.bindings = {
-                key: replace(binding, counts=False) for key, binding in self.bindings.items()
-            }
+            self.before = dict(self.bindings)
         for text in sets:
             self._set(text)
         for name, value in values.items():

@@ -37,6 +37,7 @@ def test_show_json_says_the_same(plugin):
     card = json.loads(succeed("show", "sawtooth", "-p", plugin, "--json"))
     assert card["parameters"]["teeth"] == {
         "type": "int",
+        "range": None,
         "default": None,
         "doc": "How often it falls, over the whole run.",
     }

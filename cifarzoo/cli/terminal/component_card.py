@@ -30,7 +30,8 @@ def to_json(entry: Entry, entries: Collection[Entry]) -> dict[str, Any]:
         "injected": list(entry.injected),
         "parameters": {
             parameter.name: {
-                "type": parameter.annotation,
+                "type": parameter.type,
+                "range": parameter.range or None,
                 "default": parameter.default,
                 "doc": doc.arguments.get(parameter.name, ""),
             }
@@ -85,8 +86,10 @@ def print_card(out: Console, entry: Entry, entries: Collection[Entry]) -> None:
 def declaration(parameter: Parameter) -> Text:
     """A parameter as in a signature: name, type, default."""
     text = Text(parameter.name, style="cyan")
-    if parameter.annotation:
-        text.append(f": {parameter.annotation}", style="default")
+    if parameter.type:
+        text.append(f": {parameter.type}", style="default")
     if parameter.default is None:
-        return text.append("  required", style="yellow")
-    return text.append(f" = {parameter.default}", style="default")
+        text.append("  required", style="yellow")
+    else:
+        text.append(f" = {parameter.default}", style="default")
+    return text.append(f"  {parameter.range}", style="dim") if parameter.range else text

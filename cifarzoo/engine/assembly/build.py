@@ -15,7 +15,12 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from cifarzoo.components.hooks import SupportsWeights, acts_at_evaluation, warnings_of
+from cifarzoo.components.hooks import (
+    SupportsWeights,
+    acts_at_evaluation,
+    is_at_most_once,
+    warnings_of,
+)
 from cifarzoo.components.kinds import KINDS
 from cifarzoo.components.loading import import_components
 from cifarzoo.components.plugins import catalogue
@@ -302,7 +307,23 @@ def _make_each(
         name = numbered(name_of(factory), made)
         _seed_for(name, seed)
         made[name] = make(factory, kind, **offered)
+    _check_once(made, kind)
     return made
+
+
+def _check_once(made: Mapping[str, Any], kind: str) -> None:
+    """Refuse a list with two of what may be there once; they need not have one name."""
+    seen: dict[type, str] = {}
+    for name, component in made.items():
+        if is_at_most_once(component):
+            first = seen.setdefault(type(component), name)
+            if first != name:
+                these = dict.fromkeys(f"@{each.partition('#')[0]}" for each in (first, name))
+                raise ConfigError(
+                    f"has {' and '.join(these)}{' 2 times' * (len(these) == 1)}; expected it at "
+                    "most once",
+                    parameter=KINDS[kind].run_field,
+                )
 
 
 def name_of(factory: Callable[..., Any]) -> str:

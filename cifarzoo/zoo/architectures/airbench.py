@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Annotated
 
+from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
 from cifarzoo.layers.batch_norm import BatchNorm2d
+from cifarzoo.protocols import PositiveFloat, PositiveInt
 from cifarzoo.zoo.architectures.limits import check_at_least
 from cifarzoo.zoo.architectures.whitening import Whitening
 
@@ -103,14 +106,14 @@ def unscaled_norm(channels: int, momentum: float, eps: float) -> BatchNorm2d:
 def airbench(
     num_classes: int,
     *,
-    widths: Sequence[int] = (64, 256, 256),
-    whitening_size: int = 2,
-    whitening_eps: float = 5e-4,
-    whitening_bias_epochs: float = 3.0,
-    bn_momentum: float = 0.4,
-    bn_eps: float = 1e-12,
-    head_std: float | None = None,
-    logit_scale: float = 0.1111111111111111,  # 1 / 9, as a number that is read from source
+    widths: Sequence[PositiveInt] = (64, 256, 256),
+    whitening_size: PositiveInt = 2,
+    whitening_eps: Annotated[float, Gt(0), Lt(1)] = 5e-4,
+    whitening_bias_epochs: Annotated[float, Ge(0)] = 3.0,
+    bn_momentum: Annotated[float, Gt(0), Le(1)] = 0.4,
+    bn_eps: Annotated[float, Gt(0), Lt(1)] = 1e-12,
+    head_std: PositiveFloat | None = None,
+    logit_scale: PositiveFloat = 0.1111111111111111,  # 1 / 9, as a number that is read from source
 ) -> nn.Module:
     """The speed-run network: whitening, then blocks of two 3x3 convolutions, each after a pooling.
 

@@ -10,7 +10,7 @@ from typing import Literal
 from torch import nn
 
 from cifarzoo import register
-from cifarzoo.protocols import Layers, LayersFactory, Residual
+from cifarzoo.protocols import Layers, LayersFactory, NonNegativeFloat, PositiveInt, Residual
 from cifarzoo.zoo.architectures.blocks import (
     BlockPlan,
     ResidualBlock,
@@ -112,8 +112,8 @@ def pyramidnet(
     residual: Residual,
     *,
     in_channels: int = 3,
-    depth: int = 272,
-    alpha: float = 200.0,
+    depth: PositiveInt = 272,
+    alpha: NonNegativeFloat = 200.0,
     block: Block = "bottleneck",
     variant: Literal["flax2020", "paper", "paper_table", "autoaugment"] = "flax2020",
     layers: LayersFactory | None = None,

@@ -8,7 +8,7 @@ from typing import Literal
 from torch import nn
 
 from cifarzoo import register
-from cifarzoo.protocols import Layers, LayersFactory, Residual
+from cifarzoo.protocols import Layers, LayersFactory, PositiveInt, Residual
 from cifarzoo.zoo.architectures.blocks import (
     BlockPlan,
     ResidualBlock,
@@ -45,10 +45,10 @@ def resnet(
     residual: Residual,
     *,
     in_channels: int = 3,
-    depth: int = 20,
-    width: int = 16,
-    num_groups: int = 3,
-    stem_stride: int = 1,
+    depth: PositiveInt = 20,
+    width: PositiveInt = 16,
+    num_groups: PositiveInt = 3,
+    stem_stride: PositiveInt = 1,
     variant: Literal["paper", "torch"] = "paper",
     layers: LayersFactory | None = None,
     shortcut: Shortcut | None = None,

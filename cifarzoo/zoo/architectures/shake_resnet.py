@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Layers, LayersFactory, Residual
+from cifarzoo.protocols import Layers, LayersFactory, PositiveInt, Residual
 from cifarzoo.zoo.architectures.blocks import (
     SHORTCUTS,
     BlockPlan,
@@ -82,8 +82,8 @@ def shake_resnet(
     residual: Residual,
     *,
     in_channels: int = 3,
-    blocks_per_group: int = 4,
-    widen_factor: int = 6,
+    blocks_per_group: PositiveInt = 4,
+    widen_factor: PositiveInt = 6,
     variant: Literal["flax2020", "paper", "autoaugment"] = "flax2020",
     layers: LayersFactory | None = None,
     stem_norm: bool | None = None,

@@ -11,7 +11,7 @@ from torch import nn
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
 from cifarzoo.layers.dropout import Dropout
-from cifarzoo.protocols import Layers, LayersFactory, Residual
+from cifarzoo.protocols import Fraction, Layers, LayersFactory, PositiveInt, Residual
 from cifarzoo.zoo.architectures.blocks import (
     SHORTCUTS,
     BlockPlan,
@@ -67,9 +67,9 @@ def wide_resnet(
     residual: Residual,
     *,
     in_channels: int = 3,
-    blocks_per_group: int = 4,
-    widen_factor: int = 10,
-    dropout_rate: float = 0.0,
+    blocks_per_group: PositiveInt = 4,
+    widen_factor: PositiveInt = 10,
+    dropout_rate: Fraction = 0.0,
     variant: Literal["flax2020", "paper", "autoaugment"] = "flax2020",
     layers: LayersFactory | None = None,
     shortcut: Shortcut | None = None,

@@ -16,6 +16,7 @@ class AlternatingFlip:
     """``flip_where``, as a coin of each image's own and the epoch's parity say."""
 
     frame: Frame = MIRRORED
+    at_most_once: bool = True  # two cancel each other's alternation: each image stays as it was
 
     def window(self, draws: Draws) -> Window:
         """Which images are mirrored, as a window."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Augmentation, Dataset, Draws, Per
+from cifarzoo.protocols import Augmentation, Dataset, Draws, Per, PositiveInt, Probability
 
 
 def fill_squares(
@@ -100,8 +100,8 @@ def _tensor(pixel: tuple[int, ...], dtype: torch.dtype, device: torch.device) ->
 @register.augmentation
 def cutout(
     *,
-    size: int = 16,
-    p: float = 1.0,
+    size: PositiveInt = 16,
+    p: Probability = 1.0,
     fill: Literal["mean", "zero"] = "mean",
     per: Literal["sample", "batch"] = "sample",
     dataset: Dataset | None = None,

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Augmentation, Draws, Frame, Window
+from cifarzoo.protocols import Augmentation, Draws, Frame, Probability, Window
 
 MIRRORED = Frame(is_mirrored=True)
 
@@ -50,7 +50,7 @@ class Flip:
 
 
 @register.augmentation
-def flip(*, p: float = 0.5) -> Augmentation:
+def flip(*, p: Probability = 0.5) -> Augmentation:
     """Mirror images left to right at random.
 
     Args:

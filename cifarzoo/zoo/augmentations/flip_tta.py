@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch.nn.functional as F
+from annotated_types import Ge, Le
 from torch import Tensor
 
 from cifarzoo import register
@@ -43,7 +45,7 @@ def mirrored(weight: float, images: Tensor) -> list[tuple[float, Tensor]]:
 
 
 @register.augmentation
-def flip_tta(*, translate: int = 1) -> Augmentation:
+def flip_tta(*, translate: Annotated[int, Ge(0), Le(8)] = 1) -> Augmentation:
     """Test images at the end of the run in two or six views too: mirrored, and shifted.
 
     94% on CIFAR-10 in 3.29 Seconds on a Single GPU (Jordan, 2024; arXiv:2404.00498), section

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Annotated
 
 import torch
+from annotated_types import Gt, Le
 from torch import Tensor
 
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Augmentation, Dataset, Draws
+from cifarzoo.protocols import Augmentation, Dataset, Draws, Probability
 
 
 @lru_cache(maxsize=8)  # a batch would wait for their copy to a GPU
@@ -61,6 +63,7 @@ class Normalize:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     at_evaluation: bool = True
+    at_most_once: bool = True  # the second would normalise what is normalised
 
     def __call__(self, images: Tensor, _draws: Draws | None = None) -> Tensor:
         """Normalise the batch (N, C, H, W)."""
@@ -70,8 +73,8 @@ class Normalize:
 @register.augmentation
 def normalize(
     *,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
+    mean: Sequence[Probability] | None = None,
+    std: Sequence[Annotated[float, Gt(0), Le(1)]] | None = None,
     dataset: Dataset | None = None,
 ) -> Augmentation:
     """Subtract the mean and divide by the standard deviation, channel by channel.

@@ -11,7 +11,15 @@ from torch import Tensor
 
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Augmentation, Draws, Frame, PadMode, Window
+from cifarzoo.protocols import (
+    Augmentation,
+    Draws,
+    Frame,
+    NonNegativeInt,
+    PadMode,
+    PositiveInt,
+    Window,
+)
 
 
 def crop_padded(
@@ -85,9 +93,9 @@ class PadCrop:
 @register.augmentation
 def pad_crop(
     *,
-    padding: int = 4,
+    padding: NonNegativeInt = 4,
     mode: Literal["reflect", "zero"] = "reflect",
-    offsets: int | None = None,
+    offsets: PositiveInt | None = None,
 ) -> Augmentation:
     """Pad the sides and cut out a random window of the original size.
 

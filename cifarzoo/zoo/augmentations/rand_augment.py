@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Augmentation, Draws
+from cifarzoo.protocols import Augmentation, Draws, NonNegativeInt, PositiveInt
 from cifarzoo.zoo.augmentations.policies import OPERATIONS, Space, apply_each, torchvisions
 
 
@@ -46,7 +48,10 @@ class RandAugment:
 
 @register.augmentation
 def rand_augment(
-    *, num_ops: int = 2, magnitude: int = 9, num_magnitude_bins: int = 31
+    *,
+    num_ops: PositiveInt = 2,
+    magnitude: NonNegativeInt = 9,
+    num_magnitude_bins: Annotated[int, Ge(2)] = 31,
 ) -> Augmentation:
     """Apply random operations of one magnitude to each image, one after another.
 

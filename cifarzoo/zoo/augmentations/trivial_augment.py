@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from annotated_types import Ge
 from torch import Tensor
 
 from cifarzoo import register
@@ -28,7 +30,7 @@ class TrivialAugmentWide:
 
 
 @register.augmentation
-def trivial_augment_wide(*, num_magnitude_bins: int = 31) -> Augmentation:
+def trivial_augment_wide(*, num_magnitude_bins: Annotated[int, Ge(2)] = 31) -> Augmentation:
     """Apply one random operation of a random magnitude to each image.
 
     TrivialAugment (Müller and Hutter, 2021; arXiv:2103.10158), algorithm 1, with the wide

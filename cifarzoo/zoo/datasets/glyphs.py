@@ -1,25 +1,28 @@
 """The embedded default: pictures that are drawn instead of downloaded."""
 
 from pathlib import Path
+from typing import Annotated
+
+from annotated_types import Ge, Le
 
 from cifarzoo import register
 from cifarzoo.data.glyphs.drawing import MOST_CLUTTER, Level
 from cifarzoo.data.glyphs.generate import CLASSES, generate
 from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Dataset, Split
+from cifarzoo.protocols import Dataset, NonNegativeInt, PositiveInt, Probability, Split
 
 
 @register.dataset
 def glyphs(
     folder: Path | None,  # noqa: ARG001 - what every dataset is given
     *,
-    train_images: int = 10000,
-    test_images: int = 2000,
-    seed: int = 0,
-    clutter: int = 2,
-    occlusion: float = 0.3,
-    max_noise: float = 0.06,
-    inversion: float = 0.0,
+    train_images: PositiveInt = 10000,
+    test_images: PositiveInt = 2000,
+    seed: NonNegativeInt = 0,
+    clutter: Annotated[int, Ge(0), Le(MOST_CLUTTER)] = 2,
+    occlusion: Probability = 0.3,
+    max_noise: Annotated[float, Ge(0.01), Le(1)] = 0.06,
+    inversion: Probability = 0.0,
 ) -> Dataset:
     """Ten drawn shapes in random pose, colour and texture; synthetic, not CIFAR.
 

@@ -7,8 +7,9 @@ shortcuts) isn't here.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
+from annotated_types import Gt, Le, Lt
 from torch import nn
 
 from cifarzoo import register
@@ -74,8 +75,8 @@ def torch_layers(
     *,
     conv_bias: bool = False,
     padding: Padding = "symmetric",
-    bn_momentum: float = 0.1,
-    bn_eps: float = 1e-5,
+    bn_momentum: Annotated[float, Gt(0), Le(1)] = 0.1,
+    bn_eps: Annotated[float, Gt(0), Lt(1)] = 1e-5,
     bn_unbiased: bool = True,
     conv_init: Init = "torch",
     dense_init: Init = "torch",

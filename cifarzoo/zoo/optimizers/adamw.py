@@ -10,16 +10,17 @@ import torch
 
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
+from cifarzoo.protocols import Fraction, NonNegativeFloat, PositiveFloat
 
 
 @register.optimizer
 def adamw(
     params: Iterable[dict[str, Any]],
     *,
-    lr: float = 1e-3,
-    betas: Sequence[float] = (0.9, 0.999),
-    eps: float = 1e-8,
-    weight_decay: float = 1e-2,
+    lr: PositiveFloat = 1e-3,
+    betas: Sequence[Fraction] = (0.9, 0.999),
+    eps: PositiveFloat = 1e-8,
+    weight_decay: NonNegativeFloat = 1e-2,
 ) -> torch.optim.Optimizer:
     """Adam with decoupled weight decay.
 

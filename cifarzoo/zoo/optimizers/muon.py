@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge, Le
 from torch import Tensor, nn
 
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
+from cifarzoo.protocols import Fraction, NonNegativeFloat, PositiveFloat
 
 QUINTIC = (3.4445, -4.7750, 2.0315)  # slope at 0 as steep as it goes, all values end near 1
 
@@ -92,14 +94,14 @@ class Muon(torch.optim.Optimizer):
 def muon(
     params: Iterable[dict[str, Any]],
     *,
-    lr: float = 0.24,
-    momentum: float = 0.6,
-    ns_steps: int = 5,
+    lr: PositiveFloat = 0.24,
+    momentum: Fraction = 0.6,
+    ns_steps: Annotated[int, Ge(1), Le(20)] = 5,
     normalize: bool = True,
-    head_lr: float = 0.1,
-    vector_lr: float = 0.1,
-    sgd_momentum: float = 0.85,
-    sgd_decay: float = 0.0,
+    head_lr: PositiveFloat = 0.1,
+    vector_lr: PositiveFloat = 0.1,
+    sgd_momentum: Fraction = 0.85,
+    sgd_decay: NonNegativeFloat = 0.0,
     nesterov: bool = True,
 ) -> torch.optim.Optimizer:
     """Orthogonal momentum for kernels and hidden matrices; SGD for the classifier and vectors.

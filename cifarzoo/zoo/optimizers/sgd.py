@@ -11,6 +11,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
+from cifarzoo.protocols import Fraction, NonNegativeFloat, PositiveFloat
 
 
 class SGD(torch.optim.SGD):
@@ -95,11 +96,11 @@ class ClippedSGD(SGD):
 def sgd(
     params: Iterable[dict[str, Any]],
     *,
-    lr: float = 0.1,
-    momentum: float = 0.9,
+    lr: PositiveFloat = 0.1,
+    momentum: Fraction = 0.9,
     nesterov: bool = True,
-    weight_decay: float = 5e-4,
-    clip_norm: float | None = None,
+    weight_decay: NonNegativeFloat = 5e-4,
+    clip_norm: PositiveFloat | None = None,
 ) -> torch.optim.Optimizer:
     """Stochastic gradient descent with momentum, Nesterov's by default.
 

@@ -14,7 +14,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Average, Regularizer
+from cifarzoo.protocols import Average, Fraction, Regularizer
 
 
 class MovingAverage:
@@ -83,7 +83,7 @@ class Ema(Regularizer):
 
 
 @register.regularizer
-def ema(*, decay: float = 0.999, warmup: bool = True) -> Regularizer:
+def ema(*, decay: Fraction = 0.999, warmup: bool = True) -> Regularizer:
     """Evaluate an exponential moving average of the weights.
 
     After every optimizer step ``average = decay * average + (1 - decay) * weights``, for

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Loss, Regularizer
+from cifarzoo.protocols import Fraction, Loss, Regularizer
 
 
 def smooth(targets: Tensor, smoothing: float) -> Tensor:
@@ -36,7 +36,7 @@ class LabelSmoothing(Regularizer):
 
 
 @register.regularizer
-def label_smoothing(*, smoothing: float = 0.1) -> Regularizer:
+def label_smoothing(*, smoothing: Fraction = 0.1) -> Regularizer:
     """Give a share of each target to all classes evenly, in the training loss.
 
     Label smoothing (Szegedy et al., 2016; arXiv:1512.00567), section 7.

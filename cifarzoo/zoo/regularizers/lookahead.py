@@ -12,7 +12,14 @@ from torch import Tensor, nn
 
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Average, Regularizer, Timestamp
+from cifarzoo.protocols import (
+    Average,
+    Fraction,
+    NonNegativeFloat,
+    PositiveInt,
+    Regularizer,
+    Timestamp,
+)
 
 
 class SlowWeights:
@@ -78,7 +85,7 @@ class Lookahead(Regularizer):
 
 @register.regularizer
 def lookahead(
-    *, steps: int = 5, retention: float = 0.7737809375, power: float = 3.0
+    *, steps: PositiveInt = 5, retention: Fraction = 0.7737809375, power: NonNegativeFloat = 3.0
 ) -> Regularizer:
     """Draw the weights back to a slow average of theirs every few steps, and evaluate it.
 

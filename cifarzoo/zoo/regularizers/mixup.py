@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Draws, Regularizer
+from cifarzoo.protocols import Draws, PositiveFloat, Regularizer
 
 
 def mix(images: Tensor, targets: Tensor, partner: Tensor, lam: Tensor) -> tuple[Tensor, Tensor]:
@@ -47,7 +47,7 @@ class Mixup(Regularizer):
 
 
 @register.regularizer
-def mixup(*, alpha: float = 0.2, per: Literal["batch", "sample"] = "batch") -> Regularizer:
+def mixup(*, alpha: PositiveFloat = 0.2, per: Literal["batch", "sample"] = "batch") -> Regularizer:
     """Train on weighted means of pairs of images and of their targets.
 
     mixup (Zhang et al., 2018; arXiv:1710.09412), figure 1. Partners are a random permutation

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import BranchDraws, Per, Regularizer, Site
+from cifarzoo.protocols import BranchDraws, FiniteFloat, Per, Probability, Regularizer, Site
 from cifarzoo.zoo.regularizers.depth import Decay, check, drop_prob
 
 
@@ -107,10 +107,10 @@ class ShakeDrop(Regularizer):
 @register.regularizer
 def shake_drop(
     *,
-    final_drop_prob: float = 0.5,
+    final_drop_prob: Probability = 0.5,
     decay: Decay = "linear",
-    alpha: Sequence[float] = (-1.0, 1.0),
-    beta: Sequence[float] = (0.0, 1.0),
+    alpha: Sequence[FiniteFloat] = (-1.0, 1.0),
+    beta: Sequence[FiniteFloat] = (0.0, 1.0),
     per: Per = "sample",
 ) -> Regularizer:
     """Scale residual branches by random factors, deeper ones more often.

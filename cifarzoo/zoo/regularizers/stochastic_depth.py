@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from cifarzoo import register
-from cifarzoo.protocols import BranchDraws, Per, Regularizer, Site
+from cifarzoo.protocols import BranchDraws, Per, Probability, Regularizer, Site
 from cifarzoo.zoo.regularizers.depth import Decay, check, drop_prob
 
 
@@ -57,7 +57,7 @@ class StochasticDepth(Regularizer):
 
 @register.regularizer
 def stochastic_depth(
-    *, final_drop_prob: float = 0.5, decay: Decay = "linear", per: Per = "batch"
+    *, final_drop_prob: Probability = 0.5, decay: Decay = "linear", per: Per = "batch"
 ) -> Regularizer:
     """Drop whole residual branches at random, deeper ones more often.
 

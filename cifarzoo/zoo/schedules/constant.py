@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from cifarzoo import register
-from cifarzoo.protocols import Schedule, Timestamp
+from cifarzoo.protocols import NonNegativeFloat, Schedule, Timestamp
 from cifarzoo.zoo.schedules.warmup import WarmedUp
 
 
 @register.schedule
-def constant(*, warmup_epochs: float = 0.0) -> Schedule:
+def constant(*, warmup_epochs: NonNegativeFloat = 0.0) -> Schedule:
     """The base learning rate throughout, after a linear warm-up.
 
     Args:

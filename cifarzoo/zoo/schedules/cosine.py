@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Schedule, Timestamp
+from cifarzoo.protocols import NonNegativeFloat, Probability, Schedule, Timestamp
 from cifarzoo.zoo.schedules.warmup import WarmedUp
 
 
@@ -27,7 +27,7 @@ class Cosine:
 
 
 @register.schedule
-def cosine(*, warmup_epochs: float = 0.0, final: float = 0.0) -> Schedule:
+def cosine(*, warmup_epochs: NonNegativeFloat = 0.0, final: Probability = 0.0) -> Schedule:
     """Half a cosine from 1 down to ``final`` over the whole run, after a linear warm-up.
 
     SGDR (Loshchilov and Hutter, 2017; arXiv:1608.03983), equation 5.

@@ -10,7 +10,7 @@ from typing import Literal
 
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Schedule, Timestamp
+from cifarzoo.protocols import NonNegativeFloat, Schedule, Timestamp
 from cifarzoo.zoo.schedules.warmup import WarmedUp, epochs
 
 
@@ -51,11 +51,11 @@ class Multistep:
 @register.schedule
 def multistep(
     *,
-    milestones: Sequence[float],
-    factors: Sequence[float],
+    milestones: Sequence[NonNegativeFloat],
+    factors: Sequence[NonNegativeFloat],
     unit: Literal["epoch", "fraction"] = "epoch",
     boundary: Literal["at", "after"] = "at",
-    warmup_epochs: float = 0.0,
+    warmup_epochs: NonNegativeFloat = 0.0,
 ) -> Schedule:
     """Drop the rate to a factor of the base rate at each milestone, after a linear warm-up.
 

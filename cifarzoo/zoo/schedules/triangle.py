@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Schedule, Timestamp
+from cifarzoo.protocols import Fraction, NonNegativeFloat, Schedule, Timestamp
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,9 @@ class Triangle:
 
 
 @register.schedule
-def triangle(*, start: float = 0.2, peak: float = 0.23, end: float = 0.07) -> Schedule:
+def triangle(
+    *, start: NonNegativeFloat = 0.2, peak: Fraction = 0.23, end: NonNegativeFloat = 0.07
+) -> Schedule:
     """A line up to the base rate and a line down, over the whole run.
 
     A slanted triangle (Howard and Ruder, 2018; arXiv:1801.06146, section 3.2), as speed-runs on

@@ -100,11 +100,13 @@ def _preset(entry: Entry) -> list[str]:
 def _parameters(parameters: Iterable[Parameter], said: dict[str, str]) -> Iterable[tuple[str, str]]:
     for parameter in parameters:
         name = f"{code(parameter.name)}{{.name}}"
-        declared = parameter.annotation or "Any"
+        declared = parameter.type or "Any"
         if parameter.default is None:
             term = f"{name} {code(declared)}{{.type}} *required*"
         else:
             term = f"{name} {code(f'{declared} = {parameter.default}')}{{.type}}"
+        if parameter.range:
+            term = f"{term} {parameter.range}"
         yield term, prose(said.get(parameter.name, ""))
 
 
