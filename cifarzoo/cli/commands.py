@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import wraps
 from inspect import Parameter, signature
 from itertools import pairwise
@@ -49,7 +50,7 @@ class Commands(PlainFlags, TyperGroup):
             exit_code = super().main(given, *rest, **{**options, "standalone_mode": False})
         except Misuse as error:
             if type(error).__name__ != "NoArgsIsHelpError":  # which has shown the help
-                console.show_error(UsageError(_in_a_line(error, given)))
+                console.show_error(UsageError(_setting(error, given) or _in_a_line(error, given)))
             exit_code = error.exit_code
         except OSError as error:
             exit_code = _after_output_failed(error)
@@ -100,6 +101,39 @@ def with_traceback(command: Callable[..., None]) -> Callable[..., None]:
     asked.__signature__ = plain.replace(parameters=[*plain.parameters.values(), option])  # type: ignore[attr-defined]  # what typer reads
     asked.__annotations__ = {**command.__annotations__, name: Traceback}
     return asked
+
+
+def _setting(error: Any, given: list[str]) -> str | None:
+    """What to say of an option that is none, but a setting of the config; None: it isn't.
+
+    Args:
+        error: What click raised.
+        given: Words of the command.
+    """
+    option = getattr(error, "option_name", None)
+    settable = {param.name for param in error.ctx.command.params} if option and error.ctx else ()
+    if option is None or "sets" not in settable:
+        return None
+    name = option.lstrip("-").replace("-", "_")
+    following = dict(pairwise(given)).get(option)
+    value = next((w.partition("=")[2] for w in given if w.startswith(f"{option}=")), following)
+    holder = _holder(name, given)
+    if holder is None:
+        return None
+    return f"no option {option}; it is a setting: -s {holder}.{name}={value or 'VALUE'}"
+
+
+def _holder(parameter: str, given: list[str]) -> str | None:
+    """What has ``parameter`` among run and the components of the config that is given."""
+    from cifarzoo import config
+    from cifarzoo.components.index import root
+
+    used = [root()]
+    for word in given[1:]:
+        with suppress(CifarzooError):
+            used += config.load(word).components()
+            break
+    return next((e.name for e in used if parameter in {p.name for p in e.parameters}), None)
 
 
 def _not_imported(error: ImportError | OSError) -> str | None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import string
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -11,13 +15,17 @@ from cifarzoo.components.kinds import FACTORIES
 from cifarzoo.components.plugins import Catalogue
 from cifarzoo.components.registry import ROOT
 from cifarzoo.components.spelling import near
+from cifarzoo.config.bare_words import bare_words, constant, meant, short
 from cifarzoo.config.effects import Problem, missing, twice, unused, unused_macros
 from cifarzoo.config.fitting import Fit
 from cifarzoo.config.reader import Binding, Reader
 from cifarzoo.config.resolution import Resolution, resolve
 from cifarzoo.config.types import component_of, kind_in, some, to_type
-from cifarzoo.config.values import Macro, Reference
+from cifarzoo.config.values import Bare, Macro, Reference, written
 from cifarzoo.errors import ConfigProblemsError
+
+QUOTES = "a text takes quotes, a component an @"
+PLAIN = frozenset(string.ascii_letters + string.digits + "_./@=-")  # what no shell changes
 
 
 class Check:
@@ -89,6 +97,9 @@ class Check:
         used = self.macros_in[binding.key] = set()
         value, fine = self._expand(binding.value, binding, used, ())
         entry = self._entry(binding.selector, binding)
+        if words := bare_words(value):
+            self._say_meant(words[0], value, binding, entry)
+            fine = False
         selector = binding.selector
         if entry is not None:
             self._check_parameter(entry, binding, value, fine=fine)
@@ -108,9 +119,30 @@ class Check:
             annotation = parameters[binding.parameter].annotation
             fit = self._fit(annotation) if annotation else None
             why = fit and fit.misfit(value)
-            if why:
+            if fit and why:
                 gap = "" if why.place else " "
-                self._say(binding, f"{binding.key}{gap}{why}{self._places(binding.key)}")
+                hint = "" if why.place else _another_form(value, fit, self.catalogue.entries)
+                self._say(binding, f"{binding.key}{gap}{why}{hint}{self._places(binding.key)}")
+
+    def _say_meant(self, word: str, value: Any, binding: Binding, entry: Entry | None) -> None:
+        """Say what a word that is no value was meant to be, where it was written."""
+        written_in = [binding, *(self.macros[name] for name in self.macros_in[binding.key])]
+        holder = next(each for each in written_in if word in bare_words(each.value))
+        problem = f"{word!r} is not a value"
+        parameters = {p.name: p for p in entry.parameters} if entry else {}
+        annotation = getattr(parameters.get(binding.parameter), "annotation", None)
+        fit = self._fit(annotation) if annotation else None
+        if fit is None or not (holder is binding or isinstance(binding.value, Macro)):
+            guess = constant(word)
+            advice = f"did you mean {guess}?" if guess else QUOTES
+        elif found := meant(value, self.catalogue.entries, lambda read: fit.misfit(read) is None):
+            as_set = holder.location.startswith("--set ") and holder is binding
+            whole = _quoted(f"{binding.written_name}={found}")
+            advice = f"did you mean {f'-s {whole}' if as_set else found}?"
+        else:
+            why = fit.misfit(word)
+            advice = why.problem.partition("; ")[2] if why else QUOTES
+        self._say(holder, f"{problem}; {advice}")
 
     def _misnamed(self, entry: Entry, binding: Binding) -> str:
         """What to say of a parameter that can't be set, and where it can."""
@@ -143,7 +175,7 @@ class Check:
                 items = [self._expand(item, holder, used, inside) for item in value]
                 return type(value)(item for item, _ in items), all(fine for _, fine in items)
             case dict():
-                if any(isinstance(key, Reference | Macro) for key in value):
+                if any(isinstance(key, Reference | Macro | Bare) for key in value):
                     self._say(holder, "a key of a dict is a text or a number")
                 items = [self._expand(item, holder, used, inside) for item in value.values()]
                 whole = dict(zip(value, (item for item, _ in items), strict=True))
@@ -196,6 +228,24 @@ class Check:
             return Fit(to_type(annotation, kinds))
         except (LookupError, TypeError, ValueError, SyntaxError):
             return None
+
+
+def _another_form(value: Any, fit: Fit, entries: Mapping[str, Entry]) -> str:
+    """``; did you mean …?`` with a value in brackets, or a number without quotes, that fits."""
+    forms: list[Any] = [[value]]
+    if isinstance(value, str):
+        with suppress(ValueError, SyntaxError):
+            forms.append(ast.literal_eval(value))
+        forms += [
+            [Reference("", f"{e.kind}.{e.name}")] for e in entries.values() if e.name == value
+        ]
+    found = next((form for form in forms if fit.misfit(form) is None), None)
+    return "" if found is None else f"; did you mean {written(short(found))}?"
+
+
+def _quoted(setting: str) -> str:
+    """A setting as a shell takes it."""
+    return setting if set(setting) <= PLAIN else f'"{setting}"'
 
 
 def check(reader: Reader, catalogue: Catalogue) -> Resolution:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from cifarzoo.components.index import Entry
 from cifarzoo.components.kinds import KINDS
 from cifarzoo.components.registry import ROOT
-from cifarzoo.components.spelling import near
+from cifarzoo.components.spelling import closest, near
 from cifarzoo.config.reader import Binding
 from cifarzoo.config.resolution import Resolution, references
 from cifarzoo.config.types import a, kind_in, some
@@ -61,7 +61,8 @@ def unused_macros(
     useful = {name for key in resolution.used() for name in macros_in[key]}
     for name, macro in macros.items():
         if macro.counts and name not in everywhere:
-            yield _at(macro, f"{name} is set but no value is %{name}{_meant(name, entries)}")
+            hint = _meant(name, resolution, entries)
+            yield _at(macro, f"{name} is set but no value is %{name}{hint}")
         elif macro.counts and name not in useful:
             yield _at(macro, f"{name} changes nothing: no value that this run uses has %{name}")
 
@@ -99,13 +100,15 @@ def _why(binding: Binding, resolution: Resolution) -> str:
     return f"this run has no @{binding.scope}/{binding.component}{close}"
 
 
-def _meant(macro: str, entries: Mapping[str, Entry]) -> str:
+def _meant(macro: str, resolution: Resolution, entries: Mapping[str, Entry]) -> str:
     """What the name of a macro that nothing uses may have been meant for."""
     name = macro.rpartition("/")[2]
     if name in entries and name != ROOT:
         return f"; did you mean a parameter, {name}.…, or {ROOT}.… = @{name}?"
-    fields = [parameter.name for parameter in entries[ROOT].parameters]
-    return near(name, fields, f"did you mean {ROOT}.{{}}?")
+    used = {used: entries[used] for used, _ in resolution.uses}  # run first
+    every = {p.name: f"{used}.{p.name}" for used, e in reversed(used.items()) for p in e.parameters}
+    found = closest(name, every)
+    return f"; did you mean {every[found]}?" if found else ""
 
 
 def _at(binding: Binding, problem: str) -> Problem:

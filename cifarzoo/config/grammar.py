@@ -14,7 +14,7 @@ from typing import Any
 
 from gin import config_parser
 
-from cifarzoo.config.values import Macro, Reference
+from cifarzoo.config.values import Bare, Macro, Reference
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,15 @@ class _Parser(config_parser.ConfigParser):  # type: ignore[misc]  # gin has no t
         token = self.current_token
         if token.string == "-" and token.line[token.end[1] :].lstrip()[:1] in ("@", "%"):
             self._raise_syntax_error(MINUS)  # gin would drop it
+        if token.type == NAME and token.string not in CONSTANTS and not self._is_next_statement():
+            self._advance()
+            return Bare(token.string)  # what it was meant to be depends on the parameter
         return super().parse_value()
+
+    def _is_next_statement(self) -> bool:
+        """Whether a bracket was left open, and the value goes on in what follows."""
+        row, column = self.current_token.start
+        return column == 0 and self.began is not None and row > self.began[0]
 
     def skip_statement(self) -> bool:
         """Go to the next statement, and out of the block that this one was in."""
@@ -166,7 +174,7 @@ def _in_words(message: str, token: str, line: str) -> str:
     if line.split()[:1] == ["include"]:
         return INCLUDE
     if word:
-        return _not_a_value(word[1:-1])
+        return f"{word[1:-1][:40]!r} is not a value"
     if token in ("'", '"'):
         return OPEN
     there = repr(token) if token.strip() else "the end of the line"
@@ -174,15 +182,7 @@ def _in_words(message: str, token: str, line: str) -> str:
     return ours.replace("{}", there)
 
 
-def _not_a_value(word: str) -> str:
-    if word.lower() in WORDS:
-        return f"{word!r} is not a value; did you mean {WORDS[word.lower()]}?"
-    if word.isidentifier():
-        return f"{word!r} is not a value; a text takes quotes, a component an @"
-    return f"{word[:40]!r} is not a value"
-
-
-WORDS = {"none": "None", "null": "None", "true": "True", "false": "False"}
+CONSTANTS = ("None", "True", "False")
 OPEN = "a bracket or a quote is left open"
 INCLUDE = "expected include 'FILE.gin', with quotes"
 MINUS = "a minus stands before numbers only"

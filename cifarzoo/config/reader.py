@@ -64,6 +64,12 @@ class Binding:
         return f"{self.scope}{'/' * bool(self.scope)}{self.selector}.{self.parameter}"
 
     @property
+    def written_name(self) -> str:
+        """``key``, with the kind where it was written."""
+        name = f"{self.selector}.{self.parameter}" if self.parameter else self.selector
+        return f"{self.scope}/{name}" if self.scope else name
+
+    @property
     def source(self) -> str:
         """The value as gin reads it."""
         return written(self.value)
@@ -134,10 +140,7 @@ class Reader:
             case [Assignment() as assignment]:
                 self._bind(assignment, location, counts=True)
             case [SyntaxMistake(problem=problem), *_] if "=" in text:
-                name, _, word = (part.strip() for part in text.partition("="))
-                is_word = problem.endswith("an @") and text.isprintable()
-                quoted = f" (--set \"{name}='{word}'\")" if is_word else ""
-                self._problem(f"{location}: {problem}{quoted}")
+                self._problem(f"{location}: {problem}")
             case _:
                 self._problem(f"{location}: expected NAME=VALUE, such as run.epochs=3")
 

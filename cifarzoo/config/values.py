@@ -41,6 +41,16 @@ class Macro:
 
 
 @dataclass(frozen=True)
+class Bare:
+    """A word that is no value: a text without quotes, or a component without an @."""
+
+    word: str
+
+    def __repr__(self) -> str:
+        return self.word
+
+
+@dataclass(frozen=True)
 class Expression:
     """Source text of a value that is no literal, such as the default ``math.pi``."""
 

@@ -26,7 +26,7 @@ ONE_LINE = [
     ("toy_net.num_classes = 3", "toy_net.num_classes is given by the engine; configs can't set it"),
     ("toy_sgd.params = 3", "toy_sgd.params is given by the engine; configs can't set it"),
     # types and kinds
-    ("toy_sgd.lr = '0.1'", "toy_sgd.lr is '0.1'; expected a number"),
+    ("toy_sgd.lr = '0.1'", "toy_sgd.lr is '0.1'; expected a number; did you mean 0.1?"),
     ("toy_sgd.lr = True", "toy_sgd.lr is True; expected a number"),
     ("toy_sgd.lr = None", "toy_sgd.lr is None; expected a number"),
     ("run.seed = 1.0", "run.seed is 1.0; expected a whole number"),
@@ -37,12 +37,14 @@ ONE_LINE = [
     ("run.precision = 'bf16'", "run.precision is 'bf16'; expected 'auto', 'float64', 'float32', "
      "'tf32', 'bfloat16' or 'float16'"),
     ("toy_net.mode = 'up'", "toy_net.mode is 'up'; expected 'left' or 'right'"),
-    ("toy_sgd.steps = 3", "toy_sgd.steps is 3; expected a list in square brackets"),
+    ("toy_sgd.steps = 3", "toy_sgd.steps is 3; expected a list in square brackets; "
+     "did you mean [3]?"),
     ("toy_sgd.steps = 'abc'", "toy_sgd.steps is 'abc'; expected a list in square brackets"),
     ("toy_sgd.steps = [1, [2]]", "toy_sgd.steps[1] is [2]; expected a number"),
     ("toy_sgd.lr = @toy_flat", "toy_sgd.lr is @schedule.toy_flat; expected a number"),
     ("run.regularizers = @ToyNoise",
-     "run.regularizers is @regularizer.ToyNoise; expected a list in square brackets"),
+     "run.regularizers is @regularizer.ToyNoise; expected a list in square brackets; "
+     "did you mean [@ToyNoise]?"),
     # nothing that changes nothing
     ("toy_steps.milestones = [1]",
      "toy_steps.milestones changes nothing: this run has no @toy_steps"),
@@ -146,7 +148,7 @@ def test_all_problems_come_at_once_in_the_order_of_the_lines(tmp_path: Path):
 
     assert problems(text, tmp_path, base=BASE.replace("run.epochs = 3\n", "")) == [
         "c.gin:5: toy_net has no parameter 'widht'; did you mean width?",
-        "c.gin:6: 'none' is not a value; did you mean None?",
+        "c.gin:6: 'none' is not a value; expected a whole number",
         "c.gin:7: run.epochs is 'x'; expected a whole number",
         "c.gin:8: no component 'nothing'; cifarzoo ls lists them",
     ]
@@ -156,7 +158,7 @@ def test_what_follows_from_another_mistake_is_not_reported(tmp_path: Path):
     base = BASE.replace("@toy_net", "toy_net")
 
     assert problems("toy_net.width = 3", tmp_path, base=base) == [
-        "c.gin:1: 'toy_net' is not a value; a text takes quotes, a component an @"
+        "c.gin:1: 'toy_net' is not a value; did you mean @toy_net?"
     ]
 
 
@@ -229,10 +231,10 @@ SETS = [
     ("run.epoch=3", "run has no parameter 'epoch'; did you mean epochs?"),
     ("toy_nett.width=3", "no component 'toy_nett'; did you mean toy_net?"),
     ("epochs=3", "epochs is set but no value is %epochs; did you mean run.epochs?"),
-    ("run.epochs=none", "'none' is not a value; did you mean None?"),
-    ("run.epochs='3'", "run.epochs is '3'; expected a whole number"),
-    ("run.precision=bfloat16", "'bfloat16' is not a value; a text takes quotes, a component an @ "
-     "(--set \"run.precision='bfloat16'\")"),
+    ("run.epochs=none", "'none' is not a value; expected a whole number"),
+    ("run.epochs='3'", "run.epochs is '3'; expected a whole number; did you mean 3?"),
+    ("run.precision=bfloat16", "'bfloat16' is not a value; "
+     "did you mean -s \"run.precision='bfloat16'\"?"),
     ("run.epochs=2*3", "unexpected '*' after the value; a value cannot be computed"),
 ]  # fmt: skip
 
