@@ -75,7 +75,8 @@ def test_an_open_bracket_is_reported_where_its_statement_began(tmp_path: Path):
 
 
 def test_reading_goes_on_after_a_mistake_also_in_a_block(tmp_path: Path):
-    text = "toy_net:\n  width = nope\n  drop = nope\nrun.seed = [1,\n  nope,\n  2]\nrun.max_steps = none\n"
+    block = "toy_net:\n  width = nope\n  drop = nope\n"
+    text = f"{block}run.seed = [1,\n  nope,\n  2]\nrun.max_steps = none\n"
 
     assert problems(text, tmp_path) == [
         "c.gin:7: 'nope' is not a value; expected a whole number",

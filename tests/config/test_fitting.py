@@ -72,7 +72,7 @@ FITTING = [
 ]
 AT_CHECK = [
     ("numbers", "[1, 'x']", "[1] is 'x'; expected a whole number"),
-    ("numbers", "3", " is 3; expected a list in square brackets"),
+    ("numbers", "3", " is 3; expected a list in square brackets; did you mean [3]?"),
     ("names", "['a', 1]", "[1] is 1; expected a text in quotes"),
     ("path", "3", " is 3; expected a path as a text in quotes"),
     ("count", "'x'", " is 'x'; expected a whole number"),
