@@ -1,4 +1,4 @@
-.PHONY: check test docs pages trust format
+.PHONY: check test floor docs pages trust format
 
 check:
 	ruff check
@@ -8,6 +8,14 @@ check:
 
 test:
 	pytest
+
+# The tests with the lowest version of each dependency that pyproject.toml promises.
+floor:
+	mkdir -p build
+	python .ci/lowest_versions.py >build/lowest-versions.txt
+	python -m venv build/floor
+	build/floor/bin/pip install --quiet --constraint build/lowest-versions.txt --editable '.[dev]'
+	build/floor/bin/pytest
 
 # The site, into docs/_build/html; a warning is an error.
 docs:

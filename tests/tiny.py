@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import random
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -157,3 +158,8 @@ def train_as_rank(job: tuple[Path, str, dict[str, Any]]) -> None:
     """What each launched rank does: ``tiny_task(root, name, **changes)``."""
     root, name, changes = job
     execute(tiny_task(root, name, **changes))
+
+
+def is_training() -> bool:
+    """Whether the schedule that calls this is asked by the loop, and not to be checked before."""
+    return sys._getframe(2).f_code.co_name == "begin_step"

@@ -128,7 +128,7 @@ def _train(
     if attempt:
         emit = emit_to_all([emit, tensorboard])
         attempt.begin(
-            config=folder.record.get("config", task.name),
+            config=task.name,
             digest=config_digest,
             precision=policy.record(),
             **task.provenance,

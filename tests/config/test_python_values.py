@@ -97,7 +97,7 @@ def test_what_is_exactly_a_value_of_a_file_is_taken_as_one(given: Any, plain: An
 
 
 REFUSED = [
-    ({"toy_sgd.lr": np.float32(0.5)}, "is np.float32(0.5) (numpy.float32); expected a number, "
+    ({"toy_sgd.lr": np.float32(0.5)}, f"is {np.float32(0.5)!r} (numpy.float32); expected a number, "
      "a text, None, or a list, tuple or dict of them; .item() of a single number is one"),
     ({"toy_sgd.lr": torch.tensor(0.5)}, "is tensor(0.5000) (torch.Tensor); expected a number, "
      "a text, None, or a list, tuple or dict of them; .item() of a single number is one"),

@@ -27,7 +27,7 @@ from cifarzoo.zoo.regularizers.ema import ema
 from cifarzoo.zoo.regularizers.mixup import mixup
 from cifarzoo.zoo.regularizers.shake_drop import shake_drop
 from cifarzoo.zoo.regularizers.shake_shake import shake_shake
-from tests.tiny import evaluated, noisy_sgd, tiny_task, train_as_rank
+from tests.tiny import evaluated, is_training, noisy_sgd, tiny_task, train_as_rank
 
 
 def on_ranks(root: Path, name: str, changes: dict[str, Any], *, nproc: int = 2) -> Any:
@@ -145,11 +145,9 @@ def stopping_schedule() -> Any:
     from cifarzoo.zoo.schedules.cosine import cosine
 
     factor = cosine()
-    asked: list[int] = []
 
     def at(moment: Any) -> float:
-        asked.append(moment.step)  # the first time to be checked, the second to train
-        if asked.count(10) == 2 and moment.step == 10 and os.environ["RANK"] == "1":
+        if moment.step == 10 and is_training() and os.environ["RANK"] == "1":
             os.kill(os.getpid(), signal.SIGUSR1)
         return factor(moment)
 
@@ -179,11 +177,9 @@ def test_a_rank_that_is_killed_ends_the_others(tmp_path):
 
 def killing_schedule() -> Any:
     """Kills rank 1 in step 3."""
-    asked: list[int] = []
 
     def at(moment: Any) -> float:
-        asked.append(moment.step)  # the first time to be checked, the second to train
-        if asked.count(3) == 2 and os.environ["RANK"] == "1":
+        if moment.step == 3 and is_training() and os.environ["RANK"] == "1":
             os.kill(os.getpid(), signal.SIGKILL)
         return 1.0
 
@@ -200,11 +196,9 @@ def test_a_bug_on_one_rank_keeps_its_traceback(tmp_path, capsys):
 
 def schedule_with_a_bug() -> Any:
     """Fails on rank 1."""
-    asked: list[int] = []
 
     def at(moment: Any) -> float:
-        asked.append(moment.step)  # the first time to be checked, the second to train
-        if asked.count(3) == 2 and os.environ["RANK"] == "1":
+        if moment.step == 3 and is_training() and os.environ["RANK"] == "1":
             raise ValueError("a bug")
         return 1.0
 
@@ -264,12 +258,10 @@ def killing_once() -> Any:
     from cifarzoo.zoo.schedules.cosine import cosine
 
     factor = cosine()
-    asked: list[int] = []
 
     def at(moment: Any) -> float:
-        asked.append(moment.step)  # the first time to be checked, the second to train
         is_first_attempt = os.environ["RANK"] == "1" and restarts()[0] == 0
-        if is_first_attempt and asked.count(6) == 2:
+        if is_first_attempt and moment.step == 6 and is_training():
             os.kill(os.getpid(), signal.SIGKILL)
         return factor(moment)
 
@@ -307,11 +299,8 @@ def test_a_rank_that_hangs_is_named_with_its_step(tmp_path, monkeypatch):
 def stopping_for_good() -> Any:
     """Stops rank 1, as a frozen machine does, after step 3, once it has said where it is."""
 
-    asked: list[int] = []
-
     def at(moment: Any) -> float:
-        asked.append(moment.step)  # the first time to be checked, the second to train
-        if asked.count(3) == 2 and os.environ["RANK"] == "1":
+        if moment.step == 3 and is_training() and os.environ["RANK"] == "1":
             time.sleep(2.5)
             os.kill(os.getpid(), signal.SIGSTOP)
         return 1.0
