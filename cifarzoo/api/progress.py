@@ -18,6 +18,7 @@ from cifarzoo.engine.events import (
     ResultEvent,
     ResumedEvent,
     StartEvent,
+    StatisticsEvent,
     WarningEvent,
     ignore_event,
     to_json,
@@ -100,6 +101,11 @@ def _line(event: Event) -> str:
             line = f"{event.run}: going on from step {event.step:,} of {event.steps:,}"
         case CompiledEvent(seconds=seconds):
             line = f"compiled in {seconds:.0f} s"
+        case StatisticsEvent():
+            line = (
+                f"running statistics of the averaged weights from {event.images:,} training images "
+                f"in {event.seconds:.1f} s"
+            )
         case WarningEvent():
             line = f"warning: {event.message}"
         case EpochEvent(test=test):

@@ -43,6 +43,26 @@ class Timed(Protocol):
         """Called before each optimizer step, in training only."""
 
 
+@runtime_checkable
+class SupportsStatistics(Protocol):
+    """An average that says whether its network needs running statistics of its own.
+
+    Attributes:
+        recompute_statistics: Whether BatchNorm's running statistics are computed anew, from
+            training images, before the averaged weights are tested. Without it they are, unless
+            the average has a true ``use_buffers``, as torch's ``AveragedModel`` may have.
+    """
+
+    recompute_statistics: bool
+
+
+def recomputes_statistics(average: Any) -> bool:
+    """Whether the running statistics of an average are computed anew for tests."""
+    if isinstance(average, SupportsStatistics):
+        return bool(average.recompute_statistics)
+    return not getattr(average, "use_buffers", False)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Frame:
     """What lies around stored images, so that every window of an augmentation is in them.

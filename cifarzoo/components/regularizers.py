@@ -174,7 +174,14 @@ def acting_stages(regularizer: Regularizer) -> list[str]:
 
 @runtime_checkable
 class Average(Protocol):
-    """Averaged weights, such as ``torch.optim.swa_utils.AveragedModel``."""
+    """Averaged weights, such as ``torch.optim.swa_utils.AveragedModel``.
+
+    Whether BatchNorm's running statistics are computed for them before a test, it may say by
+    ``SupportsStatistics``.
+
+    Attributes:
+        module: Network with the averaged weights.
+    """
 
     module: nn.Module
 

@@ -152,6 +152,20 @@ class CompiledEvent:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StatisticsEvent:
+    """Running statistics were computed for averaged weights that are then tested.
+
+    Attributes:
+        images: Training images that they were computed from.
+        seconds: Seconds that it took, which are no training time.
+    """
+
+    kind: ClassVar[str] = "statistics"
+    images: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class StepEvent:
     """An optimizer step was done; reported a few times a second.
 
@@ -368,6 +382,7 @@ Event: TypeAlias = (
     StartEvent
     | ResumedEvent
     | CompiledEvent
+    | StatisticsEvent
     | StepEvent
     | EpochEvent
     | CheckpointEvent

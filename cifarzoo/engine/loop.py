@@ -10,6 +10,8 @@ import time
 from collections.abc import Sequence
 from functools import reduce
 
+from torch import nn
+
 from cifarzoo.engine.assembly.trained_parameters import check_trained
 from cifarzoo.engine.device.compiling import forget_compiled
 from cifarzoo.engine.distributed.step_exchange import StepReport
@@ -19,13 +21,16 @@ from cifarzoo.engine.events import (
     CompiledEvent,
     EpochEvent,
     Speed,
+    StatisticsEvent,
     WarningEvent,
     to_json,
 )
-from cifarzoo.engine.state import TrainingState, trainable, wrap
+from cifarzoo.engine.running_statistics import EPOCH_IMAGES, are_recomputed, recomputed
+from cifarzoo.engine.state import Statistics, TrainingState, trainable, wrap
 from cifarzoo.engine.step import train_step
 from cifarzoo.engine.training import Setup, Training
 from cifarzoo.errors import CifarzooError, StoppedError
+from cifarzoo.layers.norms import named_statistics
 from cifarzoo.randomness.global_generators import seed_generators
 
 
@@ -146,7 +151,7 @@ def tested_epoch(training: Training, speed: Speed) -> EpochEvent:
     """Test the epoch's weights; several views of the test images only at the end of the run."""
     setup, state, data = training.setup, training.state, training.data
     is_done = state.step == setup.plan.total_steps
-    network, scaler = state.evaluated, state.scaler
+    network, scaler = tested_network(training), state.scaler
     return EpochEvent(
         epoch=math.ceil(state.step / setup.plan.steps_per_epoch),
         epochs=math.ceil(setup.plan.total_epochs),
@@ -160,6 +165,26 @@ def tested_epoch(training: Training, speed: Speed) -> EpochEvent:
         else None,
         validation=score(setup, network, scaler, data.validation) if data.validation else None,
     )
+
+
+def tested_network(training: Training) -> nn.Module:
+    """The network that is tested, an average with running statistics of its own if it needs them.
+
+    From all training images where the test may be a result or a choice: at the end of the run,
+    and in runs that keep validation images.
+    """
+    setup, state, train = training.setup, training.state, training.data.train
+    if state.average is None or not are_recomputed(state.average):
+        return state.evaluated
+    chooses = state.step == setup.plan.total_steps or training.data.validation is not None
+    num_images = len(train) if chooses else min(EPOCH_IMAGES, len(train))
+    started = time.monotonic()
+    network = recomputed(setup, state.evaluated, state.scaler, train, num_images=num_images)
+    if num_images == len(train):
+        state.statistics = Statistics(step=state.step, tensors=named_statistics(network))
+    seconds = time.monotonic() - started
+    training.session.emit(StatisticsEvent(images=num_images, seconds=seconds))
+    return network
 
 
 def save(training: Training) -> None:

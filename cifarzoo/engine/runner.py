@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import cifarzoo
 from cifarzoo.components.run import Run
+from cifarzoo.engine import running_statistics
 from cifarzoo.engine.assembly.forward import network_stages
 from cifarzoo.engine.assembly.plan import length_warnings
 from cifarzoo.engine.assembly.repeated_calls import changing_answers
@@ -195,6 +196,8 @@ def _begin(task: Task, training: Training, attempt: Attempt | None) -> None:
     found += changing_answers(setup.components, loss=setup.components.loss_maker(setup.run))
     around = [*network_stages(setup.components.regularizers)]
     found += slow_paths(state.model, setup.plan, setup.policy, setup.world.device, around)
+    if state.average is not None:
+        found += running_statistics.warnings_of(state.average)
     for message in found:
         session.emit(WarningEvent(message=message))
 
@@ -257,7 +260,9 @@ def _result(training: Training) -> ResultEvent:
             **last,
             "train_seconds": state.progress.train_seconds,
             "steps": state.step,
-            "weights_sha256": digest_of(state.evaluated.state_dict()),
+            "weights_sha256": digest_of(
+                {**state.evaluated.state_dict(), **(state.statistics_now or {})}
+            ),
         },
     )
     found = not_finite(result.tests)

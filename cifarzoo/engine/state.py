@@ -66,6 +66,19 @@ class Progress:
         return is_best
 
 
+@dataclass(frozen=True, kw_only=True)
+class Statistics:
+    """Running statistics that belong to the averaged weights of a step.
+
+    Attributes:
+        step: Optimizer steps done.
+        tensors: Running means and variances, by their names in the averaged network.
+    """
+
+    step: int
+    tensors: dict[str, Tensor]
+
+
 @dataclass(kw_only=True)
 class TrainingState:
     """Everything that a step changes.
@@ -79,6 +92,8 @@ class TrainingState:
         scaler: Scales the loss where the precision needs it.
         trial: What is known of the optimizer and the average from trying them.
         progress: The numbers that say how far training has come.
+        statistics: Newest running statistics of the average that are of all training images;
+            None: there were none yet, or the average needs none.
         last_loss: Training loss of the newest step; not in the checkpoint.
     """
 
@@ -90,6 +105,7 @@ class TrainingState:
     scaler: Scaler
     trial: OptimizerTrial
     progress: Progress = field(default_factory=Progress)
+    statistics: Statistics | None = None
     last_loss: float = 0.0
 
     @property
@@ -101,6 +117,12 @@ class TrainingState:
     def evaluated(self) -> nn.Module:
         """The network that is tested: the average where there is one."""
         return self.average.module if self.average is not None else self.model
+
+    @property
+    def statistics_now(self) -> dict[str, Tensor] | None:
+        """The average's running statistics, if they belong to its weights of this step."""
+        newest = self.statistics
+        return newest.tensors if newest is not None and newest.step == self.step else None
 
     @cached_property
     def timed(self) -> list[Timed]:
@@ -156,6 +178,7 @@ class TrainingState:
             "average": self.average.state_dict() if self.average is not None else None,
             "scaler": self.scaler.state_dict(),
             "numbers": asdict(self.progress),
+            "statistics": self.statistics_now,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -172,6 +195,9 @@ class TrainingState:
             self.scaler.load_state_dict(state["scaler"])
             names = [number.name for number in fields(Progress)]
             self.progress = Progress(**{name: state["numbers"][name] for name in names})
+            statistics = state.get("statistics")  # older checkpoints have none
+            if statistics is not None:
+                self.statistics = Statistics(step=self.step, tensors=statistics)
 
     def check_finite(self) -> None:
         """Refuse to save or test numbers that nothing could go on from.

@@ -1,10 +1,12 @@
 """What a run has learned: its weights, read from its checkpoints, and how they do on test images.
 
-No optimizer and no training images are made for it, and nothing in the run's folder changes.
+No optimizer is made for it, training images are put on the device only where averaged weights have
+no running statistics yet, and nothing in the run's folder changes.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,10 +26,11 @@ from cifarzoo.engine.checkpoint import Checkpoints, Loaded
 from cifarzoo.engine.device.precision import Scaler, choose, numerics
 from cifarzoo.engine.distributed.world import init_distributed
 from cifarzoo.engine.evaluation import offers_views, score
-from cifarzoo.engine.events import EvaluationEvent, Listener, Score, WarningEvent
+from cifarzoo.engine.events import EvaluationEvent, Listener, Score, StatisticsEvent, WarningEvent
 from cifarzoo.engine.resume import SHORT, trained_data
+from cifarzoo.engine.running_statistics import are_recomputed, recomputed
 from cifarzoo.engine.state import digest_of, fitting
-from cifarzoo.engine.training import Setup, settle, to_device
+from cifarzoo.engine.training import Setup, settle, to_device, train_rows
 from cifarzoo.errors import CheckpointError, UsageError
 from cifarzoo.layers import dropout, norms
 from cifarzoo.runs.folder import RunFolder
@@ -80,7 +83,13 @@ def load_trained(
     model = dropout.convert(norms.convert(components.model))
     if run.precision == "float64":
         model = model.double()
-    network = restored(model, components, loaded.state, is_averaged=weights != "last")
+    network, is_whole = restored(model, components, loaded.state, is_averaged=weights != "last")
+    if not is_whole:
+        warn(
+            f"the averaged weights of step {loaded.step} have no running statistics of their own "
+            "yet, which are computed at the end of a run; those of the weights that were trained "
+            "are in their place; cifarzoo eval computes them"
+        )
     return Trained(network=network.eval(), components=components, step=loaded.step)
 
 
@@ -124,9 +133,11 @@ def evaluate_run(
             here, there = digest(train, test), trained_data(folder, loaded)
             if there not in (None, here):
                 emit(WarningEvent(message=_other_data(folder, str(there), here)))
-            network = restored(
-                to_device(setup), components, loaded.state, is_averaged=weights != "last"
-            )
+            model = to_device(setup)
+            is_averaged = weights != "last"
+            network, is_whole = restored(model, components, loaded.state, is_averaged=is_averaged)
+            if not is_whole:
+                network = _with_statistics(setup, network, train, emit)
             tested, tta_test = _scores(setup, network, test)
     return EvaluationEvent(
         run=str(folder.path),
@@ -147,6 +158,19 @@ def _other_data(folder: RunFolder, there: str, here: str) -> str:
         f"{folder.path} was trained with other data: SHA-256 {there[:SHORT]}… there and "
         f"{here[:SHORT]}… here; this is a test on other images or labels"
     )
+
+
+def _with_statistics(setup: Setup, network: nn.Module, train: Split, emit: Listener) -> nn.Module:
+    """An averaged network with running statistics of its own, from all training images."""
+    chosen, _ = train_rows(setup.plan, len(train.labels))
+    device = setup.world.device
+    num_classes = len(setup.components.dataset.classes)
+    store = ImageStore(train, num_classes=num_classes, device=device, chosen=chosen)
+    started = time.monotonic()
+    scaler = Scaler(setup.policy, device)
+    with_own = recomputed(setup, network, scaler, store, num_images=len(store))
+    emit(StatisticsEvent(images=len(store), seconds=time.monotonic() - started))
+    return with_own
 
 
 def _scores(setup: Setup, network: nn.Module, test: Split) -> tuple[Score, Score | None]:
@@ -203,7 +227,7 @@ def newest(checkpoints: Checkpoints, folder: RunFolder) -> Loaded:
 
 def restored(
     model: nn.Module, components: Components, state: Mapping[str, Any], *, is_averaged: bool
-) -> nn.Module:
+) -> tuple[nn.Module, bool]:
     """The network with the weights of a checkpoint.
 
     Args:
@@ -212,12 +236,19 @@ def restored(
         state: Tensors of the checkpoint.
         is_averaged: Whether averaged weights are taken, where a regularizer averages.
 
+    Returns:
+        The network, and whether it has running statistics that belong to its weights.
+
     Raises:
         CheckpointError: They are not of this network.
     """
     average = build_average(components, model) if is_averaged else None
     with fitting(), torch.no_grad():
         model.load_state_dict(state["model"])
-        if average is not None:
-            average.load_state_dict(state["average"])
-    return model if average is None else average.module
+        if average is None:
+            return model, True
+        average.load_state_dict(state["average"])
+        statistics = state.get("statistics")
+        if statistics is not None:
+            average.module.load_state_dict(statistics, strict=False)
+    return average.module, statistics is not None or not are_recomputed(average)

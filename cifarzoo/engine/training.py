@@ -216,7 +216,7 @@ def place(setup: Setup, train: Split, test: Split) -> Data:
     store = partial(
         ImageStore, num_classes=len(components.dataset.classes), device=setup.world.device
     )
-    chosen, kept = _train_rows(sizes, len(train.labels))
+    chosen, kept = train_rows(sizes, len(train.labels))
     _, frame = windowed(components.augmentations, image_size=components.dataset.image_shape[1:])
     train_store = store(train, chosen=chosen, frame=frame)
     return Data(
@@ -302,7 +302,7 @@ def open_session(
     )
 
 
-def _train_rows(sizes: Plan, num_train: int) -> tuple[Indices, Indices]:
+def train_rows(sizes: Plan, num_train: int) -> tuple[Indices, Indices]:
     """The rows of the training set that are trained on, and those kept for validation."""
     used = subset(num_train, sizes.train_images + sizes.validation_images)
     chosen = subset(len(used), sizes.train_images)

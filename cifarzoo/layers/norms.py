@@ -135,8 +135,7 @@ def _obeys(norm: _BatchNorm) -> bool:
         return images
 
     tried = copy.deepcopy(norm).train()
-    tried.group_size = 1
-    vars(tried)["batch_norm"] = note
+    replace_batch_norm(tried, note)
     like = next(chain(norm.parameters(), running_statistics(norm)), torch.empty(()))
     for shape in _shapes(norm):
         images = torch.zeros(4, norm.num_features, *shape, dtype=like.dtype, device=like.device)
@@ -147,11 +146,27 @@ def _obeys(norm: _BatchNorm) -> bool:
     return False
 
 
+def replace_batch_norm(norm: Grouped, called: Callable[..., Tensor] | None) -> None:
+    """Have a norm call something else in training; None: what it called before."""
+    vars(norm).pop("batch_norm", None)
+    norm.gather = None
+    norm.group_size = None
+    if called is not None:
+        vars(norm)["batch_norm"] = called
+        norm.group_size = 1  # a subclass whose group is the whole batch isn't intercepted
+
+
 def _shapes(norm: Grouped) -> list[tuple[int, ...]]:
     """What may follow (N, C) in the shape of an input."""
     lengths = {nn.BatchNorm1d: (0, 1), nn.BatchNorm2d: (2,), nn.BatchNorm3d: (3,)}
     known = (dims for kind, dims in lengths.items() if isinstance(norm, kind))
     return [(2,) * dims for dims in next(known, (2, 0, 1, 3))]
+
+
+def named_statistics(model: nn.Module) -> dict[str, Tensor]:
+    """``running_statistics`` by their names in ``model.state_dict()``."""
+    statistics = {id(tensor) for tensor in running_statistics(model)}
+    return {name: buffer for name, buffer in model.named_buffers() if id(buffer) in statistics}
 
 
 def running_statistics(model: nn.Module) -> list[Tensor]:

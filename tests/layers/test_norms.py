@@ -33,7 +33,7 @@ class Functional(nn.BatchNorm2d):
 
     def forward(self, x: Tensor) -> Tensor:
         assert self.num_batches_tracked is not None
-        self.num_batches_tracked.add_(1)
+        self.num_batches_tracked.add_(int(self.training))
         x = F.batch_norm(
             x, self.running_mean, self.running_var, self.weight, self.bias, self.training, 0.3, 1e-3
         )

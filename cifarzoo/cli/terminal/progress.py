@@ -26,6 +26,7 @@ from cifarzoo.engine.events import (
     ResultEvent,
     ResumedEvent,
     StartEvent,
+    StatisticsEvent,
     StepEvent,
     StoppedEvent,
     WarningEvent,
@@ -84,6 +85,7 @@ class PlainProgress:
 
     def __init__(self, out: Console | None = None) -> None:
         self.out = out or console.messages()
+        self._statistics_images = 0
 
     def __call__(self, event: Event, /) -> None:
         """Say what ``event`` means, if it is for people."""
@@ -94,8 +96,8 @@ class PlainProgress:
                 self.finished(event)
             case ResumedEvent():
                 self.resumed(event)
-            case CompiledEvent():
-                self.say(Text(f"compiled in {duration(event.seconds)}"))
+            case CompiledEvent() | StatisticsEvent():
+                self.cost(event)
             case StepEvent():
                 self.step(event)
             case EpochEvent():
@@ -139,6 +141,15 @@ class PlainProgress:
         """One line with the epoch's numbers."""
         cells = epoch_cells(event)
         self.say(Text("  ".join(f"{name} {value}" for name, value in cells.items())))
+
+    def cost(self, event: CompiledEvent | StatisticsEvent) -> None:
+        """What took time beside training; running statistics once for each number of images."""
+        if isinstance(event, CompiledEvent):
+            self.say(Text(f"compiled in {duration(event.seconds)}"))
+        elif event.images != self._statistics_images:
+            self._statistics_images = event.images
+            what = "running statistics of the averaged weights"
+            self.say(Text(f"{what} from {count(event.images)} images in {event.seconds:.1f} s"))
 
     def warning(self, event: WarningEvent) -> None:
         """What the user should know and what stops nothing."""

@@ -29,6 +29,8 @@ class MovingAverage:
         warmup: Whether the decay rises from 0 first; see ``ema``.
     """
 
+    recompute_statistics = False  # they are averaged too
+
     def __init__(self, model: nn.Module, *, decay: float, warmup: bool) -> None:
         self.module = copy.deepcopy(model).requires_grad_(False)
         self.num_updates = 0

@@ -32,6 +32,8 @@ class SlowWeights:
         power: Power of the progress, by which that share grows from 0.
     """
 
+    recompute_statistics = False  # they are averaged too
+
     def __init__(self, model: nn.Module, *, steps: int, retention: float, power: float) -> None:
         self.module = copy.deepcopy(model).requires_grad_(False)
         self._steps = steps
