@@ -27,6 +27,7 @@ from cifarzoo.engine.events import (
     Score,
     Speed,
     StartEvent,
+    StatisticsEvent,
     StepEvent,
     StoppedEvent,
     WarningEvent,
@@ -223,6 +224,19 @@ def test_a_stopped_run_says_how_to_go_on(listener):
 def test_a_resumed_run_says_where_it_goes_on():
     event = ResumedEvent(run=RUN, step=1300, steps=1500, epoch=10.4)
     assert "going on from step 1,300 of 1,500" in heard(PlainProgress, event)
+
+
+def test_running_statistics_are_said_once_for_each_number_of_images():
+    some, all_of_them = (StatisticsEvent(images=n, seconds=1.25) for n in (5000, 50_000))
+    text = heard(PlainProgress, some, some, all_of_them)
+    assert text.count("running statistics of the averaged weights from 5,000 images in 1.2 s") == 1
+    assert text.count("from 50,000 images") == 1
+
+
+def test_scripts_are_told_of_running_statistics(capsys):
+    JsonLines()(StatisticsEvent(images=5000, seconds=1.25))
+    said = json.loads(capsys.readouterr().out)
+    assert said == {"event": "statistics", "images": 5000, "seconds": 1.25}
 
 
 def test_a_long_path_is_not_broken_at_the_end_of_a_line():

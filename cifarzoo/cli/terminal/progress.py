@@ -35,7 +35,7 @@ from cifarzoo.engine.events import (
 from cifarzoo.runs.strict_json import strict_json
 
 LEAST_WIDTHS = {"test error": 8, "lr": 8, "time": 5}  # of columns whose later cells may be longer
-IN_JSON = (StartEvent, ResumedEvent, EpochEvent, ResultEvent, StoppedEvent)
+IN_JSON = (StartEvent, ResumedEvent, StatisticsEvent, EpochEvent, ResultEvent, StoppedEvent)
 
 
 class Listener(Protocol):
