@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -15,7 +16,7 @@ def main() -> None:
     optional = project["optional-dependencies"]
     for requirement in [*project["dependencies"], *optional["parquet"]]:
         name, version = re.fullmatch(r"([\w-]+)>=([\d.]+)", requirement).groups()
-        print(f"{name}=={version}")
+        sys.stdout.write(f"{name}=={version}\n")
 
 
 if __name__ == "__main__":

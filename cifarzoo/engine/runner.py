@@ -129,7 +129,7 @@ def _train(
     if attempt:
         emit = emit_to_all([emit, tensorboard])
         attempt.begin(
-            config=task.name,
+            config=folder.record.get("config", task.name),
             digest=config_digest,
             precision=policy.record(),
             **task.provenance,

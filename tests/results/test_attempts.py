@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from cifarzoo.engine.runner import execute
@@ -95,11 +97,11 @@ def test_a_run_that_is_stopped_and_gone_on_with_has_both(tmp_path):
 
     second = tiny_task(tmp_path, **settings)
     second.provenance["command"] = ["second"]
-    execute(second)
+    execute(replace(second, name="resolved"))  # as the config that goes on with a run's own values
 
     attempts = folder.record["attempts"]
     assert [(each["command"], each["from_step"]) for each in attempts] == [
         (["first"], 0), (["second"], 2),
     ]  # fmt: skip
-    assert folder.record["command"] == ["second"]
+    assert (folder.record["command"], folder.record["config"]) == (["second"], "tiny")
     assert all(each["data"] == folder.record["data"] for each in attempts)
