@@ -15,6 +15,7 @@ from cifarzoo.engine.distributed.signals import end_at_once
 from cifarzoo.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from cifarzoo.api.branching import Parent
     from cifarzoo.api.progress import ListenerFactory
     from cifarzoo.config import Config
     from cifarzoo.engine.events import Listener, ResultEvent
@@ -89,6 +90,7 @@ def execute_config(
     data: Path | None,
     processes: Processes,
     progress: ListenerFactory,
+    parent: Parent | None = None,
 ) -> ResultEvent:
     """Train what ``config`` describes to its end, here or in launched processes.
 
@@ -98,20 +100,26 @@ def execute_config(
         data: Folder of the data; None: not known.
         processes: The processes that train.
         progress: Makes the listener, in the process that reports.
+        parent: Checkpoint of another run that a new one begins from; None: its first step.
 
     Raises:
         StoppedError: A signal stopped it, and a checkpoint was saved.
         CifarzooError: See ``cifarzoo.errors``.
     """
+    from cifarzoo.api.branching import check_parent
     from cifarzoo.engine.runner import execute
 
     size = resolve_world_size(processes.nproc)
+    if parent is not None:
+        check_parent(parent, config)
     for note in [*config.notes(), *filter(None, [lone_task()])]:
         processes.warn(note)
     if size > 1 and not is_worker():
-        return _launch(config, open_folder, data=data, processes=processes, progress=progress)
+        return _launch(
+            config, open_folder, data=data, processes=processes, progress=progress, parent=parent
+        )
     with config.locating(), progress() as listener:
-        task = _task(config, open_folder, listener, data=data, argv=sys.argv)
+        task = _task(config, open_folder, listener, data=data, argv=sys.argv, parent=parent)
         return execute(task, [listener], at_second_interrupt=processes.at_second_interrupt)
 
 
@@ -161,17 +169,23 @@ def train_rank(job: RankJob) -> None:
         execute(replace(task, is_tried=job.is_tried), [listener])
 
 
-def _opened(open_folder: OpenFolder, config: Config) -> tuple[RunFolder, list[str]]:
+def _opened(
+    open_folder: OpenFolder, config: Config, parent: Parent | None
+) -> tuple[RunFolder, list[str]]:
     """A run's folder, which holds the run of ``config``, and what may not be meant.
 
     Raises:
-        UsageError: It holds another run.
+        UsageError: It holds another run, or one that didn't begin from ``parent``.
     """
+    from cifarzoo.api.branching import note_parent
     from cifarzoo.api.identity import check_same_run, keep_identity
 
     folder = open_folder()
+    is_new = not folder.has_begun
     notes = check_same_run(folder, config)
     keep_identity(folder, config)
+    if parent is not None:
+        note_parent(folder, parent, is_new=is_new)
     return folder, notes
 
 
@@ -182,6 +196,7 @@ def _launch(
     data: Path | None,
     processes: Processes,
     progress: ListenerFactory,
+    parent: Parent | None,
 ) -> ResultEvent:
     from cifarzoo.engine.assembly.describe import describe
     from cifarzoo.engine.distributed.launcher import launch
@@ -198,7 +213,7 @@ def _launch(
         is_tried = pick_device().type == "cpu"
         if is_tried:
             try_step(run, folder=data, device=pick_device(), world_size=size)
-    folder, _ = _opened(open_folder, config)  # rank 0 compares again, and warns
+    folder, _ = _opened(open_folder, config, parent)  # rank 0 compares again, and warns
     with folder.locked():
         pass  # in use: refused before any process starts; rank 0 holds the lock from then on
     job = RankJob(
@@ -238,6 +253,7 @@ def _task(
     *,
     data: Path | None,
     argv: Iterable[str],
+    parent: Parent | None = None,
 ) -> Task:
     """What the engine is given, with all that run.json says of where a result comes from."""
     from cifarzoo.config.effective import digest
@@ -246,7 +262,7 @@ def _task(
     from cifarzoo.runs.provenance import provenance
 
     def open_and_warn() -> RunFolder:
-        folder, notes = _opened(open_folder, config)
+        folder, notes = _opened(open_folder, config, parent)
         for note in notes:
             listener(WarningEvent(message=note))
         return folder

@@ -6,7 +6,7 @@ are compared here, before anything is built; the data, which are read last, by `
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,8 +61,15 @@ class Comparison:
         return [*self.values, *(_in_words(old, new) for old, new in self.plugins)]
 
 
-def compare(folder: RunFolder, config: Config) -> Comparison:
+def compare(
+    folder: RunFolder, config: Config, *, counts: Callable[[str], bool] = decides_numbers
+) -> Comparison:
     """Compare the run in ``folder`` with ``config``, defaults counted.
+
+    Args:
+        folder: Folder of the run.
+        config: Config that it is compared with.
+        counts: Whether a difference in the value of that name is one.
 
     Raises:
         UsageError: Its files can't be read, or an older cifarzoo wrote them and ``config`` lacks
@@ -70,7 +77,7 @@ def compare(folder: RunFolder, config: Config) -> Comparison:
     """
     values: list[str] = []
     unknown: list[str] = []
-    for is_known, phrase in _differing(_recorded(folder, config), effective_values(config)):
+    for is_known, phrase in _differing(_recorded(folder, config), effective_values(config), counts):
         (values if is_known else unknown).append(phrase)
     there, here = folder.record.get("plugins"), plugin_provenance(config.components())
     plugins = [] if there is None else [*_differing_plugins(there, here)]
@@ -138,7 +145,7 @@ def _recorded(folder: RunFolder, config: Config) -> dict[str, Any]:
 
 
 def _differing(
-    there: Mapping[str, Any], here: Mapping[str, EffectiveValue]
+    there: Mapping[str, Any], here: Mapping[str, EffectiveValue], counts: Callable[[str], bool]
 ) -> Iterator[tuple[bool, str]]:
     """Differing values, a phrase each, after whether both sides know the parameter.
 
@@ -146,7 +153,7 @@ def _differing(
     """
     shared = {_holder(name) for name in there} & {_holder(name) for name in here}
     for name in sorted({*there, *here}, key=run_first):
-        if not decides_numbers(name) or _holder(name) not in shared:
+        if not counts(name) or _holder(name) not in shared:
             continue
         if name not in here:
             yield False, f"{name} was {written(there[name])} when this run began and is gone here"

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, TextIO, TypeAlias
 
 from cifarzoo.engine.events import (
+    BranchedEvent,
     CompiledEvent,
     EpochEvent,
     Event,
@@ -106,6 +107,8 @@ def _line(event: Event) -> str:
                 f"running statistics of the averaged weights from {event.images:,} training images "
                 f"in {event.seconds:.1f} s"
             )
+        case BranchedEvent():
+            line = event.message
         case WarningEvent():
             line = f"warning: {event.message}"
         case EpochEvent(test=test):

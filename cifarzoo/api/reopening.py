@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cifarzoo import config as configs
 from cifarzoo.api.identity import SESSION_PREFIX
 from cifarzoo.components.registry import SESSION, register
+from cifarzoo.components.run import BOOKKEEPING
 from cifarzoo.components.user_paths import expanded
 from cifarzoo.config import Config
+from cifarzoo.config.effective import decides_numbers, effective_values, is_same
 from cifarzoo.errors import UsageError
 from cifarzoo.runs.finding import find_run
 from cifarzoo.runs.folder import CONFIG, RunFolder
@@ -32,6 +36,35 @@ class Reopened:
     folder: RunFolder
     config: Config
     data: Path | None
+
+    def with_bookkeeping(
+        self, *, sets: Sequence[str] = (), values: Mapping[str, Any] | None = None
+    ) -> Config:
+        """The run's config with other values of what decides no number.
+
+        Args:
+            sets: Settings, ``NAME=VALUE`` each in gin's words.
+            values: Settings with Python's values, by name.
+
+        Raises:
+            ConfigProblemsError: A value doesn't fit.
+            UsageError: Another setting would be another one than the run began with.
+        """
+        if not sets and not values:
+            return self.config
+        changed = self.config.with_values(values or {}, sets=sets)
+        before = effective_values(self.config)
+        for name, value in effective_values(changed).items():
+            old = before.get(name)
+            if decides_numbers(name) and not (old and is_same(old.value, value.value)):
+                began = f"the run began with {old.source}" if old else "the run has no such setting"
+                free = ", ".join(f"run.{each}" for each in sorted(BOOKKEEPING))
+                config = f"{self.folder.path / CONFIG} --from {self.folder.path}"
+                raise UsageError(
+                    f"{name} is {value.source}, and {began}; resume changes {free} alone; another "
+                    f"length or schedule is a run of its own: cifarzoo run {config} -s {name}=…"
+                )
+        return changed
 
 
 def reopen(name: str | Path, *, out: Path, data: Path | None) -> Reopened:

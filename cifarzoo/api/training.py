@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cifarzoo import config as configs
+from cifarzoo.api.branching import Parent, find_parent
 from cifarzoo.api.execution import OpenFolder, Processes, execute_config, opener
 from cifarzoo.api.global_state import own_global_state
 from cifarzoo.api.loaded_run import RunName, name_of
@@ -36,6 +37,7 @@ def train(
     max_restarts: int = 0,
     out: str | os.PathLike[str] | None = None,
     run_dir: str | os.PathLike[str] | None = None,
+    from_run: RunName | None = None,
     progress: Progress = True,
 ) -> Result:
     """Train what a config describes, as ``cifarzoo run`` does.
@@ -58,6 +60,8 @@ def train(
         out: Where runs go; None: ``CIFARZOO_RUNS``, or ``runs``.
         run_dir: The run's folder itself, where the same call goes on with the same run; None: a
             new one in ``out``.
+        from_run: Run, or path of one of its checkpoints, that this one begins from, as a run of its
+            own: for longer, or by another schedule; None: it begins at the first step.
         progress: Whether lines are printed; or a function that is called with each event, a dict
             as ``cifarzoo run --json`` writes it.
 
@@ -75,12 +79,14 @@ def train(
     loaded = _loaded(config, set, plugins, seed)
     folder = opener(loaded, out=runs_folder(out), run_dir=expanded(run_dir) if run_dir else None)
     processes = _processes(nproc, max_restarts)
-    return _train(loaded, folder, data_folder(data), processes, progress)
+    parent = find_parent(name_of(from_run), out=runs_folder(out)) if from_run else None
+    return _train(loaded, folder, data_folder(data), processes, progress, parent=parent)
 
 
 def resume(
     run: RunName,
     *,
+    set: Mapping[str, Any] | None = None,  # noqa: A002  # as the command line's --set
     data: str | os.PathLike[str] | None = None,
     nproc: int | None = None,
     max_restarts: int = 0,
@@ -91,6 +97,8 @@ def resume(
 
     Args:
         run: Path of a run's folder; ``latest``; the start of a run's id; or a loaded run.
+        set: Other values for ``run.checkpoint_seconds``, ``run.checkpoint_steps`` or
+            ``run.keep_checkpoints``, which decide no number.
         data: Folder of the data; None: where they lay before.
         nproc: Number of processes; None: as many as before.
         max_restarts: See ``train``.
@@ -106,7 +114,8 @@ def resume(
     reopened = reopen(name_of(run), out=runs_folder(out), data=data_folder(data))
     folder = reopened.folder
     processes = _processes(nproc or folder.record.get("world_size"), max_restarts)
-    return _train(reopened.config, lambda: folder, reopened.data, processes, progress)
+    config = reopened.with_bookkeeping(values=set)
+    return _train(config, lambda: folder, reopened.data, processes, progress)
 
 
 def _train(
@@ -115,6 +124,8 @@ def _train(
     data: Path | None,
     processes: Processes,
     progress: Progress,
+    *,
+    parent: Parent | None = None,
 ) -> Result:
     is_launched = resolve_world_size(processes.nproc, name="nproc") > 1
     listeners = listener_factory(progress, is_launched=is_launched)
@@ -127,7 +138,12 @@ def _train(
     try:
         with own_global_state():
             event = execute_config(
-                config, open_and_note, data=data, processes=processes, progress=listeners
+                config,
+                open_and_note,
+                data=data,
+                processes=processes,
+                progress=listeners,
+                parent=parent,
             )
     except StoppedError as stopped:
         if stopped.signal != "SIGINT":

@@ -14,6 +14,7 @@ from cifarzoo.cli.terminal.progress import listener_for
 from cifarzoo.errors import StoppedError
 
 if TYPE_CHECKING:
+    from cifarzoo.api.branching import Parent
     from cifarzoo.config import Config
 
 
@@ -29,6 +30,7 @@ def train(
     data: Path | None,
     processes: Processes,
     as_json: bool,
+    parent: Parent | None = None,
 ) -> None:
     """Train to the end; what a signal stopped ends with its exit code, as the listener has said."""
     try:
@@ -38,6 +40,7 @@ def train(
             data=data,
             processes=processes,
             progress=partial(listener_for, as_json),
+            parent=parent,
         )
     except StoppedError as error:
         raise typer.Exit(error.exit_code) from error

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from cifarzoo.api.branching import find_parent
 from cifarzoo.api.execution import opener, try_config
 from cifarzoo.api.reopening import Reopened, reopen
 from cifarzoo.cli.launching import processes, train
@@ -58,6 +59,16 @@ def run(
             show_default=False,
         ),
     ] = None,
+    parent: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="RUN",
+            help="Begin where that run stood, or one of its checkpoints (a path), as a run of its "
+            "own: for longer, or by another schedule.",
+            show_default=False,
+        ),
+    ] = None,
     data: DataFolder = None,
     dry_run: DryRun = False,
     as_json: Json = False,
@@ -85,12 +96,24 @@ def run(
         data=data,
         processes=processes(nproc, max_restarts),
         as_json=as_json,
+        parent=find_parent(parent, out=out) if parent else None,
     )
 
 
 def resume(
     name: RunName,
     *,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            "-s",
+            metavar="NAME=VALUE",
+            help="Change run.checkpoint_seconds, run.checkpoint_steps or run.keep_checkpoints; "
+            "repeatable.",
+            show_default=False,
+        ),
+    ] = None,
     nproc: NumProcesses = None,
     max_restarts: MaxRestarts = 0,
     out: RunsFolder = Path("runs"),
@@ -100,7 +123,7 @@ def resume(
     """Go on with a run that was stopped, from its last checkpoint."""
     run = _reopened(name, out, data)
     train(
-        run.config,
+        run.with_bookkeeping(sets=sets or ()),
         lambda: run.folder,
         data=run.data,
         processes=processes(nproc or run.folder.record.get("world_size"), max_restarts),

@@ -67,12 +67,15 @@ class Config:
         names = sorted({name for name, _ in self.uses if name != ROOT})
         return tuple(self.catalogue.entries[name] for name in names)
 
-    def with_values(self, values: Mapping[str, Any], *, location: str | None = None) -> Config:
+    def with_values(
+        self, values: Mapping[str, Any], *, sets: Sequence[str] = (), location: str | None = None
+    ) -> Config:
         """This config with other values for some settings; nothing is read again.
 
         Args:
             values: Python's values by name; see ``load``. What is set in a file but not used
                 by this config is gone.
+            sets: Settings in gin's words, ``NAME=VALUE`` each.
             location: Place that errors name; None: ``set['NAME']``.
 
         Raises:
@@ -81,7 +84,7 @@ class Config:
         reader = Reader(
             {binding.key: binding for binding in self.bindings.values()}, hiding=[*self.hiding]
         )
-        reader.override(values=values, location=location)
+        reader.override(sets=sets, values=values, location=location)
         return _checked(self.name, reader, self.catalogue)
 
     def reread(self, text: str, shown_as: str) -> Config:

@@ -140,6 +140,39 @@ class ResumedEvent:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BranchedEvent:
+    """A run begins at a checkpoint of another one, by its own schedule.
+
+    Attributes:
+        run: Path of the run's folder.
+        parent: Path of the other run's folder.
+        step: Optimizer steps done there.
+        steps: Optimizer steps in the run, those included.
+        epoch: Epochs done, in fractions.
+        lr_before: Learning rate of the last step there.
+        lr: Learning rate of the first step here.
+    """
+
+    kind: ClassVar[str] = "branched"
+    run: str
+    parent: str
+    step: int
+    steps: int
+    epoch: float
+    lr_before: float
+    lr: float
+
+    @property
+    def message(self) -> str:
+        """It all on one line."""
+        return (
+            f"from step {self.step:,} of {self.parent}, by this run's own schedule of "
+            f"{self.steps:,} steps: learning rate {self.lr_before:.3g} before, {self.lr:.3g} from "
+            "here on"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class CompiledEvent:
     """The first step of a compiled network was done.
 
@@ -381,6 +414,7 @@ class EvaluationEvent:
 Event: TypeAlias = (
     StartEvent
     | ResumedEvent
+    | BranchedEvent
     | CompiledEvent
     | StatisticsEvent
     | StepEvent

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from cifarzoo.engine.branch import begin_branch, parents_checkpoint
 from cifarzoo.engine.checkpoint import Loaded
 from cifarzoo.engine.distributed.environment import restarts
 from cifarzoo.engine.events import ResumedEvent, WarningEvent
@@ -17,22 +20,33 @@ def restore(training: Training) -> None:
     """Go on from the newest checkpoint of the run, if there is one."""
     session, state, world = training.session, training.state, training.setup.world
     # Rank 0 reads and hands over: ranks on other hosts need not see the run's folder.
-    loaded: Loaded | None = world.on_main(lambda: session.checkpoints.load(session.facts["config"]))
+    loaded, parent = world.on_main(lambda: _newest(training))
     world.on_main(lambda: _check_data(training, loaded))
     if loaded is None:
         if world.is_main:
             _start_over(training)
         return
     state.load_state_dict(loaded.state)
+    if parent is not None:
+        world.on_main(lambda: begin_branch(training, parent))
     session.checkpoints.saved_step = state.step
     if world.is_main:
-        session.emit(_resumed_event(training))
+        if parent is None:
+            session.emit(_resumed_event(training))
         for name in DECIDE_BITS:
             there, here = loaded.manifest.get(name), session.facts[name]
             if there != here:
                 message = f"{name} was {there} and is {here}: bits may differ from here on"
                 session.emit(WarningEvent(message=message))
     world.on_main(lambda: _restore_folder(training, int(loaded.state["metrics_size"])))
+
+
+def _newest(training: Training) -> tuple[Loaded | None, dict[str, Any] | None]:
+    """The newest checkpoint; of a run that has none the one it begins from, and its parent."""
+    session = training.session
+    loaded = session.checkpoints.load(session.facts["config"])
+    parent = None if loaded else session.folder.record.get("parent")
+    return (parents_checkpoint(training, parent) if parent else loaded), parent
 
 
 def _check_data(training: Training, loaded: Loaded | None) -> None:

@@ -45,6 +45,7 @@ READ_BACK: dict[str, tuple[type, ...]] = {  # entries of run.json that commands 
     "plugins": (list,),
     "cifarzoo": (dict,),
     "attempts": (list,),
+    "parent": (dict,),
 }
 
 

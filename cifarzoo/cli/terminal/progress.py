@@ -19,6 +19,7 @@ from cifarzoo.cli.terminal import console
 from cifarzoo.cli.terminal.units import count, duration, percent, plural, test_error
 from cifarzoo.engine.distributed.environment import is_launched_by_us
 from cifarzoo.engine.events import (
+    BranchedEvent,
     CompiledEvent,
     EpochEvent,
     Event,
@@ -35,7 +36,10 @@ from cifarzoo.engine.events import (
 from cifarzoo.runs.strict_json import strict_json
 
 LEAST_WIDTHS = {"test error": 8, "lr": 8, "time": 5}  # of columns whose later cells may be longer
-IN_JSON = (StartEvent, ResumedEvent, StatisticsEvent, EpochEvent, ResultEvent, StoppedEvent)
+IN_JSON = (
+    *(StartEvent, ResumedEvent, BranchedEvent, StatisticsEvent),
+    *(EpochEvent, ResultEvent, StoppedEvent),
+)
 
 
 class Listener(Protocol):
@@ -94,7 +98,7 @@ class PlainProgress:
                 self.start(event)
             case FinishedEvent():
                 self.finished(event)
-            case ResumedEvent():
+            case ResumedEvent() | BranchedEvent():
                 self.resumed(event)
             case CompiledEvent() | StatisticsEvent():
                 self.cost(event)
@@ -126,9 +130,15 @@ class PlainProgress:
     def finished(self, event: FinishedEvent) -> None:
         """That nothing is left to do."""
         self.say(Text(f"{event.run} was finished before; nothing is trained again"))
+        run = shlex.quote(str(event.run))
+        longer = f"cifarzoo run {run}/config.gin --from {run} -s run.epochs=…"
+        self.say(Text.assemble(("for longer: ", "dim"), (longer, "cyan")))
 
-    def resumed(self, event: ResumedEvent) -> None:
-        """Where an interrupted run goes on."""
+    def resumed(self, event: ResumedEvent | BranchedEvent) -> None:
+        """Where an interrupted run goes on, or where one begins that has a parent."""
+        if isinstance(event, BranchedEvent):
+            self.say(Text(event.message))
+            return
         how = "going on"
         if event.restart:
             how = f"restarted ({event.restart} of {event.max_restarts}), going on"
