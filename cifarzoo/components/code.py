@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 SUFFIXES = frozenset({".c", ".cc", ".cpp", ".cu", ".cuh", ".h", ".py", ".pyx"})
@@ -14,12 +16,17 @@ def code_digest(path: Path) -> str:
     Args:
         path: Folder of a package, or the file of a module.
     """
-    files = [file for file in path.rglob("*") if file.suffix in SUFFIXES] if path.is_dir() else []
     sha256 = hashlib.sha256()
-    for file in sorted(files) or [path]:
+    for file in sorted(_sources(path)) if path.is_dir() else [path]:
         sha256.update(f"{file.relative_to(path.parent)}\n".encode())
         sha256.update(file.read_bytes())
     return sha256.hexdigest()
+
+
+def _sources(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name != "__pycache__"]
+        yield from (Path(parent, name) for name in names if Path(name).suffix in SUFFIXES)
 
 
 def package_of(module: str, path: Path) -> Path:

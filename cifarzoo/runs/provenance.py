@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -17,11 +19,14 @@ PACKAGES = ("cifarzoo", "torch", "torchvision", "numpy", "gin-config")
 
 def provenance(argv: list[str]) -> dict[str, Any]:
     """Everything about this process that may matter to somebody who repeats the run."""
+    with ThreadPoolExecutor() as threads:  # while git reads a work tree, this reads the code
+        git, own_git = threads.submit(git_state, Path.cwd()), threads.submit(_own_git)
+        own = own_code()
     return {
         "command": argv,
         "folder": str(Path.cwd()),
-        "git": git_state(Path.cwd()),
-        "cifarzoo": {**own_code(), "git": _own_git()},
+        "git": git.result(),
+        "cifarzoo": {**own, "git": own_git.result()},
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in PACKAGES},
         "machine": {
@@ -40,10 +45,11 @@ def own_code() -> dict[str, str]:
 
 def git_state(folder: Path) -> dict[str, Any] | None:
     """The commit that is checked out in ``folder`` and whether files differ from it."""
-    commit = _git(folder, "rev-parse", "HEAD")
-    if commit is None:
+    said = _git(folder, "status", "--porcelain=v2", "--branch")
+    commit = re.search(r"^# branch\.oid ([0-9a-f]+)$", said or "", re.MULTILINE)
+    if said is None or commit is None:  # no checkout, or one without a commit
         return None
-    return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain"))}
+    return {"commit": commit[1], "dirty": any(line[0] != "#" for line in said.splitlines())}
 
 
 def _own_git() -> dict[str, Any] | None:
