@@ -23,7 +23,7 @@ import torch
 from cifarzoo.errors import CheckpointError
 from cifarzoo.runs.strict_json import strict_json
 
-FORMAT = 1
+FORMAT = 2  # 1 had other names where regularizers follow a residual path; they are loaded too
 STATE = "state.pt"
 MANIFEST = "manifest.json"
 PREFIX = "step-"

@@ -176,6 +176,8 @@ class TrainingState:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.state_dict() if self.average is not None else None,
+            # By the network's names, whoever wrote the average; the same memory is saved once.
+            "averaged": self.average.module.state_dict() if self.average is not None else None,
             "scaler": self.scaler.state_dict(),
             "numbers": asdict(self.progress),
             "statistics": self.statistics_now,
@@ -205,7 +207,8 @@ class TrainingState:
         Raises:
             NotFiniteError: A tensor holds one; names it.
         """
-        state = {name: part for name, part in self.state_dict().items() if name != "numbers"}
+        others = ("numbers", "averaged")  # no tensors; those of the average once more
+        state = {name: part for name, part in self.state_dict().items() if name not in others}
         floats = {name: t for name, t in _tensors(state) if t.is_floating_point()}
         if not _are_finite(floats.values()):
             name = next(name for name, tensor in floats.items() if not _are_finite([tensor]))

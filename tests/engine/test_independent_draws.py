@@ -188,7 +188,7 @@ def trained(root: Path, run: Run, *, probes: str = "") -> Record:
         precision="float32",
     )
     task = tiny_task(root, f"{probes or 'alone'}-{len(list(root.iterdir()))}")
-    execute(replace(task, run=run))
+    execute(replace(task, run=run, is_tried=True))  # the trial draws too
     return record
 
 

@@ -105,6 +105,8 @@ def _momenta(run: Run, state: dict[str, Any]) -> dict[str, Tensor]:
     """Momenta by name: the optimizer numbers its parameters in the order of its groups."""
     coverage = split(build(run, folder=None).model, run.weight_decay_policy)
     names = [name for name, _ in coverage.decayed + coverage.spared]
+    if not any(".paths.1." in name for name in names):  # a single path is left out when saved
+        names = [name.replace(".paths.0.", ".") for name in names]
     return {name: state["state"][i]["momentum_buffer"] for i, name in enumerate(names)}
 
 

@@ -59,7 +59,7 @@ def pyramid(net: Layers, x: Tensor) -> Tensor:
     keep = [1 - 0.5 * block / 3 for block in (1, 2, 3)]
     gates = [] if net.step is None else draws.drop_gates(net.step, keep)
     for block, stride in enumerate(STRIDES):
-        y = _pyramid_path(net, f"blocks.{block}.residual.paths.0", x, stride)
+        y = _pyramid_path(net, f"blocks.{block}.residual", x, stride)
         if net.step is None:
             y = y * keep[block]
         else:

@@ -22,12 +22,22 @@ T = TypeVar("T")
 
 
 class Branches(nn.Module):
-    """Parallel paths, then the regularizers' modules on what they give."""
+    """Parallel paths, then the regularizers' modules on what they give.
+
+    In a state dict a single path has the names that it has without regularizers, so that what was
+    trained with stochastic depth is loaded by a network without. Weights of the regularizers' own
+    modules, and of several paths, have names of their own.
+    """
 
     def __init__(self, paths: Iterable[nn.Module], stages: Iterable[nn.Module]) -> None:
         super().__init__()
         self.paths = nn.ModuleList(paths)
         self.stages = nn.ModuleList(stages)
+        taken = {"paths", "stages"} & {name for name, _ in self.paths[0].named_children()}
+        if len(self.paths) == 1 and not taken:
+            # Functions of the module that they are given: a copy of the network has them too.
+            self.register_state_dict_post_hook(_leave_out_the_path)  # type: ignore[no-untyped-call]  # torch's
+            self.register_load_state_dict_pre_hook(_put_in_the_path)  # type: ignore[no-untyped-call]  # torch's
 
     def forward(self, x: Tensor) -> Tensor:
         """The block's residual for its input x (N, C, H, W)."""
@@ -37,6 +47,23 @@ class Branches(nn.Module):
             residual = stage(residual)
         merged: Tensor = residual
         return merged
+
+
+PATH = "paths.0."  # in the name of each tensor of a single path
+
+
+def _leave_out_the_path(
+    _module: nn.Module, state: dict[str, Any], prefix: str, _metadata: Mapping[str, Any]
+) -> None:
+    for name in [name for name in state if name.startswith(f"{prefix}{PATH}")]:
+        state[f"{prefix}{name.removeprefix(f'{prefix}{PATH}')}"] = state.pop(name)
+
+
+def _put_in_the_path(_module: nn.Module, state: dict[str, Any], prefix: str, *_others: Any) -> None:
+    """Before names are looked for; those of an older cifarzoo have the path already."""
+    own = (f"{prefix}paths.", f"{prefix}stages.")
+    for name in [n for n in state if n.startswith(prefix) and not n.startswith(own)]:
+        state[f"{prefix}{PATH}{name.removeprefix(prefix)}"] = state.pop(name)
 
 
 class ResidualPort:
