@@ -166,7 +166,8 @@ def _shapes(norm: Grouped) -> list[tuple[int, ...]]:
 def named_statistics(model: nn.Module) -> dict[str, Tensor]:
     """``running_statistics`` by their names in ``model.state_dict()``."""
     statistics = {id(tensor) for tensor in running_statistics(model)}
-    return {name: buffer for name, buffer in model.named_buffers() if id(buffer) in statistics}
+    named = model.state_dict(keep_vars=True)  # by other names than modules have, in some networks
+    return {name: buffer for name, buffer in named.items() if id(buffer) in statistics}
 
 
 def running_statistics(model: nn.Module) -> list[Tensor]:

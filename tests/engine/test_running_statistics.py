@@ -100,7 +100,7 @@ def by_torch(changes: dict[str, Any], saved: dict[str, Any]) -> dict[str, Tensor
     network.frozen.register_forward_pre_hook(lambda module, _: setattr(module, "training", False))
     batches = fixed_batches(len(images), len(images))
     update_bn([prepared[batch] for batch in batches], network)
-    return dict(network.named_buffers())
+    return network.state_dict()
 
 
 def test_the_last_test_has_statistics_as_torch_recomputes_them(tmp_path):

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from cifarzoo.engine.assembly.optimizer_trial import OptimizerTrial
 from cifarzoo.engine.device.precision import Scaler, choose
 from cifarzoo.engine.state import TrainingState
 from cifarzoo.errors import NotFiniteError
@@ -41,6 +42,7 @@ def trained_state() -> TrainingState:
         base_rates=[0.1],
         average=None,
         scaler=Scaler(policy, torch.device("cpu")),
+        trial=OptimizerTrial(form="closure", warnings=()),
     )
 
 
