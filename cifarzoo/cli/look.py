@@ -5,6 +5,7 @@ Only ``show CONFIG`` imports torch, to build the network on the meta device.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +15,7 @@ import typer
 from cifarzoo.cli import completion, selection
 from cifarzoo.cli.options import ConfigNames, DataFolder, Json, Plugins, Sets
 from cifarzoo.cli.terminal import console
-from cifarzoo.errors import CifarzooError, UsageError
+from cifarzoo.errors import CifarzooError, ConfigError, UsageError
 from cifarzoo.runs.strict_json import strict_json
 
 if TYPE_CHECKING:
@@ -177,10 +178,15 @@ def show_config(config: Config, *, data: Path | None, as_json: bool, world_size:
 
 
 def _is_config(name: str) -> bool:
-    from cifarzoo.components.user_paths import expanded
-    from cifarzoo.config import recipes
+    from cifarzoo.config.files import find_config
 
-    return name.endswith(".gin") or f"{name}.gin" in recipes() or expanded(f"{name}.gin").is_file()
+    if name == "-" or name.endswith(".gin") or os.sep in name:
+        return True
+    try:
+        find_config(name)
+    except ConfigError:
+        return False
+    return True
 
 
 def _components(plugins: list[Path]) -> dict[str, Entry]:

@@ -20,7 +20,7 @@ def config_argument(metavar: str) -> typer.models.ArgumentInfo:
     """One config, which help calls ``metavar``."""
     argument: typer.models.ArgumentInfo = typer.Argument(
         metavar=metavar,
-        help="A .gin file: a path, or the name of a recipe.",
+        help="A .gin file: a path, the name of a recipe, or - for standard input.",
         autocompletion=completion.configs,
         show_default=False,
     )
@@ -32,7 +32,7 @@ ConfigNames = Annotated[
     list[str],
     typer.Argument(
         metavar="CONFIG",
-        help=".gin files: paths, or names of recipes.",
+        help=".gin files: paths, names of recipes, or - for standard input.",
         autocompletion=completion.configs,
         show_default=False,
     ),

@@ -19,6 +19,7 @@ from cifarzoo.errors import PluginError
 # Statements whose bodies run where they stand: importing the file defines what is in them.
 BLOCKS = (ast.If, ast.Try, ast.ExceptHandler, ast.With, ast.For, ast.While)
 PACKAGE = Path(__file__).parents[1]
+OURS = "cifarzoo"
 PLUGIN = "cifarzoo_plugin_"  # what the private names of plugins' modules begin with
 
 
@@ -46,6 +47,8 @@ class Source:
         self._lines = self.content.splitlines()
         self._assigned = dict(_assignments(self.tree))
         self._imported = dict(_imports(self.tree))
+        self._modules = dict(_modules(self.tree))
+        self._inside: set[str] = set()
         definitions = (ast.FunctionDef, ast.ClassDef)
         self._defined = {node.name for node in self.tree.body if isinstance(node, definitions)}
 
@@ -87,13 +90,30 @@ class Source:
             return other.home(original) if other else None
         return None
 
-    def imports_as(self, name: str, module: str) -> set[str]:
-        """The names under which this file knows ``name`` of ``module`` or of a module in it."""
-        return {
-            local
-            for local, (home, original) in self._imported.items()
-            if original == name and (home == module or home.startswith(f"{module}."))
-        }
+    def origin(self, expression: ast.expr) -> str | None:
+        """The dotted name of what ``expression`` is, where it was imported; None: it wasn't.
+
+        ``cz.register`` is ``cifarzoo.register`` after ``import cifarzoo as cz``; other modules of
+        this file's own package are followed.
+        """
+        match expression:
+            case ast.Attribute(value=value, attr=name):
+                holder = self.origin(value)
+                return f"{holder}.{name}" if holder else None
+            case ast.Name(id=name) if name in self._modules:
+                return self._modules[name]
+            case ast.Name(id=name) if name in self._imported:
+                module, original = self._imported[name]
+                other = None if module.partition(".")[0] == OURS else self._open(module)
+                known = other.origin(ast.Name(original)) if other else None
+                return known or f"{module}.{original}"
+            case ast.Name(id=name) if name in self._assigned and name not in self._inside:
+                self._inside.add(name)
+                try:
+                    return self.origin(self._assigned[name])
+                finally:
+                    self._inside.discard(name)
+        return None
 
     def _open(self, module: str) -> Source | None:
         path = self._find(module)
@@ -117,7 +137,7 @@ class Source:
         else:
             top, *inside = module.split(".")
             depth = self.module.count(".") + (self.path.name == "__init__.py")
-            if top == "cifarzoo":
+            if top == OURS:
                 root = PACKAGE
             elif not depth:
                 return None
@@ -199,3 +219,14 @@ def _imports(tree: ast.AST) -> Iterator[tuple[str, tuple[str, str]]]:
                 yield alias.asname or alias.name, (module, alias.name)
         elif isinstance(node, BLOCKS):
             yield from _imports(node)
+
+
+def _modules(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """Each name that ``import`` gives, and the module that it stands for."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                top = alias.name.partition(".")[0]
+                yield alias.asname or top, alias.name if alias.asname else top
+        elif isinstance(node, BLOCKS):
+            yield from _modules(node)

@@ -31,7 +31,12 @@ if TYPE_CHECKING:
     from cifarzoo.components.plugin_files import PluginFile
 
 __all__ = ["Entry", "Parameter", "root", "scan"]
-SPELT_OUT = ("cifarzoo.register", "cifarzoo.components.registry.register", "registry.register")
+REGISTERS = (
+    "cifarzoo.register",
+    "cifarzoo.components.registry.register",
+    "cifarzoo.registry.register",  # as it was once called: importing it then says so
+)
+EXPECTED = "expected @register.<kind> on a top-level def or class"
 
 
 @dataclass(frozen=True)
@@ -161,8 +166,8 @@ class _Reader:
                     problem = f"{node.name} is registered inside a block; move it to the top level"
                     raise source.problem(node, problem)
                 found.append(_entry(node, source, kind, override=override, origin=self._origin))
-        registers = {*source.imports_as("register", "cifarzoo"), *SPELT_OUT}
-        for call in preset_calls(source, registers):
+        _refuse_calls(source)
+        for call in preset_calls(source, {f"{register}.preset" for register in REGISTERS}):
             entry = self._preset(call, source)
             found.append(entry)  # one by one: the next may be a preset of this one
         return found
@@ -244,18 +249,37 @@ def _definitions(tree: ast.AST) -> Iterator[Definition]:
 
 def _registrations(node: Definition, source: Source) -> Iterator[tuple[str, bool]]:
     """(kind, override) of each ``@register.<kind>`` on ``node``."""
-    registers = source.imports_as("register", "cifarzoo")
     for decorator in node.decorator_list:
         target = decorator.func if isinstance(decorator, ast.Call) else decorator
-        if not isinstance(target, ast.Attribute):
-            continue
-        holder, kind = ast.unparse(target.value), target.attr
-        if holder not in registers and holder not in SPELT_OUT:
+        name = source.origin(target) or ""
+        holder, _, kind = name.rpartition(".")
+        if name in REGISTERS:
+            problem = f"{node.name} is registered as nothing; {EXPECTED}"
+            raise source.problem(node, f"{problem}, the kind one of {', '.join(KINDS)}")
+        if holder not in REGISTERS:
             continue
         if kind not in KINDS:
             close = near(kind, KINDS) or f"; the kinds are {', '.join(KINDS)}"
             raise source.problem(node, f"no component kind {kind!r}{close}")
         yield kind, isinstance(decorator, ast.Call) and _override(node, source, decorator)
+
+
+def _refuse_calls(source: Source) -> None:
+    """Refuse ``register.<kind>(...)`` that is no decorator: only running it would tell the name.
+
+    Raises:
+        PluginError: There is one at the top level.
+    """
+    for node in source.tree.body:
+        match node:
+            case ast.Expr(value=ast.Call() as call) | ast.Assign(value=ast.Call() as call):
+                called = call.func.func if isinstance(call.func, ast.Call) else call.func
+                holder, _, kind = (source.origin(called) or "").rpartition(".")
+                if holder in REGISTERS and kind in KINDS:
+                    written = f"register.{kind}({', '.join(map(ast.unparse, call.args))})"
+                    ours = "; settings under a name of their own are a register.preset"
+                    problem = f"{written} is no decorator; {EXPECTED}{ours}"
+                    raise source.problem(node, problem)
 
 
 def _override(node: Definition, source: Source, call: ast.expr) -> bool:

@@ -37,12 +37,12 @@ class PresetCall:
     override: bool
 
 
-def preset_calls(source: Source, registers: Collection[str]) -> Iterator[PresetCall]:
+def preset_calls(source: Source, presets: Collection[str]) -> Iterator[PresetCall]:
     """Every call in the file, in order.
 
     Args:
         source: A file.
-        registers: What ``register`` is called in it.
+        presets: Dotted names of what makes one.
 
     Raises:
         PluginError: A call isn't assigned to a name at the top level, or its values are no
@@ -50,11 +50,10 @@ def preset_calls(source: Source, registers: Collection[str]) -> Iterator[PresetC
     """
     if b"preset" not in source.content:  # walking through every file would take its time
         return
-    called = {f"{register}.preset" for register in registers}
     calls = [
         node
         for node in ast.walk(source.tree)
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in called
+        if isinstance(node, ast.Call) and source.origin(node.func) in presets
     ]
     statements = {id(node.value): (node, doc) for node, doc in documented(source.tree)}
     for call in calls:

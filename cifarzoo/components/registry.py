@@ -134,10 +134,26 @@ class Decorator:
         """
 
         def register(factory: F) -> F:
+            _check_definition(factory, self._kind)
             self._registry.add(Component(self._kind, factory.__name__, factory, override))
             return factory
 
         return register if factory is None else register(factory)
+
+
+def _check_definition(factory: Any, kind: str) -> None:
+    """Refuse what has no name of its own, such as a ``functools.partial``.
+
+    Raises:
+        PluginError: It is no function and no class.
+    """
+    if not callable(factory) or not isinstance(getattr(factory, "__name__", None), str):
+        what = " ".join(repr(factory).split())
+        shown = what if len(what) <= 60 else f"{what[:57]}..."
+        raise PluginError(
+            f"register.{kind} was given {shown} ({type(factory).__name__}); expected a def or a "
+            "class, whose name is the component's; settings under a name are a register.preset"
+        )
 
 
 class Registry:
@@ -153,6 +169,14 @@ class Registry:
         self.components: dict[str, Component] = {}
         self.known: dict[tuple[str, str], Component] = {}
         self._indexed = False
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        """Refuse ``@register`` without a kind.
+
+        Raises:
+            PluginError: Always.
+        """
+        raise PluginError(f"expected @register.<kind>, the kind one of {', '.join(KINDS)}")
 
     def __getattr__(self, kind: str) -> Decorator:
         if kind not in KINDS:

@@ -18,7 +18,7 @@ from cifarzoo.components.loading import import_components
 from cifarzoo.components.plugins import Catalogue, catalogue
 from cifarzoo.components.registry import ROOT
 from cifarzoo.config.check import check
-from cifarzoo.config.files import recipes
+from cifarzoo.config.files import STDIN, recipes, standard_input
 from cifarzoo.config.reader import Binding, Reader
 from cifarzoo.config.resolution import Use, references
 from cifarzoo.errors import ConfigError, ConfigProblemsError
@@ -186,8 +186,9 @@ def load(
     """Find, read and check a config; one in a run's folder knows the plugins that the run kept.
 
     Args:
-        source: A path; the name of a packaged recipe, with or without ``.gin``; or a config's
-            text, which has a line break and a ``=`` or an ``include``.
+        source: A path; the name of a packaged recipe, with or without ``.gin``; ``-``, what is
+            read from standard input; or a config's text, which has a line break and a ``=`` or
+            an ``include``.
         sets: Settings, ``NAME=VALUE`` each in gin's words, which override what the file says.
         values: Settings with Python's values, by name: ``{"sgd.lr": 0.1, "run.regularizers":
             ["@mixup"]}``. Texts that start with ``@`` refer to components. They come last.
@@ -204,10 +205,15 @@ def load(
         reader.text(source, f"<{name}>")
     else:
         try:
-            path = reader.file(source)
+            if str(source) == "-":
+                name = "stdin"
+                reader.text(standard_input(), STDIN)
+            else:
+                path = reader.file(source)
+                of_file = path.stem if path.is_file() else "stdin"  # the name of a pipe is a number
+                name, kept = _of_a_run(path) or (of_file, [])
         except ConfigError as error:
             raise ConfigProblemsError([str(error)]) from error
-        name, kept = _of_a_run(path) or (path.stem, [])
     reader.override(sets=sets, values=values or {})
     return _checked(name, reader, catalogue(plugins, kept=kept))
 

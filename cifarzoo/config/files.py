@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from cifarzoo.components.spelling import near
 from cifarzoo.components.user_paths import expanded
@@ -15,6 +17,7 @@ from cifarzoo.errors import ConfigError, UsageError
 PACKAGE = Path(__file__).parents[1]
 SUFFIX = ".gin"
 BASES = "bases"  # folder of what recipes share: to be included, and no recipe by itself
+STDIN = "<stdin>"
 MAX_BYTES = 1 << 18
 
 
@@ -60,7 +63,7 @@ def find_config(name: str | Path, *, beside: Path | None = None) -> Path:
     own = list(dict.fromkeys(_own_folders(beside)))
     try:
         for path in (folder / each for folder in own for each in wanted):
-            if path.is_file():
+            if path.exists() and not path.is_dir():  # a pipe is no regular file
                 return path
     except (OSError, ValueError):  # a name that no file can have
         own = []
@@ -136,18 +139,34 @@ def read(path: Path) -> str:
         ConfigError: It can't be read, is no text in UTF-8, or is far too long for a config.
     """
     try:
-        size = path.stat().st_size
-        content = path.read_bytes() if size <= MAX_BYTES else b""
+        with path.open("rb") as file:
+            return _text(file, str(displayed(path)))
     except OSError as error:
         raise ConfigError(f"{displayed(path)}: it cannot be read: {error.strerror}") from error
-    if size > MAX_BYTES:
-        raise ConfigError(f"{displayed(path)}: it has {size} bytes; expected at most {MAX_BYTES}")
+
+
+def standard_input() -> str:
+    """The text that this process is given by a pipe or a terminal.
+
+    Raises:
+        ConfigError: See ``read``.
+    """
+    try:
+        return _text(sys.stdin.buffer, STDIN)
+    except (OSError, AttributeError, ValueError) as error:  # closed, or none at all
+        raise ConfigError(f"{STDIN}: it cannot be read: {error}") from error
+
+
+def _text(file: BinaryIO, shown: str) -> str:
+    content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise ConfigError(f"{shown}: it has more than {MAX_BYTES} bytes; expected at most so many")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise ConfigError(
-            f"{displayed(path)}:{line}: the byte 0x{content[error.start]:02x} is not UTF-8; "
+            f"{shown}:{line}: the byte 0x{content[error.start]:02x} is not UTF-8; "
             "save the file as UTF-8"
         ) from error
 
