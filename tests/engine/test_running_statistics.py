@@ -202,3 +202,19 @@ def test_a_norm_that_takes_statistics_by_itself_is_warned_of(tmp_path):
     execute(replace(task, run=tiny_run(architecture=by_hand, regularizers=[Swa])), [events.append])
     (said,) = (text for text in messages(events) if "running statistics" in text)
     assert said.startswith("stem.2: running statistics can't be computed for averaged weights")
+
+
+def test_the_best_weights_are_kept_with_the_statistics_that_chose_them(tmp_path):
+    changes = {**SWA, **VALIDATED, "max_steps": None, "keep_checkpoints": 1}
+    task = tiny_task(tmp_path, **changes)
+    execute(task)
+    folder = task.open_folder()
+    errors = [line["validation_error"] for line in folder.metrics()]
+    said: list[str] = []
+
+    best = load_trained(task.run, folder, weights="best", warn=said.append)
+    tested = evaluate_run(task.run, folder, data=None, emit=said.append, weights="best")
+
+    line = folder.metrics()[errors.index(min(errors))]
+    assert (best.step, said) == (line["step"], [])
+    assert tested.test.loss == pytest.approx(line["test_loss"], rel=1e-9)
