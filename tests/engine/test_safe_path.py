@@ -14,6 +14,8 @@ from cifarzoo.engine.distributed.safe_path import leave_current_folder, safe_ord
 from tests.cli.small_run import CONFIG
 
 OURS = ("cifarzoo", "gin", "numpy", "rich", "scipy", "torch", "torchvision", "typer")
+# As the script ``cifarzoo`` starts: the current folder isn't on the path of its own process.
+AS_SCRIPT = "import sys; sys.path.remove(''); from cifarzoo.cli import main; main()"
 PLUGIN = """
 from cifarzoo import register
 
@@ -37,7 +39,7 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_ranks_import_nothing_from_the_current_folder_but_the_plugin_that_is_named(hostile):
-    command = [str(Path(sys.executable).with_name("cifarzoo")), "run", "small.gin", "-n", "2"]
+    command = [sys.executable, "-c", AS_SCRIPT, "run", "small.gin", "-n", "2"]
     command += ["-s", "run.max_steps=1", "-p", "mine.py", "-s", "run.schedule=@half"]
     command += ["--run-dir", "r"]
 
