@@ -95,7 +95,9 @@ def begin_step(setup: Setup, state: TrainingState) -> None:
         if setup.policy.compile:
             forget_compiled()
         # DDP waits for the gradients that it knew of.
-        state.parallel = wrap(state.model, world=setup.world, policy=setup.policy)
+        state.parallel = wrap(
+            state.model, setup.components.regularizers, world=setup.world, policy=setup.policy
+        )
 
 
 def record_losses(training: Training, reports: Sequence[StepReport]) -> StepReport:

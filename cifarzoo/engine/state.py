@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from cifarzoo.components.hooks import Timed
-from cifarzoo.components.regularizers import Average
+from cifarzoo.components.regularizers import Average, Regularizer
+from cifarzoo.engine.assembly.forward import uses_all_parameters
 from cifarzoo.engine.assembly.optimizer_trial import OptimizerTrial
 from cifarzoo.engine.device.compiling import compile_network
 from cifarzoo.engine.device.precision import Policy, Scaler
@@ -226,9 +227,11 @@ def _are_finite(tensors: Iterable[Tensor]) -> bool:
     return all(bool(torch.stack(of_device).all()) for of_device in flags.values())
 
 
-def wrap(model: nn.Module, *, world: World, policy: Policy) -> nn.Module:
+def wrap(
+    model: nn.Module, regularizers: Mapping[str, Regularizer], *, world: World, policy: Policy
+) -> nn.Module:
     """The network as the loop calls it: gradients averaged over the ranks, compiled."""
-    parallel = world.parallel(model)
+    parallel = world.parallel(model, uses_all=uses_all_parameters(model, regularizers))
     if policy.compile:
         compile_network(parallel)
     return parallel

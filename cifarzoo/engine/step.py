@@ -74,6 +74,7 @@ def train_step(
                 state.scaler.backward(part)
             loss += part.detach()
             running.end_part()
+        setup.world.average_gradients_(state.parallel, state.parameters)
         state.scaler.unscale(state.optimizer)
         norm = clip_gradient(state.parameters, setup.run.clip_norm)
         # Within the closure, since what isn't finite must be known before the update.

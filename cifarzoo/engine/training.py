@@ -252,7 +252,7 @@ def initial_state(setup: Setup, model: nn.Module) -> TrainingState:
     average = build_average(setup.components, model)  # a copy of the network: not of a compiled one
     return TrainingState(
         model=model,
-        parallel=wrap(model, world=setup.world, policy=setup.policy),
+        parallel=wrap(model, setup.components.regularizers, world=setup.world, policy=setup.policy),
         optimizer=optimizer,
         base_rates=base_rates,
         average=average,

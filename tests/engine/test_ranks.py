@@ -16,18 +16,30 @@ import pytest
 import torch
 from torch import nn
 
+from cifarzoo.engine.assembly.build import build
+from cifarzoo.engine.assembly.forward import uses_all_parameters
 from cifarzoo.engine.distributed.environment import (
     restarts,
 )
 from cifarzoo.engine.distributed.launcher import launch
 from cifarzoo.engine.runner import execute
 from cifarzoo.errors import CifarzooError, NotFiniteError, StoppedError
+from cifarzoo.protocols import Regularizer, Residual, Timestamp
+from cifarzoo.zoo.architectures.named import resnet8
 from cifarzoo.zoo.optimizers.sgd import sgd
 from cifarzoo.zoo.regularizers.ema import ema
 from cifarzoo.zoo.regularizers.mixup import mixup
 from cifarzoo.zoo.regularizers.shake_drop import shake_drop
 from cifarzoo.zoo.regularizers.shake_shake import shake_shake
-from tests.tiny import evaluated, is_training, noisy_sgd, tiny_task, train_as_rank
+from tests.tiny import (
+    TinyNet,
+    evaluated,
+    is_training,
+    noisy_sgd,
+    tiny_run,
+    tiny_task,
+    train_as_rank,
+)
 
 
 def on_ranks(root: Path, name: str, changes: dict[str, Any], *, nproc: int = 2) -> Any:
@@ -81,6 +93,54 @@ def test_two_processes_equal_one(task, tmp_path, changes):
     one, two = (folder.metrics()[-1] for folder in (alone.open_folder(), together))
     assert one["test_error"] == two["test_error"]
     assert one["train_loss"] == pytest.approx(two["train_loss"], rel=1e-13)
+
+
+class Unsteady(TinyNet):
+    """Has a head that it never uses, a block in every second step, and one in the last half."""
+
+    def __init__(self, num_classes: int, residual: Residual) -> None:
+        super().__init__(num_classes, residual, 8)
+        self.never = nn.Linear(8, num_classes)
+        self.sometimes, self.later = (nn.Conv2d(3, 3, 1) for _ in range(2))
+        self.step = 0
+
+    def begin_step(self, timestamp: Timestamp) -> None:
+        self.step = timestamp.step
+        self.blocks[0].requires_grad_(timestamp.step != 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.sometimes(x) if self.step % 2 else x
+        return super().forward(self.later(x) if self.step > 2 else x)
+
+
+@pytest.mark.parametrize("clip_norm", [None, 0.1])
+def test_parameters_that_a_step_does_not_use_are_those_of_one_process(tmp_path, clip_norm):
+    check_parts_and_ranks(
+        tmp_path,
+        {
+            "architecture": Unsteady,
+            "clip_norm": clip_norm,
+            "bn_group_size": 4,
+            "max_steps": 6,
+            "epochs": 1,
+            "precision": "float64",
+        },
+    )
+
+
+def test_only_of_known_code_it_is_known_that_all_is_used():
+    ours = build(tiny_run(architecture=resnet8), folder=None).model
+    assert uses_all_parameters(ours, {"mixup": mixup()})
+    assert not uses_all_parameters(ours, {"seeing": Seeing()})
+    assert not uses_all_parameters(build(tiny_run(), folder=None).model, {})
+
+
+class Seeing(Regularizer):
+    """Sees the forward pass, and may do with it whatever it likes."""
+
+    def network(self, forward: Any, images: Any, targets: Any, draws: Any) -> Any:
+        del draws
+        return forward(images, targets)
 
 
 def test_groups_of_some_of_the_ranks_equal_groups_on_one_process(task, tmp_path):

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from cifarzoo.components.protocols import Draws
 from cifarzoo.components.regularizers import Forward, Passed, Regularizer, acting_stages
 
+KNOWN_CODE = ("cifarzoo", "torch")  # packages
+
 
 @dataclass(frozen=True)
 class Plain:
@@ -72,3 +74,18 @@ def wrap_forward(
     for name, regularizer in stages.items():
         forward = Wrapped(forward, regularizer, draws_of(name))
     return forward
+
+
+def uses_all_parameters(model: nn.Module, regularizers: Mapping[str, Regularizer]) -> bool:
+    """Whether every forward pass is known to use every parameter that is trained.
+
+    It is where all of the code is known: torch's layers in cifarzoo's networks, and no stage of
+    somebody else around them. A stranger's network may have a head that it doesn't use, or skip
+    blocks as it likes, from any step on.
+
+    Args:
+        model: The network.
+        regularizers: Those of the run, by name.
+    """
+    parts = [*model.modules(), *network_stages(regularizers).values()]
+    return all(type(part).__module__.partition(".")[0] in KNOWN_CODE for part in parts)

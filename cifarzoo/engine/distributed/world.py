@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import compress, groupby
 from typing import Any, TypeVar
 
 import torch
@@ -31,6 +32,7 @@ T = TypeVar("T")
 # A rank that lives may take long over a save; one that does not is noticed by its heartbeat.
 LONGEST_WAIT = timedelta(minutes=30)
 REPORT_SECONDS = 3.0
+BUCKET_BYTES = 25 * 2**20  # of gradients that are averaged at once, as DDP has it
 
 
 @dataclass(frozen=True)
@@ -112,9 +114,20 @@ class World:
             mine = group if self.rank in members else mine
         return lambda values: self.gather(values, mine)
 
-    def parallel(self, model: nn.Module) -> nn.Module:
-        """``model``, with its gradients averaged over the ranks."""
+    def parallel(self, model: nn.Module, *, uses_all: bool) -> nn.Module:
+        """``model``, with its gradients averaged over the ranks in the backward pass.
+
+        Args:
+            model: The network, whose weights become those of rank 0.
+            uses_all: Whether every pass is known to use every parameter that is trained. DDP would
+                wait for ever for one that isn't used; then the model itself is given, and
+                ``average_gradients_`` does its work.
+        """
         if self.size == 1:
+            return model
+        if not uses_all:
+            for tensor in model.state_dict().values():
+                dist.broadcast(tensor, src=0)
             return model
         # Our BatchNorm and the engine look after buffers; torch 2.14 renamed the argument.
         names = inspect.signature(DistributedDataParallel).parameters
@@ -126,6 +139,44 @@ class World:
             gradient_as_bucket_view=True,
             **options,
         )
+
+    def average_gradients_(self, parallel: nn.Module, parameters: Sequence[nn.Parameter]) -> None:
+        """Average the gradients over the ranks, unless the backward pass of ``parallel`` did.
+
+        A parameter that some ranks didn't use has a gradient of 0 there; one that none used keeps
+        None, so that no optimizer touches it, as in one process.
+
+        Args:
+            parallel: What ``parallel`` gave.
+            parameters: Parameters of the network, in the same order on every rank.
+        """
+        if self.size == 1 or isinstance(parallel, DistributedDataParallel):
+            return
+        is_there = torch.tensor([p.grad is not None for p in parameters], device=self.device)
+        used = self.gather(is_there).any(0).tolist()
+        gradients: list[Tensor] = []
+        for parameter in compress(parameters, used):
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            gradients.append(parameter.grad)
+        for bucket in _buckets(gradients):
+            flat = torch.cat([gradient.reshape(-1) for gradient in bucket]) / self.size
+            dist.all_reduce(flat)
+            parts = torch.split(flat, [gradient.numel() for gradient in bucket])
+            for gradient, part in zip(bucket, parts, strict=True):
+                gradient.copy_(part.view_as(gradient))
+
+
+def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    """Neighbours of one type, in packets that are copied and sent at once."""
+    for _, of_type in groupby(tensors, key=lambda tensor: tensor.dtype):
+        bucket: list[Tensor] = []
+        for tensor in of_type:
+            if bucket and sum(t.nbytes for t in bucket) + tensor.nbytes > BUCKET_BYTES:
+                yield bucket
+                bucket = []
+            bucket.append(tensor)
+        yield bucket
 
 
 @contextmanager
