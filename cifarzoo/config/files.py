@@ -63,7 +63,7 @@ def find_config(name: str | Path, *, beside: Path | None = None) -> Path:
     own = list(dict.fromkeys(_own_folders(beside)))
     try:
         for path in (folder / each for folder in own for each in wanted):
-            if path.exists() and not path.is_dir():  # a pipe is no regular file
+            if path.is_file() or _is_given(path):
                 return path
     except (OSError, ValueError):  # a name that no file can have
         own = []
@@ -76,6 +76,11 @@ def find_config(name: str | Path, *, beside: Path | None = None) -> Path:
     if any((folder / name).is_dir() for folder in own):
         raise ConfigError(f"{str(name)!r} is a folder; expected a .gin file")
     raise ConfigError(_not_found(str(name), own, _packaged()))
+
+
+def _is_given(path: Path) -> bool:
+    """Whether a shell gave ``path`` for a pipe; a named one would wait for whoever writes to it."""
+    return path.parts[:2] == ("/", "dev") and path.exists() and not path.is_dir()
 
 
 def packaged_recipe(name: str) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -34,13 +33,19 @@ def test_a_mistake_in_a_pipe_has_its_line(tmp_path: Path):
     assert done.stderr == "<stdin>:3: run has no parameter 'epoch'; did you mean epochs?\n"
 
 
-def test_a_named_pipe_is_read(tmp_path: Path):
-    os.mkfifo(tmp_path / "pipe")
-    writer = threading.Thread(target=(tmp_path / "pipe").write_text, args=(TINY,))
-    writer.start()
+def test_a_pipe_of_the_shell_is_read():
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w") as pipe:
+        pipe.write(TINY)
 
-    assert "fine" in succeed("check", tmp_path / "pipe")
-    writer.join()
+    assert "fine" in succeed("check", f"/dev/fd/{reading}")  # as <(generate) is
+    os.close(reading)
+
+
+def test_a_named_pipe_that_nobody_may_ever_write_to_is_no_config(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe")
+
+    assert "no config" in refuse("check", tmp_path / "pipe")
 
 
 def test_what_never_ends_is_refused():
