@@ -137,14 +137,18 @@ def try_config(config: Config, *, data: Path | None, world_size: int) -> list[st
     Raises:
         CifarzooError: What training would raise before its first batch.
     """
-    from cifarzoo.engine.assembly.build import make
+    from cifarzoo.engine.assembly.build import build, make
     from cifarzoo.engine.assembly.dataset import read_dataset
     from cifarzoo.engine.distributed.world import pick_device
+    from cifarzoo.engine.initial_weights import read_initial_weights
     from cifarzoo.engine.trial_step import try_run
 
     with config.locating():
         run = config.build()
         try_run(run, folder=data, device=pick_device(), world_size=world_size)
+        if run.initial_weights is not None:
+            initial = read_initial_weights(run.initial_weights)
+            initial.matched(build(run, folder=data, device="meta").model)
         dataset = make(run.dataset, "dataset", folder=data)
         try:
             splits = dataset.load()

@@ -52,6 +52,9 @@ class Run:
         regularizers: Regularizers in one flat list; each acts in the stages that it defines.
         loss: Loss that is minimised; None: the cross-entropy. Test losses are cross-entropies
             anyway.
+        initial_weights: Path of a file of weights, or of a run's folder, that training starts
+            from; they are recorded by digest, and not needed once there is a checkpoint. None:
+            as the network is built.
         weight_decay_policy: Name of the rule that says which parameters are decayed.
         norm_bias_lr_scale: Factor on the learning rate of the shifts of normalisations; what a
             step decays of them does not change.
@@ -87,6 +90,7 @@ class Run:
     augmentations: Sequence[AugmentationFactory] = ()
     regularizers: Sequence[RegularizerFactory] = ()
     loss: LossFactory | None = None
+    initial_weights: str | None = None
     weight_decay_policy: WeightDecayPolicy = "all"
     norm_bias_lr_scale: PositiveFloat = 1.0
     epochs: PositiveInt = 200

@@ -40,9 +40,10 @@ from cifarzoo.engine.events import (
     ignore_event,
     numbers_of,
 )
+from cifarzoo.engine.initial_weights import InitialWeights, read_initial_weights
 from cifarzoo.engine.loop import fit
 from cifarzoo.engine.resume import restore
-from cifarzoo.engine.state import digest_of
+from cifarzoo.engine.state import TrainingState, digest_of
 from cifarzoo.engine.tensorboard import TensorBoard
 from cifarzoo.engine.training import Training, open_session, prepare
 from cifarzoo.engine.trial_step import try_run
@@ -137,7 +138,12 @@ def _train(
     with closing(tensorboard), numerics(policy, strict=bool(task.run.deterministic)):
         if not task.is_tried:
             world.on_main(partial(_try, task, world))
-        setup, data, state = prepare(task.run, folder=task.data, world=world, policy=policy)
+        initial = world.on_main(partial(_initial_weights, task, folder))
+        setup, data, state = prepare(
+            task.run, folder=task.data, world=world, policy=policy, initial=initial
+        )
+        if initial and attempt:
+            _record_initial(initial, state, folder, emit)
         facts = {"config": config_digest, "data": data.digest, **_facts(world, policy)}
         session = open_session(setup, data, folder, facts=facts, stop=stop, emit=emit)
         training = Training(setup=setup, data=data, state=state, session=session)
@@ -154,6 +160,30 @@ def _train(
 
 def _try(task: Task, world: World) -> None:
     try_run(task.run, folder=task.data, device=world.device, world_size=world.size)
+
+
+def _initial_weights(task: Task, folder: RunFolder) -> InitialWeights | None:
+    """What a run starts from that has no checkpoint, nor one of a parent, to go on from."""
+    begins = not any(folder.checkpoints.glob("*")) and "parent" not in folder.record
+    given = task.run.initial_weights
+    return read_initial_weights(given) if given is not None and begins else None
+
+
+def _record_initial(
+    initial: InitialWeights, state: TrainingState, folder: RunFolder, emit: Listener
+) -> None:
+    matched = initial.matched(state.model)
+    folder.update(
+        initial_weights={
+            "path": initial.path,
+            "sha256": initial.sha256,
+            "loaded": len(matched.tensors),
+            "not_loaded": [*matched.misfits, *matched.missing],
+            "unused": matched.unused,
+        }
+    )
+    if not matched.is_whole:
+        emit(WarningEvent(message=matched.summary(initial.path)))
 
 
 def _facts(world: World, policy: Policy) -> dict[str, Any]:

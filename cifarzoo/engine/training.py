@@ -41,6 +41,7 @@ from cifarzoo.engine.distributed.step_exchange import StepExchange, StepInfo, St
 from cifarzoo.engine.distributed.world import World
 from cifarzoo.engine.divergence import Divergence
 from cifarzoo.engine.events import Listener, WarningEvent
+from cifarzoo.engine.initial_weights import InitialWeights
 from cifarzoo.engine.state import TrainingState, wrap
 from cifarzoo.layers import dropout, norms
 from cifarzoo.runs.folder import RunFolder
@@ -139,7 +140,12 @@ class Training:
 
 
 def prepare(
-    run: Run, *, folder: Path | None, world: World, policy: Policy
+    run: Run,
+    *,
+    folder: Path | None,
+    world: World,
+    policy: Policy,
+    initial: InitialWeights | None = None,
 ) -> tuple[Setup, Data, TrainingState]:
     """Build the network, which was tried before, read the data and put both where they train.
 
@@ -148,13 +154,16 @@ def prepare(
         folder: Folder of the data; None: not known.
         world: Ranks of the run.
         policy: Arithmetic of the run.
+        initial: Weights that it starts from; None: as the network is built.
 
     Raises:
-        ConfigError: Settings that don't fit each other, the dataset or the ranks.
+        ConfigError: Settings that don't fit each other, the dataset or the ranks; or no initial
+            weights are of this network.
         DataError: The dataset is missing, damaged or of another shape.
     """
     # What can be refused without the data is refused before they are read.
     components = build_within_memory(run, folder=folder, device=world.device)
+    matched = initial.matched(components.model) if initial else None
     train, test = read_dataset(components.dataset)
     setup = settle(run, components, (train, test), world=world, policy=policy)
     check_norms(components.model, setup.plan, name=name_of(run.architecture))
@@ -162,6 +171,8 @@ def prepare(
     data = place(setup, train, test)
     # Before there is an optimizer or an average, which may copy the weights.
     initialise(model, data.train, components.augmentations)
+    if matched:
+        matched.load_into(model)
     return setup, data, initial_state(setup, model)
 
 
