@@ -5,6 +5,7 @@ torch is imported for type checking only, so that a plugin's metadata can be use
 
 from cifarzoo.components.hooks import (
     DataInitialised,
+    ExemptsFromDecay,
     Frame,
     PadMode,
     SupportsEvaluation,
@@ -73,6 +74,7 @@ __all__ = [
     "Dataset",
     "DatasetFactory",
     "Draws",
+    "ExemptsFromDecay",
     "FiniteFloat",
     "Forward",
     "Fraction",

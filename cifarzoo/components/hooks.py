@@ -6,7 +6,7 @@ method or the attribute, and derives from nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -27,6 +27,20 @@ class DataInitialised(Protocol):
 
         A run that is resumed calls it too, before it loads its weights; a test of the weights
         alone does not.
+        """
+
+
+@runtime_checkable
+class ExemptsFromDecay(Protocol):
+    """A module that names parameters which ``run.weight_decay_policy = 'no_norm_bias'`` spares.
+
+    timm's networks have it, for position embeddings and class tokens.
+    """
+
+    def no_weight_decay(self) -> Collection[str]:
+        """Names of parameters, as the module's own ``named_parameters`` has them.
+
+        Names that it doesn't have are passed over.
         """
 
 

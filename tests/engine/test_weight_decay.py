@@ -39,7 +39,7 @@ DECAYED = {
     "all": KERNELS | NORMS | BIASES | OTHERS,
     "kernels": KERNELS,
     "flax2020": KERNELS | NORMS,
-    "no_norm_bias": KERNELS | OTHERS,
+    "no_norm_bias": KERNELS - {"token"},
 }
 
 
@@ -68,6 +68,46 @@ def test_every_norm_layer_of_pytorch_is_known(norm):
     assert split(norm, "kernels").decayed == []
     assert split(norm, "no_norm_bias").decayed == []
     assert split(norm, "flax2020").spared == []
+
+
+class Exempting(nn.Module):
+    """A transformer's parameters as people write them; it names what is spared, as timm's do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pos_embed = nn.Parameter(torch.zeros(1, 5, 4))
+        self.table = nn.Parameter(torch.zeros(9, 2))
+        self.class_token = nn.Parameter(torch.zeros(1, 1, 4))
+        self.layer_scale = nn.Parameter(torch.ones(4))
+        self.temperature = nn.Parameter(torch.ones(()))
+        self.norm_scale = nn.Parameter(torch.ones(1, 4, 1, 1))
+        self.gate = nn.Linear(4, 1)  # a kernel (1, 4)
+        self.by_hand = nn.Parameter(torch.zeros(4, 4))
+
+    def no_weight_decay(self) -> set[str]:
+        return {"pos_embed", "gate.weight", "dist_token"}
+
+
+@pytest.mark.parametrize("prefix", ["", "net."])
+def test_scales_tokens_and_what_the_network_names_are_spared(prefix):
+    model = Exempting() if not prefix else nn.ModuleDict({"net": Exempting()})
+    coverage = split(model, "no_norm_bias")
+    assert [name for name, _ in coverage.decayed] == [f"{prefix}table", f"{prefix}by_hand"]
+    # The other policies go on as they did: flax2020 and kernels repeat published code.
+    kernels = {name.removeprefix(prefix) for name, _ in split(model, "kernels").decayed}
+    assert kernels == {
+        "pos_embed",
+        "table",
+        "class_token",
+        "norm_scale",
+        "gate.weight",
+        "by_hand",
+    }
+
+
+def test_a_kernel_of_one_row_is_a_kernel():
+    model = nn.Sequential(nn.Linear(4, 1), nn.Conv2d(1, 1, (1, 3)))
+    assert {name for name, _ in split(model, "no_norm_bias").decayed} == {"0.weight", "1.weight"}
 
 
 @pytest.mark.parametrize("policy", POLICIES)

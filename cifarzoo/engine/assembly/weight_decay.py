@@ -1,7 +1,8 @@
 """Which parameters are decayed: named policies, and the two groups an optimizer is made from.
 
 A parameter is judged by the module that owns it: norm layers by their type, biases by their
-own name, everything else by its number of dimensions. Never by the name of a layer.
+own name, everything else by its number of dimensions. Never by the name of a layer, unless the
+network itself names it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 from torch import nn
 
+from cifarzoo.components.hooks import ExemptsFromDecay
 from cifarzoo.errors import ConfigError
 
 NORMS: tuple[type[nn.Module], ...] = (
@@ -26,6 +28,18 @@ NORMS: tuple[type[nn.Module], ...] = (
     nn.LayerNorm,
     nn.RMSNorm,
 )
+WITH_KERNELS: tuple[type[nn.Module], ...] = (  # whose weight (1, D), say, is a kernel too
+    nn.Linear,
+    nn.Bilinear,
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+    nn.Embedding,
+    nn.MultiheadAttention,
+)
 
 
 @dataclass(frozen=True)
@@ -36,21 +50,29 @@ class Traits:
         is_norm: Whether it is the scale or shift of a normalisation.
         is_bias: Whether its module calls it ``bias`` (attention: ``in_proj_bias``).
         is_kernel: Whether it has more than one dimension and is none of a normalisation.
+        is_vector: Whether it has at most one dimension; or one that isn't 1, where it is none of
+            torch's layers: a scale (1, C, 1, 1), a class token (1, 1, D).
+        is_exempt: Whether a module's ``no_weight_decay()`` names it.
     """
 
     is_norm: bool
     is_bias: bool
     is_kernel: bool
+    is_vector: bool
+    is_exempt: bool
 
 
 # flax2020: Flax kept BatchNorm's scale and shift as (1, 1, 1, C) until 2020-03-27 and decayed
 # whatever had more than one dimension; the published rows of its examples/cifar10 are older.
 # kernels: what the same line of code has meant since.
+# no_norm_bias: timm's convention (its param_groups_weight_decay), for scales of any shape.
 POLICIES: dict[str, Callable[[Traits], bool]] = {
     "all": lambda _: True,
     "kernels": lambda traits: traits.is_kernel,
     "flax2020": lambda traits: traits.is_kernel or traits.is_norm,
-    "no_norm_bias": lambda traits: not (traits.is_norm or traits.is_bias),
+    "no_norm_bias": lambda traits: (
+        not (traits.is_norm or traits.is_bias or traits.is_vector or traits.is_exempt)
+    ),
 }
 
 
@@ -124,11 +146,12 @@ def split(model: nn.Module, policy: str, *, trained: Set[str] | None = None) -> 
         )
     coverage = Coverage(policy=policy, decayed=[], spared=[])
     owners = dict(model.named_modules())
+    exempt = exempted(model)
     for name, parameter in model.named_parameters():
         if not (parameter.requires_grad if trained is None else name in trained):
             continue
         owner, _, own_name = name.rpartition(".")
-        traits = _traits(owners[owner], own_name, parameter)
+        traits = _traits(owners[owner], own_name, parameter, is_exempt=name in exempt)
         if traits.is_norm and traits.is_bias:
             coverage.norm_biases.add(name)
         is_decayed = POLICIES[policy](traits)
@@ -149,10 +172,27 @@ def apply_lr_scales(optimizer: Any) -> None:
             group["weight_decay"] /= scale
 
 
-def _traits(owner: nn.Module, own_name: str, parameter: nn.Parameter) -> Traits:
+def exempted(model: nn.Module) -> set[str]:
+    """Names of the parameters that a module of ``model`` wants spared.
+
+    A module says so by a method ``no_weight_decay`` that gives their names, as timm's networks
+    have it; names count from that module, and those that it doesn't have don't count.
+    """
+    return {
+        f"{prefix}.{name}" if prefix else str(name)
+        for prefix, module in model.named_modules()
+        if isinstance(module, ExemptsFromDecay)
+        for name in module.no_weight_decay()
+    }
+
+
+def _traits(owner: nn.Module, own_name: str, parameter: nn.Parameter, *, is_exempt: bool) -> Traits:
     is_norm = isinstance(owner, NORMS)
+    long = [size for size in parameter.shape if size != 1]
     return Traits(
         is_norm=is_norm,
         is_bias=own_name == "bias" or own_name.endswith("_bias"),
         is_kernel=parameter.ndim > 1 and not is_norm,
+        is_vector=parameter.ndim <= 1 or (len(long) <= 1 and not isinstance(owner, WITH_KERNELS)),
+        is_exempt=is_exempt,
     )
