@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 
 import numpy as np
 
@@ -39,11 +39,12 @@ class Creator:
     ``create_model`` makes networks.
     """
 
-    def __call__(self, name: str, /, **parameters: Any) -> Any:
+    def __call__(self, name: str, /, *by_place: Never, **parameters: Any) -> Any:
         """Make the component called ``name``.
 
         Args:
             name: Registered name, such as ``cosine``.
+            *by_place: Nothing: parameters are given by name.
             **parameters: Parameters of its factory; the others have their defaults. What the
                 engine gives in a run, such as an optimizer's ``params``, has to be given too.
 
@@ -53,33 +54,34 @@ class Creator:
                 type.
         """
         component = _find(name)
+        _refuse_by_place(component, by_place, "create")
         if component.kind == ARCHITECTURE:
             raise ConfigError(f"{name!r} is an architecture; make it by create_model({name!r})")
         return _make(component, parameters)
 
-    def regularizer(self, name: str, /, **parameters: Any) -> Regularizer:
+    def regularizer(self, name: str, /, *by_place: Never, **parameters: Any) -> Regularizer:
         """Make a regularizer; see ``create`` itself."""
-        made: Regularizer = _make(_find(name, "regularizer"), parameters)
+        made: Regularizer = _made(name, "regularizer", by_place, parameters)
         return made
 
-    def augmentation(self, name: str, /, **parameters: Any) -> Augmentation:
+    def augmentation(self, name: str, /, *by_place: Never, **parameters: Any) -> Augmentation:
         """Make an augmentation; see ``create`` itself."""
-        made: Augmentation = _make(_find(name, "augmentation"), parameters)
+        made: Augmentation = _made(name, "augmentation", by_place, parameters)
         return made
 
-    def schedule(self, name: str, /, **parameters: Any) -> Schedule:
+    def schedule(self, name: str, /, *by_place: Never, **parameters: Any) -> Schedule:
         """Make a schedule; see ``create`` itself."""
-        made: Schedule = _make(_find(name, "schedule"), parameters)
+        made: Schedule = _made(name, "schedule", by_place, parameters)
         return made
 
-    def optimizer(self, name: str, /, **parameters: Any) -> torch.optim.Optimizer:
+    def optimizer(self, name: str, /, *by_place: Never, **parameters: Any) -> torch.optim.Optimizer:
         """Make an optimizer over ``params``; see ``create`` itself."""
-        made: torch.optim.Optimizer = _make(_find(name, "optimizer"), parameters)
+        made: torch.optim.Optimizer = _made(name, "optimizer", by_place, parameters)
         return made
 
-    def dataset(self, name: str, /, **parameters: Any) -> Dataset:
+    def dataset(self, name: str, /, *by_place: Never, **parameters: Any) -> Dataset:
         """Make a dataset that lies in ``folder``, or None; see ``create`` itself."""
-        made: Dataset = _make(_find(name, "dataset"), parameters)
+        made: Dataset = _made(name, "dataset", by_place, parameters)
         return made
 
     def __getattr__(self, kind: str) -> Callable[..., Any]:
@@ -87,7 +89,7 @@ class Creator:
             known = [name for name in KINDS if name != ARCHITECTURE]
             close = near(kind, known) or f"; the kinds are {', '.join(known)}"
             raise AttributeError(f"create makes no {kind!r}{close}")
-        return lambda name, /, **parameters: _make(_find(name, kind), parameters)
+        return lambda name, /, *by_place, **parameters: _made(name, kind, by_place, parameters)
 
     def __dir__(self) -> list[str]:
         return [name for name in KINDS if name != ARCHITECTURE]
@@ -102,20 +104,21 @@ create = Creator()
 def create_model(
     name: str,
     /,
-    *,
+    *by_place: Never,
     num_classes: int = 10,
     image_shape: tuple[int, int, int] = IMAGE_SHAPE,
-    regularizers: Sequence[Regularizer | str] = (),
+    regularizers: Regularizer | str | Sequence[Regularizer | str] = (),
     **parameters: Any,
 ) -> nn.Module:
     """Make any registered network.
 
     Args:
         name: Registered name, such as ``wrn26_10``.
+        *by_place: Nothing: all else is given by name.
         num_classes: Number of classes K.
         image_shape: Shape of the images (C, H, W) that it is for.
-        regularizers: Objects or registered names; those with a ``branch`` stage act inside
-            the network's residual blocks, and the others do nothing here.
+        regularizers: Objects or registered names, or one of them; those with a ``branch`` stage
+            act inside the network's residual blocks, and the others do nothing here.
         **parameters: Parameters of its factory; the others have their defaults.
 
     Returns:
@@ -126,16 +129,20 @@ def create_model(
         TypeError: A parameter that it doesn't have, a missing one, or a value of another type.
     """
     component = _find(name, ARCHITECTURE)
-    if isinstance(regularizers, str):
-        raise TypeError(f"regularizers is {regularizers!r}; expected a list, [{regularizers!r}]")
+    _refuse_by_place(component, by_place, "create_model")
     if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
         raise TypeError(f"num_classes is {num_classes!r}; expected a whole number of at least 1")
-    made = [create.regularizer(r) if isinstance(r, str) else r for r in regularizers]
+    listed = [regularizers] if isinstance(regularizers, Regularizer | str) else regularizers
+    if not isinstance(listed, list | tuple):
+        expected = "expected a list of regularizers, or of their names"
+        raise TypeError(f"regularizers is {regularizers!r}; {expected}")
+    made = [create.regularizer(r) if isinstance(r, str) else r for r in listed]
     for position, regularizer in enumerate(made):
         if not isinstance(regularizer, Regularizer):
             expected = "expected a Regularizer, or the name of one"
             raise TypeError(f"regularizers[{position}] is {regularizer!r}; {expected}")
-    _check_parameters(component, parameters, given=KINDS[ARCHITECTURE].injected)
+    own = ("num_classes", "image_shape", "regularizers")
+    _check_parameters(component, parameters, given=KINDS[ARCHITECTURE].injected, beside=own)
     with_parameters = _with_settings(component, parameters)
     return build_model(
         with_parameters,
@@ -166,13 +173,41 @@ def _find(name: str, kind: str | None = None) -> Component:
     return component
 
 
+def _made(name: str, kind: str, by_place: tuple[Any, ...], parameters: Mapping[str, Any]) -> Any:
+    component = _find(name, kind)
+    _refuse_by_place(component, by_place, f"create.{kind}")
+    return _make(component, parameters)
+
+
+def _refuse_by_place(component: Component, by_place: tuple[Any, ...], function: str) -> None:
+    """Refuse values without names, in words that say how they are given.
+
+    Raises:
+        TypeError: There are any.
+    """
+    if by_place:
+        takes = list(inspect.signature(component.factory).parameters)
+        hidden = KINDS[ARCHITECTURE].injected if component.kind == ARCHITECTURE else ()
+        names = [name for name in takes if name not in hidden]
+        given = [f"{name}={value!r}" for name, value in zip(names, by_place, strict=False)]
+        call = f"{function}({', '.join([repr(component.name), *given])})"
+        has = (
+            f"as {call}" if len(given) == len(by_place) else f"it has {', '.join(names) or 'none'}"
+        )
+        raise TypeError(f"{component.name} takes its parameters by name; {has}")
+
+
 def _make(component: Component, parameters: Mapping[str, Any]) -> Any:
     _check_parameters(component, parameters)
     return make(_with_settings(component, parameters), component.kind)
 
 
 def _check_parameters(
-    component: Component, parameters: Mapping[str, Any], *, given: Sequence[str] = ()
+    component: Component,
+    parameters: Mapping[str, Any],
+    *,
+    given: Sequence[str] = (),
+    beside: Sequence[str] = (),
 ) -> None:
     """Refuse what the factory doesn't know, and what it lacks.
 
@@ -180,6 +215,7 @@ def _check_parameters(
         component: Component to be made.
         parameters: Parameters that the caller gives.
         given: Names of those that we give.
+        beside: Names of what the caller can give that is no parameter of the factory.
 
     Raises:
         TypeError: Anything of that.
@@ -188,7 +224,7 @@ def _check_parameters(
     settable = [name for name in takes if name not in given]
     for name in parameters:
         if name not in settable:
-            has = near(name, settable) or f"; it has {', '.join(settable) or 'none'}"
+            has = near(name, [*settable, *beside]) or f"; it has {', '.join(settable) or 'none'}"
             raise TypeError(f"{component.name} has no parameter {name!r}{has}")
     lacking = [
         name

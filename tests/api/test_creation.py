@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,42 @@ def test_what_create_refuses_is_said_in_words(name, parameters, kind, message):
         create(name, **parameters)
 
 
+BY_PLACE: dict[str, tuple[Callable[[], Any], str]] = {
+    "create": (lambda: create("mixup", 0.2), r"as create\('mixup', alpha=0\.2\)$"),
+    "a kind": (
+        lambda: create.schedule("cosine", 5),
+        r"^cosine takes its parameters by name; as create\.schedule\('cosine', warmup_epochs=5\)$",
+    ),
+    "a kind without a type": (
+        lambda: create.loss("cross_entropy", 1),
+        r"^cross_entropy takes its parameters by name; it has none$",
+    ),
+    "too many": (lambda: create("mixup", 0.2, "batch", 3), r"by name; it has alpha, per$"),
+    "the engine's": (
+        lambda: create.optimizer("sgd", [], 0.1),
+        r"as create\.optimizer\('sgd', params=\[\], lr=0\.1\)$",
+    ),
+    "a network": (
+        lambda: create_model("resnet8", 3),
+        r"^resnet8 takes its parameters by name; as create_model\('resnet8', width=3\)$",
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "message"), BY_PLACE.values(), ids=BY_PLACE)
+def test_values_without_names_are_refused_with_their_names(make: Callable[[], Any], message: str):
+    with pytest.raises(TypeError, match=message):
+        make()
+
+
+def test_one_regularizer_is_taken_as_a_list_of_one():
+    in_list = create_model("resnet20", regularizers=["shake_shake"])
+
+    for one in ("shake_shake", create.regularizer("shake_shake")):
+        assert str(create_model("resnet20", regularizers=one)) == str(in_list)
+    assert str(create_model("resnet20")) != str(in_list)
+
+
 def test_a_component_of_another_kind_is_refused():
     with pytest.raises(ConfigError, match=r"^'flip' is an augmentation; expected a schedule$"):
         create.schedule("flip")
@@ -107,11 +144,19 @@ REFUSED_MODELS: dict[str, tuple[str, dict[str, Any], type[Exception], str]] = {
         TypeError,
         r"^num_classes is '3'; expected a whole number of at least 1$",
     ),
-    "one regularizer": (
+    "no list": (
         "resnet8",
-        {"regularizers": "shake_shake"},
+        {"regularizers": {"mixup": 1}},
         TypeError,
-        r"^regularizers is 'shake_shake'; expected a list, \['shake_shake'\]$",
+        r"^regularizers is \{'mixup': 1\}; expected a list of regularizers, or of their names$",
+    ),
+    "None": ("resnet8", {"regularizers": None}, TypeError, r"^regularizers is None; expected a"),
+    "near its own": ("resnet8", {"widht": 3}, TypeError, r"no parameter 'widht'; did you mean wid"),
+    "near create_model's": (
+        "resnet8",
+        {"num_clases": 3},
+        TypeError,
+        r"^resnet8 has no parameter 'num_clases'; did you mean num_classes\?$",
     ),
     "no regularizer": (
         "resnet8",

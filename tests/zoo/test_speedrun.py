@@ -343,7 +343,11 @@ def test_the_result_has_the_error_of_averaged_logits_besides_the_plain_one(tmp_p
         (lookahead, {"steps": 0}, "steps is 0; expected at least 1"),
         (lookahead, {"retention": 1.0}, "retention is 1.0; expected 0 to below 1"),
         (lookahead, {"power": -1.0}, "power is -1.0; expected a number of at least 0"),
-        (tiny_run, {"norm_bias_lr_scale": 0.0}, "norm_bias_lr_scale is 0.0; expected a number above 0"),
+        (
+            tiny_run,
+            {"norm_bias_lr_scale": 0.0},
+            "norm_bias_lr_scale is 0.0; expected a number above 0",
+        ),
     ],
 )
 def test_settings_out_of_range_are_refused(factory, setting, message):
