@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -68,13 +68,8 @@ def catalogue(
     Raises:
         PluginError: A file can't be used, or two components have one name.
     """
-    found = list(_zoo())
     broken: list[tuple[str, str]] = []
-    for point in sorted(entry_points(group=GROUP), key=lambda point: (_origin(point), point.name)):
-        try:
-            found += _installed(point)
-        except PluginError as error:
-            broken.append((_origin(point), str(error)))
+    found = [*_zoo(), *_of_packages(broken)]
     variable = os.environ.get(VARIABLE, "") if ask_environment else ""
     named = {Path(text).name for text in (*variable.split(os.pathsep), *files)}
     copies = [path for path in kept if path.name not in named]
@@ -97,6 +92,23 @@ def catalogue(
                 register.forget(entry.name)
             raise
     return Catalogue(entries, broken, read, tuple(p for p in read if p.path in copies))
+
+
+def provided() -> dict[str, Entry]:
+    """What the zoo and installed plugins give every program, by name; of two the first."""
+    entries: dict[str, Entry] = {}
+    for entry in (*_zoo(), *_of_packages([])):
+        entries.setdefault(entry.name, entry)
+    return entries
+
+
+def _of_packages(broken: list[tuple[str, str]]) -> Iterator[Entry]:
+    """The components of installed plugins; what can't be used is added to ``broken``."""
+    for point in sorted(entry_points(group=GROUP), key=lambda point: (_origin(point), point.name)):
+        try:
+            yield from _installed(point)
+        except PluginError as error:
+            broken.append((_origin(point), str(error)))
 
 
 def plugin_provenance(entries: Iterable[Entry]) -> list[dict[str, str]]:

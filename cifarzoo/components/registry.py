@@ -156,6 +156,19 @@ def _check_definition(factory: Any, kind: str) -> None:
         )
 
 
+def _refuse_shadowing(component: Component) -> None:
+    """Refuse a name of a script that every program has already, imported yet or not.
+
+    Raises:
+        PluginError: The zoo or an installed plugin has a component of that name.
+    """
+    from cifarzoo.components.plugins import provided  # which reads what registers itself here
+
+    theirs = provided().get(component.name)
+    if theirs is not None:
+        raise PluginError(clash(component.source, component.name, theirs.kind, theirs.source))
+
+
 class Registry:
     """Name -> component; the attribute of each kind is the decorator of that kind.
 
@@ -243,6 +256,8 @@ class Registry:
         )
         if problem:
             raise PluginError(f"{component.source}: {problem}")
+        if component.module == SESSION and not component.override:
+            _refuse_shadowing(component)
         old = self.components.get(component.name)
         is_free = old is None or self._indexed or old.module == component.module
         # One that comes after what overrides it, or from the same file under a second name, is
