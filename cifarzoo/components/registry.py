@@ -33,6 +33,7 @@ PURPOSES = frozenset(
         "dropout",
         "evaluation",
         "order",
+        "running statistics",
         "subset",
         "torch",
         "weights",
