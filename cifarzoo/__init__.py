@@ -3,9 +3,12 @@
 The public names are loaded when they are used, so that importing the package costs no torch.
 """
 
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
+TYPE_CHECKING = False  # and nothing is imported: ``python -m`` looks into the current folder first
 if TYPE_CHECKING:
+    from typing import Any
+
     from cifarzoo import errors, protocols
     from cifarzoo.api.creation import create, create_model
     from cifarzoo.api.loaded_run import evaluate, load_run

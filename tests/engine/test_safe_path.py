@@ -57,7 +57,12 @@ def test_ranks_import_nothing_from_the_current_folder_but_the_plugin_that_is_nam
 
 
 def test_started_as_a_module_a_command_imports_nothing_from_there(hostile):
-    (hostile / "cifarzoo.py").unlink()  # ``python -m`` itself looks there for what it is to start
+    # ``python -m`` itself looks there for what it is to start, and for what it needs to do so.
+    code = "import contextlib, importlib.util, pkgutil, runpy, sys; print(*sys.modules)"
+    own = subprocess.run([sys.executable, "-I", "-c", code], stdout=subprocess.PIPE, check=True)
+    for name in {"cifarzoo", *own.stdout.decode().split()}:
+        (hostile / f"{name}.py").unlink(missing_ok=True)
+    assert {"argparse", "json", "logging", "queue"} <= {path.stem for path in hostile.iterdir()}
 
     done = subprocess.run(
         [sys.executable, "-m", "cifarzoo", "check", "small.gin"],
