@@ -216,7 +216,7 @@ REFUSED = {
     ),
     "zero epochs": (["-s", "run.epochs=0"], r"run.epochs is 0; expected at least 1"),
     "negative rate": (["-s", "sgd.lr=-0.1"], r"sgd.lr is -0.1; expected"),
-    "infinite rate": (["-s", "sgd.lr=1e999"], r"sgd.lr is inf; expected"),
+    "infinite rate": (["-s", "sgd.lr=1e999"], r"sgd.lr is 1e999; expected a number above 0"),
     "momentum": (["-s", "sgd.momentum=1.5"], r"sgd.momentum is 1.5; expected"),
     "typo": (["-s", "sgd.larning_rate=1"], r"sgd has no parameter 'larning_rate'"),
     "out is a file": (
