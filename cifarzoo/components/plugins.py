@@ -43,7 +43,8 @@ class Catalogue:
 
     Attributes:
         entries: Components by name.
-        broken: What can't be used of installed plugins: (origin, what is wrong).
+        broken: What can't be used of installed plugins and of ``CIFARZOO_PLUGINS``: (origin, what
+            is wrong).
         files: Plugin files and folders, those of ``CIFARZOO_PLUGINS`` first.
         kept: Those of them that are a run's own copies.
     """
@@ -70,7 +71,8 @@ def catalogue(
     """
     broken: list[tuple[str, str]] = []
     found = [*_zoo(), *_of_packages(broken)]
-    variable = os.environ.get(VARIABLE, "") if ask_environment else ""
+    variable = _usable(os.environ.get(VARIABLE, "") if ask_environment else "", broken)
+    unnamed = {str(Path(text).expanduser()) for text in variable.split(os.pathsep) if text}
     named = {Path(text).name for text in (*variable.split(os.pathsep), *files)}
     copies = [path for path in kept if path.name not in named]
     read = read_plugins([*copies, *files], variable=variable)
@@ -81,16 +83,26 @@ def catalogue(
         found += _some(entries_of_it, str(plugin.path))
     found += session_entries()
     entries: dict[str, Entry] = {}
+    disabled: set[str] = set()
     for entry in sorted(found, key=lambda entry: entry.override):
         try:
             if entry.override:
                 _add_override(entry, entries, broken)
             else:
                 _add(entry, entries)
-        except PluginError:
+        except PluginError as error:
+            if _level(entry) == INSTALLED or str(entry.path) in unnamed:
+                broken.append((entry.origin, str(error)))
+                if (
+                    entry.name in entries and entries[entry.name].origin != OURS
+                ):  # of two that nobody named, neither
+                    disabled.add(entry.name)
+                continue
             if is_of_session(entry):  # or the session could not go on under another name
                 register.forget(entry.name)
             raise
+    for name in disabled:
+        del entries[name]
     return Catalogue(entries, broken, read, tuple(p for p in read if p.path in copies))
 
 
@@ -100,6 +112,23 @@ def provided() -> dict[str, Entry]:
     for entry in (*_zoo(), *_of_packages([])):
         entries.setdefault(entry.name, entry)
     return entries
+
+
+def _usable(variable: str, broken: list[tuple[str, str]]) -> str:
+    """The paths of ``variable`` that can be used; why the others can't is added to ``broken``."""
+    usable = []
+    for text in filter(None, variable.split(os.pathsep)):
+        try:
+            for plugin in read_plugins([], variable=text):
+                if isinstance(plugin, PluginFile):
+                    check_alone(plugin)
+                its = [entry for file in files_of(plugin) for entry in _of_file(file)]
+                _some(its, str(plugin.path))
+        except PluginError as error:
+            broken.append((f"{VARIABLE}: {text}", str(error).removeprefix(f"{VARIABLE}: ")))
+        else:
+            usable.append(text)
+    return os.pathsep.join(usable)
 
 
 def _of_packages(broken: list[tuple[str, str]]) -> Iterator[Entry]:

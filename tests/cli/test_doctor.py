@@ -72,7 +72,7 @@ def test_a_plugin_that_cannot_be_used_is_a_problem(tmp_path, monkeypatch):
     path = tmp_path / "broken.py"
     path.write_text("def oops(:\n")
     monkeypatch.setenv("CIFARZOO_PLUGINS", str(path))
-    assert doctor()[2]["plugins"].startswith(f"{path}:1: ")
+    assert doctor()[2][f"plugin CIFARZOO_PLUGINS: {path}"].startswith(f"{path}:1: ")
 
 
 def test_every_gpu_that_torch_finds_is_named():

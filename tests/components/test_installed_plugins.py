@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -90,15 +91,56 @@ def test_a_broken_installed_plugin_harms_only_configs_that_use_it(
     )
 
 
-def test_installed_plugins_that_clash_are_refused_with_both_places(install: Callable[..., Path]):
-    for value, name in enumerate("ab"):
+def test_of_installed_plugins_that_clash_neither_is_used_and_all_else_is(
+    install: Callable[..., Path], tmp_path: Path
+):
+    for value, name in enumerate("abc"):
         source = FLAT.format(name="same_flat", value=value)
         folder = install(f"cifarzoo-{name}", f"clash_{name}", {f"clash_{name}.py": source})
 
-    assert refused() == (
-        f"{folder}/clash_b.py:3: 'same_flat' is already the schedule of {folder}/clash_a.py:3; "
-        "pick another name or register it with override=True"
-    )
+    found = catalogue()
+    assert "same_flat" not in found.entries
+    assert "cosine" in found.entries
+    assert found.broken == [
+        (
+            f"cifarzoo-{name} 1.2",
+            f"{folder}/clash_{name}.py:3: 'same_flat' is already the schedule of "
+            f"{folder}/clash_a.py:3; pick another name or register it with override=True",
+        )
+        for name in "bc"
+    ]
+    assert read("", tmp_path)
+    with pytest.raises(ConfigProblemsError, match=r"no component 'same_flat'.*cifarzoo-b 1\.2"):
+        read("", tmp_path, "run.schedule=@same_flat")
+
+
+def test_an_installed_plugin_that_takes_a_name_of_the_zoo_leaves_the_zoos(
+    install: Callable[..., Path],
+):
+    install("cifarzoo-taking", "taking", {"taking.py": FLAT.format(name="cosine", value=1)})
+
+    found = catalogue()
+    assert found.entries["cosine"].origin == "cifarzoo"
+    [(origin, problem)] = found.broken
+    assert origin == "cifarzoo-taking 1.2"
+    assert "'cosine' is already the schedule of" in problem
+
+
+def test_a_bad_file_of_the_variable_harms_only_what_uses_it_and_one_that_is_named_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    good, bad = tmp_path / "good.py", tmp_path / "bad.py"
+    good.write_text(FLAT.format(name="good_flat", value=1))
+    bad.write_text("from cifarzoo import register\nx = (\n")
+    monkeypatch.setenv("CIFARZOO_PLUGINS", f"{bad}{os.pathsep}{good}")
+
+    found = catalogue()
+    assert "good_flat" in found.entries
+    assert found.broken == [(f"CIFARZOO_PLUGINS: {bad}", f"{bad}:2: '(' was never closed")]
+    assert read("", tmp_path)
+    with pytest.raises(ConfigProblemsError, match=r"no component 'bad_flat'.*never closed"):
+        read("", tmp_path, "run.schedule=@bad_flat")
+    assert refused(bad) == f"{bad}:2: '(' was never closed"
 
 
 def test_an_installed_plugin_that_fails_to_import_is_one_line(install: Callable[..., Path]):

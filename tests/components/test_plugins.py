@@ -141,7 +141,9 @@ def test_a_missing_file_names_the_one_that_was_meant(
     assert refused(missing) == f"no plugin file '{missing}'; did you mean {path}?"
     assert refused(path.parent).startswith(f"{path.parent}: it registers no component; expected")
     monkeypatch.setenv("CIFARZOO_PLUGINS", "nowhere/mine.py")
-    assert refused() == "CIFARZOO_PLUGINS: no plugin file 'nowhere/mine.py'"
+    assert catalogue().broken == [
+        ("CIFARZOO_PLUGINS: nowhere/mine.py", "no plugin file 'nowhere/mine.py'")
+    ]
 
 
 @pytest.mark.parametrize(
