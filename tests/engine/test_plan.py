@@ -37,6 +37,7 @@ def test_ranks_share_the_batch_without_overlap():
     [
         (None, []),
         (390, []),
+        (196, []),  # 1.005 epochs: how a run of a part of an epoch is written
         (391, ["run.max_steps is 391 and changes nothing: run.epochs = 2 is 390 steps"]),
         (
             100,
@@ -122,8 +123,8 @@ def test_a_network_without_batch_norm_may_use_any_micro_batch():
         ("eval_images", 0, "eval_images is 0; expected at least 1"),
         ("validation_images", -1, "validation_images is -1; expected at least 0"),
         ("seed", -1, "seed is -1; expected at least 0"),
-        ("clip_norm", float("nan"), "clip_norm is nan; expected a positive number"),
-        ("checkpoint_seconds", 0.0, "checkpoint_seconds is 0.0; expected a positive number"),
+        ("clip_norm", float("nan"), "clip_norm is nan; expected a number above 0"),
+        ("checkpoint_seconds", 0.0, "checkpoint_seconds is 0.0; expected a number above 0"),
     ],
 )
 def test_settings_out_of_range_are_refused_by_name(name, value, message):

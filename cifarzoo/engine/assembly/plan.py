@@ -151,9 +151,12 @@ def plan(
 
 
 def length_warnings(run: Run, sizes: Plan) -> list[str]:
-    """What ``run.max_steps`` does to the run and its schedule that may not be meant, in a line."""
+    """What ``run.max_steps`` does to the run and its schedule that may not be meant, in a line.
+
+    To end within the last epoch is how a run of 9.9 epochs is written.
+    """
     whole = run.epochs * sizes.steps_per_epoch
-    if run.max_steps is None or run.max_steps == whole:
+    if run.max_steps is None or whole - sizes.steps_per_epoch < run.max_steps <= whole:
         return []
     epochs = f"run.epochs = {run.epochs}"
     if run.max_steps > whole:
