@@ -131,6 +131,8 @@ def _needs(node: ast.AST, path: Path) -> str:
 def _is_beside(path: Path, name: str) -> bool:
     """Whether importing ``name`` would find what lies in the folder of ``path``, or nothing."""
     top = name.partition(".")[0]
+    if top == __name__.partition(".")[0]:  # a checkout's own folder
+        return False
     beside = (path.with_name(f"{top}.py"), path.with_name(top) / "__init__.py")
     if not any(each.is_file() for each in beside):
         return False

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+import cifarzoo
 from cifarzoo.components.loading import import_components
+from cifarzoo.components.plugin_files import PluginFile, check_alone
 from cifarzoo.components.plugin_folders import MAX_BYTES
 from cifarzoo.components.plugins import catalogue, plugin_provenance
 from cifarzoo.components.registry import register
@@ -236,3 +238,9 @@ def test_plugins_of_one_name_are_all_kept_apart(folder, here):
     again = catalogue(kept.plugins, ask_environment=False).files
     assert {each.sha256 for each in again} == {each.sha256 for each in files}
     assert len(again) == 3
+
+
+def test_a_file_in_a_checkout_of_cifarzoo_may_import_it():
+    path = Path(cifarzoo.__file__).parents[1] / "mine.py"
+
+    check_alone(PluginFile(path, "mine", b"from cifarzoo import register\n"))
