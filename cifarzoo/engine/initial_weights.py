@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cifarzoo.components.user_paths import expanded
 from cifarzoo.engine.checkpoint import STATE, Checkpoints
 from cifarzoo.errors import ConfigError
 from cifarzoo.runs.folder import CHECKPOINTS, RunFolder
@@ -123,7 +124,7 @@ def read_initial_weights(given: str) -> InitialWeights:
     Raises:
         ConfigError: There is none, or it holds no weights.
     """
-    path = Path(given).expanduser()
+    path = expanded(given)
     file = _newest(path, given) if path.is_dir() else path
     try:
         data = file.read_bytes()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from cifarzoo.engine.events import Event
 from cifarzoo.engine.initial_weights import read_initial_weights
 from cifarzoo.engine.runner import execute
-from cifarzoo.errors import ConfigError
+from cifarzoo.errors import ConfigError, UsageError
 from cifarzoo.zoo.regularizers.ema import ema
 from cifarzoo.zoo.regularizers.stochastic_depth import stochastic_depth
 from tests.tiny import evaluated, messages, tiny_net
@@ -148,3 +148,8 @@ def test_what_holds_no_weights_is_refused_before_the_data_are_read(task, tmp_pat
 
     with pytest.raises(ConfigError, match=message):
         execute(task("run", initial_weights=str(file)))
+
+
+def test_a_home_folder_that_there_is_not_is_refused_in_words():
+    with pytest.raises(UsageError, match=r"'~nouser/w.pt': there is no home folder ~nouser; "):
+        read_initial_weights("~nouser/w.pt")
