@@ -19,6 +19,11 @@ def wants_traceback() -> bool:
     return bool(os.environ.get(TRACEBACK))
 
 
+def in_one_line(error: BaseException) -> str:
+    """The type and the message of what somebody's code raised, for a message of ours."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
 class CifarzooError(Exception):
     """Something the user can act on: what was given, what was expected, what to do.
 

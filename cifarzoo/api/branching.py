@@ -16,9 +16,8 @@ from cifarzoo.config import Config
 from cifarzoo.config.effective import decides_numbers
 from cifarzoo.errors import UsageError
 from cifarzoo.runs.finding import find_run
-from cifarzoo.runs.folder import CHECKPOINTS, RunFolder
+from cifarzoo.runs.folder import CHECKPOINTS, STEP, RunFolder, saved_steps
 
-PREFIX = "step-"  # of the folders of checkpoints
 FREE = frozenset(
     {
         *("run.epochs", "run.max_steps", "run.schedule", "run.seed", "run.eval_images"),
@@ -61,13 +60,12 @@ def find_parent(name: str | Path, *, out: Path) -> Parent:
         UsageError: There is no such run or checkpoint.
     """
     path, wanted = expanded(name), None
-    if path.parent.name == CHECKPOINTS and path.name.removeprefix(PREFIX).isdecimal():
-        wanted = int(path.name.removeprefix(PREFIX))
+    if path.parent.name == CHECKPOINTS and path.name.removeprefix(STEP).isdecimal():
+        wanted = int(path.name.removeprefix(STEP))
         folder = find_run(str(path.parents[1]), out)
     else:
         folder = find_run(str(name), out)
-    names = [each.name.removeprefix(PREFIX) for each in folder.checkpoints.glob(f"{PREFIX}*")]
-    steps = sorted(int(each) for each in names if each.isdecimal())
+    steps = saved_steps(folder.checkpoints)
     if not steps:
         raise UsageError(f"{folder.path} has no checkpoint yet")
     if wanted is not None and wanted not in steps:

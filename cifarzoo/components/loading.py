@@ -13,7 +13,7 @@ from typing import Any
 from cifarzoo.components.index import Entry
 from cifarzoo.components.plugin_modules import run
 from cifarzoo.components.registry import Component, register
-from cifarzoo.errors import PluginError
+from cifarzoo.errors import PluginError, in_one_line
 
 
 def import_components(entries: Iterable[Entry]) -> dict[str, Callable[..., Any]]:
@@ -76,8 +76,8 @@ def _import(entry: Entry) -> None:
     except (Exception, SystemExit) as error:
         if entry.origin == "cifarzoo":
             raise
-        what = " ".join(f"{type(error).__name__}: {error}".split())
-        raise PluginError(f"{_where(entry, error)}: it cannot be imported: {what}") from error
+        where, what = _where(entry, error), in_one_line(error)
+        raise PluginError(f"{where}: it cannot be imported: {what}") from error
 
 
 def _where(entry: Entry, error: BaseException) -> str:

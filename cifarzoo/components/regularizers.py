@@ -5,7 +5,7 @@ torch is imported for type checking only.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
@@ -170,6 +170,11 @@ def acting_stages(regularizer: Regularizer) -> list[str]:
     """Those of the six stages in which ``regularizer`` does something."""
     kind = type(regularizer)
     return [name for name in STAGES if getattr(kind, name) is not getattr(Regularizer, name)]
+
+
+def acting_in(stage: str, regularizers: Mapping[str, Regularizer]) -> dict[str, Regularizer]:
+    """Those of ``regularizers`` that do something in ``stage``, by name."""
+    return {name: each for name, each in regularizers.items() if stage in acting_stages(each)}
 
 
 @runtime_checkable

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from cifarzoo.components.hooks import SupportsViews, acts_at_evaluation
 from cifarzoo.components.protocols import Augmentation
-from cifarzoo.components.regularizers import acting_stages
+from cifarzoo.components.regularizers import acting_in
 from cifarzoo.data.order import Indices, batch_indices
 from cifarzoo.data.store import ImageStore
 from cifarzoo.data.windows import window_of, windowed
@@ -59,11 +59,7 @@ class Batches:
             if name not in self._leading
         }
         self._memories = defaultdict[str, Memory](Memory)
-        self._mixing = {
-            name: regularizer
-            for name, regularizer in components.regularizers.items()
-            if "batch" in acting_stages(regularizer)
-        }
+        self._mixing = acting_in("batch", components.regularizers)
 
     def indices(self, step: int, *, rank: int) -> list[int]:
         """The images of a rank's part of the batch, for messages."""

@@ -21,12 +21,12 @@ from typing import Any
 import torch
 
 from cifarzoo.errors import CheckpointError
+from cifarzoo.runs.folder import STEP, saved_steps
 from cifarzoo.runs.strict_json import strict_json
 
 FORMAT = 2  # 1 had other names where regularizers follow a residual path; they are loaded too
 STATE = "state.pt"
 MANIFEST = "manifest.json"
-PREFIX = "step-"
 FILE = {"size", "sha256"}  # what a manifest says of a file
 
 State = dict[str, Any]
@@ -68,12 +68,11 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """The steps of all checkpoints, the newest last."""
-        names = [path.name for path in self._folder.glob(f"{PREFIX}*")]
-        return sorted(int(n.removeprefix(PREFIX)) for n in names if n[len(PREFIX) :].isdecimal())
+        return saved_steps(self._folder)
 
     def path(self, step: int) -> Path:
         """The folder of the checkpoint of ``step``."""
-        return self._folder / f"{PREFIX}{step:08d}"
+        return self._folder / f"{STEP}{step:08d}"
 
     def save(
         self, step: int, state: State, *, facts: Mapping[str, Any], best: int | None = None

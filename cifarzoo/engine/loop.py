@@ -21,7 +21,6 @@ from cifarzoo.engine.events import (
     CompiledEvent,
     EpochEvent,
     Speed,
-    StatisticsEvent,
     WarningEvent,
     to_json,
 )
@@ -180,12 +179,16 @@ def tested_network(training: Training) -> nn.Module:
         return state.evaluated
     chooses = state.step == setup.plan.total_steps or training.data.validation is not None
     num_images = len(train) if chooses else min(EPOCH_IMAGES, len(train))
-    started = time.monotonic()
-    network = recomputed(setup, state.evaluated, state.scaler, train, num_images=num_images)
+    network = recomputed(
+        setup,
+        state.evaluated,
+        state.scaler,
+        train,
+        num_images=num_images,
+        emit=training.session.emit,
+    )
     if num_images == len(train):
         state.statistics = Statistics(step=state.step, tensors=named_statistics(network))
-    seconds = time.monotonic() - started
-    training.session.emit(StatisticsEvent(images=num_images, seconds=seconds))
     return network
 
 

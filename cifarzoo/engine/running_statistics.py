@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
+import time
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from cifarzoo.data.order import Indices
 from cifarzoo.data.store import ImageStore
 from cifarzoo.engine.batches import prepare_for_evaluation
 from cifarzoo.engine.device.precision import Scaler
+from cifarzoo.engine.events import Listener, StatisticsEvent
 from cifarzoo.engine.training import Setup
 from cifarzoo.layers.batch_norm import Grouped, batch_norm
 from cifarzoo.layers.norms import batch_norms, disobedient, replace_batch_norm
@@ -50,7 +52,13 @@ def warnings_of(average: Average) -> list[str]:
 
 @torch.no_grad()
 def recomputed(
-    setup: Setup, network: nn.Module, scaler: Scaler, store: ImageStore, *, num_images: int
+    setup: Setup,
+    network: nn.Module,
+    scaler: Scaler,
+    store: ImageStore,
+    *,
+    num_images: int,
+    emit: Listener,
 ) -> nn.Module:
     """A copy of a network whose running statistics are of its own weights.
 
@@ -63,7 +71,9 @@ def recomputed(
         scaler: The arithmetic of forward passes.
         store: The training images.
         num_images: How many of them are used; they are chosen at random, and always alike.
+        emit: Told how long it took.
     """
+    started = time.monotonic()
     network = copy.deepcopy(network)
     collectors = [_Collector(norm) for norm in _in_training(network)]
     batches, world = fixed_batches(len(store), num_images), setup.world
@@ -82,6 +92,7 @@ def recomputed(
     parts = torch.split(means, [2 * collector.norm.num_features for collector in collectors])
     for collector, part in zip(collectors, parts, strict=True):
         collector.end(part)
+    emit(StatisticsEvent(images=num_images, seconds=time.monotonic() - started))
     return network
 
 

@@ -24,7 +24,7 @@ from cifarzoo.engine.assembly.optimizer_trial import OptimizerTrial
 from cifarzoo.engine.device.compiling import compile_network
 from cifarzoo.engine.device.precision import Policy, Scaler
 from cifarzoo.engine.distributed.world import World
-from cifarzoo.errors import CheckpointError, NotFiniteError
+from cifarzoo.errors import CheckpointError, NotFiniteError, in_one_line
 from cifarzoo.layers import norms
 from cifarzoo.layers.dropout import Dropout, dropouts
 from cifarzoo.randomness.gates import SiteDraw, site_draws
@@ -252,9 +252,9 @@ def fitting() -> Iterator[None]:
     try:
         yield
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = in_one_line(error)[:200]
         raise CheckpointError(
-            f"the checkpoint does not fit this run ({reason[:200]}); its code or plugins have "
+            f"the checkpoint does not fit this run ({reason}); its code or plugins have "
             "changed since; bring them back, or start a new run"
         ) from error
 

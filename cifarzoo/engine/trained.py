@@ -6,7 +6,6 @@ no running statistics yet, and nothing in the run's folder changes.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +25,7 @@ from cifarzoo.engine.checkpoint import Checkpoints, Loaded
 from cifarzoo.engine.device.precision import Scaler, choose, numerics
 from cifarzoo.engine.distributed.world import init_distributed
 from cifarzoo.engine.evaluation import offers_views, score
-from cifarzoo.engine.events import EvaluationEvent, Listener, Score, StatisticsEvent, WarningEvent
+from cifarzoo.engine.events import EvaluationEvent, Listener, Score, WarningEvent
 from cifarzoo.engine.resume import SHORT, trained_data
 from cifarzoo.engine.running_statistics import are_recomputed, recomputed
 from cifarzoo.engine.state import digest_of, fitting
@@ -166,11 +165,8 @@ def _with_statistics(setup: Setup, network: nn.Module, train: Split, emit: Liste
     device = setup.world.device
     num_classes = len(setup.components.dataset.classes)
     store = ImageStore(train, num_classes=num_classes, device=device, chosen=chosen)
-    started = time.monotonic()
     scaler = Scaler(setup.policy, device)
-    with_own = recomputed(setup, network, scaler, store, num_images=len(store))
-    emit(StatisticsEvent(images=len(store), seconds=time.monotonic() - started))
-    return with_own
+    return recomputed(setup, network, scaler, store, num_images=len(store), emit=emit)
 
 
 def _scores(setup: Setup, network: nn.Module, test: Split) -> tuple[Score, Score | None]:

@@ -32,6 +32,7 @@ RESOLVED = "resolved.gin"
 RECORD = "run.json"
 METRICS = "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
+STEP = "step-"  # begins the name of a checkpoint's folder
 PLUGINS = "plugins"
 LOCK = ".lock"
 PUT_BACK = "put back what the run wrote"
@@ -47,6 +48,12 @@ READ_BACK: dict[str, tuple[type, ...]] = {  # entries of run.json that commands 
     "attempts": (list,),
     "parent": (dict,),
 }
+
+
+def saved_steps(checkpoints: Path) -> list[int]:
+    """The steps of all checkpoints in a folder, the newest last."""
+    names = [path.name.removeprefix(STEP) for path in checkpoints.glob(f"{STEP}*")]
+    return sorted(int(name) for name in names if name.isdecimal())
 
 
 class RunFolder:

@@ -26,7 +26,7 @@ from cifarzoo.components.loading import import_components
 from cifarzoo.components.plugins import catalogue
 from cifarzoo.components.protocols import IMAGE_SHAPE, Augmentation, Dataset, Loss, Schedule
 from cifarzoo.components.registry import register
-from cifarzoo.components.regularizers import Average, Regularizer, acting_stages
+from cifarzoo.components.regularizers import Average, Regularizer, acting_in
 from cifarzoo.components.run import Run
 from cifarzoo.engine.assembly.failures import failed, own_lines
 from cifarzoo.engine.assembly.residual import ResidualPort, numbered
@@ -73,8 +73,8 @@ class Components:
 
     def loss_maker(self, run: Run) -> str:
         """Name of the last that made the loss: a regularizer that wraps it, or the loss."""
-        wrapping = [n for n, r in self.regularizers.items() if "loss" in acting_stages(r)]
-        return [name_of(run.loss) if run.loss else "loss", *wrapping][-1]
+        first = name_of(run.loss) if run.loss else "loss"
+        return [first, *acting_in("loss", self.regularizers)][-1]
 
     def warnings(self, total_epochs: float, base_rates: Sequence[float] = ()) -> list[str]:
         """What may not be meant in a run of ``total_epochs`` at ``base_rates``, a line each."""

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 import cifarzoo
-from cifarzoo.errors import ConfigError
+from cifarzoo.errors import ConfigError, in_one_line
 
 
 class FailsError(ConfigError):
@@ -46,8 +46,7 @@ def failed(component: str, when: str, error: Exception) -> FailsError:
         when: What was asked of it: ``on images (2, 3, 32, 32)``.
         error: What it raised, while it is handled.
     """
-    said = " ".join(f"{type(error).__name__}: {error}".split())
-    raised = FailsError(f"fails {when}: {said}")
+    raised = FailsError(f"fails {when}: {in_one_line(error)}")
     raised.component = component.partition("#")[0]
     for line in own_lines(error):
         raised.add_note(line)

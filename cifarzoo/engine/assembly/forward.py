@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from cifarzoo.components.protocols import Draws
-from cifarzoo.components.regularizers import Forward, Passed, Regularizer, acting_stages
+from cifarzoo.components.regularizers import Forward, Passed, Regularizer, acting_in
 
 KNOWN_CODE = ("cifarzoo", "torch")  # packages
 
@@ -57,7 +57,7 @@ class Wrapped:
 
 def network_stages(regularizers: Mapping[str, Regularizer]) -> dict[str, Regularizer]:
     """Those of the regularizers that act in the ``network`` stage, by name."""
-    return {name: r for name, r in regularizers.items() if "network" in acting_stages(r)}
+    return acting_in("network", regularizers)
 
 
 def wrap_forward(

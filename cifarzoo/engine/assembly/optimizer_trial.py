@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from cifarzoo.components.hooks import Timed
 from cifarzoo.components.protocols import Timestamp
-from cifarzoo.components.regularizers import Average, Regularizer, acting_stages
+from cifarzoo.components.regularizers import Average, Regularizer, acting_in, acting_stages
 from cifarzoo.components.run import Run
 from cifarzoo.engine.assembly.build import (
     Components,
@@ -28,6 +28,7 @@ from cifarzoo.engine.assembly.build import (
     name_of,
     naming,
 )
+from cifarzoo.engine.assembly.repeated_calls import are_same
 from cifarzoo.engine.assembly.step_form import (
     Closure,
     StepForm,
@@ -36,6 +37,7 @@ from cifarzoo.engine.assembly.step_form import (
     take_step,
 )
 from cifarzoo.engine.assembly.weight_decay import split
+from cifarzoo.errors import in_one_line
 from cifarzoo.randomness.global_generators import kept_generators, seed_generators
 
 STEPS_BEFORE, STEPS_AFTER = 3, 22  # what acts every ten or twenty steps acts once after the trip
@@ -146,14 +148,12 @@ def _form(
     try:
         return form_of(make_loop), None
     except Exception as error:  # strangers' code may raise anything
-        said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        return None, f"{_makers(run, components)[-1]} {UNTRIED}: {said}"
+        return None, f"{_makers(run, components)[-1]} {UNTRIED}: {in_one_line(error)[:200]}"
 
 
 def _makers(run: Run, components: Components) -> list[str]:
     """Names of those that make the optimizer: its factory, and what wraps it."""
-    wrappers = [n for n, r in components.regularizers.items() if "optimizer" in acting_stages(r)]
-    return [name_of(run.optimizer), *wrappers]
+    return [name_of(run.optimizer), *acting_in("optimizer", components.regularizers)]
 
 
 def _optimizer_problem(run: Run, components: Components, device: torch.device) -> str | None:
@@ -197,7 +197,7 @@ class _Averaging:
 
 
 def _average_problem(components: Components) -> str | None:
-    averaging = [n for n, r in components.regularizers.items() if "average" in acting_stages(r)]
+    averaging = [*acting_in("average", components.regularizers)]
     if not averaging:
         return None
     try:
@@ -207,8 +207,7 @@ def _average_problem(components: Components) -> str | None:
             advance=_Averaging.step,
         )
     except Exception as error:  # strangers' code may raise anything
-        said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        return f"{averaging[0]} {UNTRIED}: {said}"
+        return f"{averaging[0]} {UNTRIED}: {in_one_line(error)[:200]}"
     if problem is None:
         return None
     return f"{averaging[0]}: a run that is resumed goes another way, since its average {problem}"
@@ -238,12 +237,11 @@ def _round_trip(
     try:
         state_of(second).load_state_dict(_read_back(state_of(first).state_dict()))
     except Exception as error:  # strangers' code may raise anything
-        said = " ".join(f"{type(error).__name__}: {error}".split())
-        return f"does not take its state_dict back ({said[:200]})"
+        return f"does not take its state_dict back ({in_one_line(error)[:200]})"
     for count in range(STEPS_AFTER):
         advance(first)
         advance(second)
-        if not all(map(_is_same, _weights(first), _weights(second))):
+        if not are_same(_weights(first), _weights(second)):
             return (
                 "keeps something that its state_dict doesn't have: given it back, step "
                 f"{count + 1} after it gives other weights; put it into state_dict and "
@@ -258,7 +256,3 @@ def _read_back(state: Any) -> Any:
     torch.save(state, file)
     file.seek(0)
     return torch.load(file, weights_only=True)
-
-
-def _is_same(one: Tensor, other: Tensor) -> bool:
-    return torch.equal(one.nan_to_num(), other.nan_to_num())

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cifarzoo.components.protocols import Augmentation
-from cifarzoo.components.regularizers import Regularizer, acting_stages
+from cifarzoo.components.regularizers import Regularizer, acting_in
 from cifarzoo.engine.assembly.build import Components
 from cifarzoo.engine.assembly.trials import copied
 from cifarzoo.randomness.batch_draws import BatchDraws
@@ -41,7 +41,7 @@ def changing_answers(components: Components, *, loss: str) -> list[str]:
             "for the same images and draws when it is called again; what it keeps is in no "
             "checkpoint: make it a function of its draws and their epoch"
             for name, part, answers in _answers(components, loss)
-            if any(not _is_same(answers[0], other) for other in answers[1:])
+            if any(not are_same(answers[0], other) for other in answers[1:])
         ]
 
 
@@ -56,11 +56,10 @@ def _answers(components: Components, loss: str) -> Iterator[tuple[str, str, list
         answers = _asked(augment, partial(_augmented, images))
         yield name, "the augmentation", answers
         images = answers[0]
-    for name, regularizer in components.regularizers.items():
-        if "batch" in acting_stages(regularizer):
-            batches = _asked(regularizer, partial(_mixed, images, targets))
-            yield name, "its batch stage", batches
-            images, targets = batches[0]
+    for name, regularizer in acting_in("batch", components.regularizers).items():
+        batches = _asked(regularizer, partial(_mixed, images, targets))
+        yield name, "its batch stage", batches
+        images, targets = batches[0]
     logits = torch.randn(targets.shape, generator=numbers)
     losses = _asked(components.loss, lambda own: own(logits.clone(), targets.clone()))
     yield loss, "the loss", losses
@@ -89,7 +88,8 @@ def _draws(count: int) -> BatchDraws:
     return BatchDraws(generator(0, "evaluation"), count, of_images=of_images)
 
 
-def _is_same(one: Any, other: Any) -> bool:
+def are_same(one: Any, other: Any) -> bool:
+    """Whether two answers have the same numbers; one that isn't a number equals another."""
     if isinstance(one, Tensor):
         return torch.equal(one.detach().nan_to_num(), other.detach().nan_to_num())
-    return all(map(_is_same, one, other))
+    return all(map(are_same, one, other))

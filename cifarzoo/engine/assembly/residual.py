@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-from cifarzoo.components.regularizers import Regularizer, Site, acting_stages
+from cifarzoo.components.regularizers import Regularizer, Site, acting_in
 from cifarzoo.errors import ConfigError
 from cifarzoo.randomness.gates import Counts, SiteDraws, built_apart, next_owner, own_dropouts
 
@@ -81,7 +81,7 @@ class ResidualPort:
         self, regularizers: Mapping[str, Regularizer] | Sequence[Regularizer] = ()
     ) -> None:
         by_name = regularizers if isinstance(regularizers, Mapping) else named(regularizers)
-        self.acting = {n: r for n, r in by_name.items() if "branch" in acting_stages(r)}
+        self.acting = acting_in("branch", by_name)
         mergers = [name for name, r in self.acting.items() if r.num_paths > 1]
         if len(mergers) > 1 or (mergers and next(iter(self.acting)) != mergers[0]):
             raise ConfigError(

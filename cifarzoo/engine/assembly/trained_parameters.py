@@ -15,7 +15,7 @@ from torch import nn
 from cifarzoo.components.hooks import Timed
 from cifarzoo.components.protocols import Timestamp
 from cifarzoo.components.run import Run
-from cifarzoo.errors import CifarzooError, ConfigError
+from cifarzoo.errors import CifarzooError, ConfigError, in_one_line
 from cifarzoo.randomness.global_generators import kept_generators
 
 TRIED_STEPS = 500
@@ -48,10 +48,9 @@ def trained_parameters(model: nn.Module, run: Run, num_train: int | None) -> set
                 try:
                     module.begin_step(timestamp)
                 except Exception as error:
-                    said = " ".join(f"{type(error).__name__}: {error}".split())
                     name = type(module).__name__
                     raise ConfigError(
-                        f"fails in {name}.begin_step at {timestamp}: {said}",
+                        f"fails in {name}.begin_step at {timestamp}: {in_one_line(error)}",
                         parameter="architecture",
                     ) from error
             trained |= _trained_now(trial)

@@ -16,7 +16,6 @@ from cifarzoo.components.protocols import IMAGE_SHAPE, Augmentation, Loss, Sched
 from cifarzoo.components.regularizers import (
     Forward,
     Regularizer,
-    acting_stages,
 )
 from cifarzoo.engine.assembly.failures import failed, unfit
 from cifarzoo.engine.assembly.forward import Plain, Wrapped, network_stages
@@ -113,7 +112,7 @@ def check_regularizers(
         num_classes: K.
         image_shape: Shape of an image (C, H, W).
         weights: From targets to the weights of images in the loss, if it has any.
-        loss_name: Name of the loss that they wrapped.
+        loss_name: Name of the loss, or of the last of them that wraps it.
 
     Raises:
         ConfigError: One raises something, or gives other shapes than it got.
@@ -135,8 +134,7 @@ def check_regularizers(
             expected = f"expected images and targets of the shapes that it was given{times}"
             raise unfit(name, f"gives another kind of batch; {expected}")
         images, targets = given
-    wrapping = [name for name, r in regularizers.items() if "loss" in acting_stages(r)]
-    _check_loss(loss, weights, targets, name=[loss_name, *wrapping][-1])
+    _check_loss(loss, weights, targets, name=loss_name)
 
 
 def _check_loss(

@@ -171,11 +171,13 @@ def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
     """Neighbours of one type, in packets that are copied and sent at once."""
     for _, of_type in groupby(tensors, key=lambda tensor: tensor.dtype):
         bucket: list[Tensor] = []
+        size = 0
         for tensor in of_type:
-            if bucket and sum(t.nbytes for t in bucket) + tensor.nbytes > BUCKET_BYTES:
+            if bucket and size + tensor.nbytes > BUCKET_BYTES:
                 yield bucket
-                bucket = []
+                bucket, size = [], 0
             bucket.append(tensor)
+            size += tensor.nbytes
         yield bucket
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Fraction, NonNegativeFloat, PositiveFloat
+from cifarzoo.zoo.optimizers.closures import evaluated
 
 QUINTIC = (3.4445, -4.7750, 2.0315)  # slope at 0 as steep as it goes, all values end near 1
 
@@ -59,10 +60,7 @@ class Muon(torch.optim.Optimizer):
         Args:
             closure: Computes the loss and the gradients; None: these are there.
         """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = evaluated(closure)
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:

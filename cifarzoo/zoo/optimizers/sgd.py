@@ -12,6 +12,7 @@ from torch.nn.utils import clip_grad_norm_
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Fraction, NonNegativeFloat, PositiveFloat
+from cifarzoo.zoo.optimizers.closures import evaluated
 
 
 class SGD(torch.optim.SGD):
@@ -27,10 +28,7 @@ class SGD(torch.optim.SGD):
         Args:
             closure: Computes the loss and the gradients; None: these are there.
         """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = evaluated(closure)
         if 0 < len(self.state) < sum(len(group["params"]) for group in self.param_groups):
             for group in self.param_groups:
                 self._begin_late(group)
@@ -72,10 +70,7 @@ class ClippedSGD(SGD):
         Args:
             closure: Computes the loss and the gradients; None: these are there.
         """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = evaluated(closure)
         decays = [group["weight_decay"] for group in self.param_groups]
         parameters = [p for group in self.param_groups for p in group["params"]]
         try:
