@@ -83,6 +83,37 @@ def test_a_signal_ends_with_75_a_checkpoint_and_the_way_on(start, ranks):
     assert json.loads(Path("r/run.json").read_text())["status"] == "stopped"
 
 
+SLOW_TO_IMPORT = '''"""A schedule whose module takes a while to import in a rank."""
+import os
+import time
+from pathlib import Path
+from cifarzoo import register
+
+if "RANK" in os.environ:
+    Path(f"importing-{os.environ['RANK']}").touch()
+    time.sleep(30)
+
+
+@register.schedule
+def always():
+    """The base rate."""
+    return lambda moment: 1.0
+'''
+
+
+def test_ctrl_c_before_ranks_train_is_told_in_one_line(start):
+    Path("slow.py").write_text(SLOW_TO_IMPORT)
+    process = start(*LONG, "-p", "slow.py", "-s", "run.schedule=@always", "-n", "2")
+    while len(list(Path().glob("importing-*"))) < 2:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+
+    assert process.returncode == 1
+    assert errors == "stopped by SIGINT before anything was saved\n"
+
+
 def test_a_second_ctrl_c_ends_at_once(start):
     process = start("run", "small.gin", "-s", "run.epochs=200", "-s", "run.batch_size=128",
                     "-s", "glyphs.train_images=4000", "--run-dir", "r", "--json")  # fmt: skip
