@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import time
-from threading import Thread
+from threading import Thread, active_count
 
 import pytest
 
@@ -97,3 +97,23 @@ def test_a_rank_that_hangs_is_killed_on_this_host_alone(tmp_path, monkeypatch, h
     Heartbeat(FileRankStore(tmp_path), 0, [here, there], patience=45)._kill_sibling(there)
 
     assert killed == [(os.getpid(), signal.SIGKILL)] * (host == "a")
+
+
+class SlowAtFirst(FileRankStore):
+    """A store that takes a while over a beat, as one on another host may."""
+
+    def set(self, name: str, text: str, /) -> None:
+        time.sleep(0.3 * (text != "left"))
+        super().set(name, text)
+
+
+def test_the_last_word_of_a_rank_is_that_it_left_and_no_thread_outlives_it(tmp_path):
+    here = {"host": "a", "pid": os.getpid(), "parent": os.getppid()}
+    rank_store, before = SlowAtFirst(tmp_path), active_count()
+
+    with Heartbeat(rank_store, 0, [here, here], patience=45).running():
+        time.sleep(0.05)  # the first beat is on its way
+
+    assert active_count() == before
+    time.sleep(0.5)
+    assert rank_store.get(["beat-0"]) == ["left"]

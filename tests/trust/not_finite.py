@@ -49,15 +49,17 @@ def _loss(number: float) -> None:
 
 
 def _gradient(number: float) -> None:
-    original = step.clip_gradient
+    take, clip = loop.train_step, step.clip_gradient
 
-    def wrapped(parameters: Any, largest: float | None) -> Any:
-        norm = original(parameters, largest)
-        wrapped.calls += 1
-        return norm * number if wrapped.calls == STEP else norm
+    def wrapped(setup: Any, state: Any, images: Any, targets: Any, **named: Any) -> Any:
+        if state.step == STEP - 1:
+            step.clip_gradient = lambda *arguments: clip(*arguments) * number
+        try:
+            return take(setup, state, images, targets, **named)
+        finally:
+            step.clip_gradient = clip
 
-    wrapped.calls = 0
-    step.clip_gradient = wrapped
+    loop.train_step = wrapped
 
 
 def _after_the_step(change: Callable[[Any], None]) -> None:
@@ -80,7 +82,7 @@ def _buffer(number: float) -> None:
 
 def _weight(number: float) -> None:
     def change(model: Any) -> None:
-        next(model.parameters()).data[0] = number
+        next(model.parameters()).data.fill_(number)
 
     _after_the_step(change)
 

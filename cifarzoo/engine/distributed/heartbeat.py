@@ -17,7 +17,7 @@ from threading import Event, Thread
 from typing import Any
 
 from cifarzoo.engine.distributed.rendezvous import listed
-from cifarzoo.engine.distributed.store import RankStore, briefly
+from cifarzoo.engine.distributed.store import BRIEFLY, RankStore, briefly
 from cifarzoo.errors import EXIT_FAILED, CifarzooError, PeerLostError
 
 BEAT_SECONDS = 1.0
@@ -72,13 +72,18 @@ class Heartbeat:
         Raises:
             PeerLostError: A rank ended or hangs; in place of what the collective raised.
         """
-        for target in (self._beat, self._guard):
-            Thread(target=target, daemon=True).start()
+        threads = [Thread(target=target, daemon=True) for target in (self._beat, self._guard)]
+        for thread in threads:
+            thread.start()
         try:
             with self.naming_lost_ranks():
                 yield
         finally:
             self._ended.set()
+            # A beat on its way would be written over the last note; and a thread that comes back
+            # from torch's store while the interpreter ends has C++ abort the process.
+            for thread in threads:
+                thread.join(BRIEFLY)
             briefly(lambda: self._rank_store.set(f"beat-{self._rank}", LEFT), otherwise=None)
 
     def wait_for_others(self) -> None:
