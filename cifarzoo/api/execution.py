@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -12,7 +13,7 @@ from cifarzoo.components.plugins import plugin_provenance
 from cifarzoo.components.session import is_of_session
 from cifarzoo.engine.distributed.environment import is_worker, lone_task, resolve_world_size
 from cifarzoo.engine.distributed.signals import end_at_once
-from cifarzoo.errors import DataError, UsageError
+from cifarzoo.errors import EXIT_USAGE, CifarzooError, DataError, UsageError
 
 if TYPE_CHECKING:
     from cifarzoo.api.branching import Parent
@@ -185,12 +186,25 @@ def _opened(
     from cifarzoo.api.identity import check_same_run, keep_identity
 
     folder = open_folder()
-    is_new = not folder.has_begun
-    notes = check_same_run(folder, config)
-    keep_identity(folder, config)
-    if parent is not None:
-        note_parent(folder, parent, is_new=is_new)
+    with _discarding(folder):
+        folder.check()
+        is_new = not folder.has_begun
+        notes = check_same_run(folder, config)
+        keep_identity(folder, config)
+        if parent is not None:
+            note_parent(folder, parent, is_new=is_new)
     return folder, notes
+
+
+@contextmanager
+def _discarding(folder: RunFolder) -> Iterator[None]:
+    """Take away what was created in ``folder`` if the run is refused."""
+    try:
+        yield
+    except CifarzooError as error:
+        if error.exit_code == EXIT_USAGE:
+            folder.discard()
+        raise
 
 
 def _launch(
@@ -228,14 +242,15 @@ def _launch(
         progress=progress,
         is_tried=is_tried,
     )
-    launch(
-        train_rank,
-        job,
-        nproc=size,
-        max_restarts=processes.max_restarts,
-        warn=processes.warn,
-        at_second_interrupt=processes.at_second_interrupt,
-    )
+    with _discarding(folder):
+        launch(
+            train_rank,
+            job,
+            nproc=size,
+            max_restarts=processes.max_restarts,
+            warn=processes.warn,
+            at_second_interrupt=processes.at_second_interrupt,
+        )
     return ResultEvent.from_record(str(folder.path), folder.record)
 
 

@@ -131,7 +131,7 @@ def keep_identity(folder: RunFolder, config: Config) -> None:
     """
     if not folder.has_begun:
         folder.keep_plugins(config.plugin_files())
-    if not folder.has_begun or folder.resolved_text is None:
+    if folder.resolved_text is None:
         folder.keep_resolved(resolved_text(config))
 
 

@@ -12,22 +12,26 @@ import hashlib
 import io
 import json
 import os
-import shutil
+import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from cifarzoo.errors import CheckpointError
+from cifarzoo.files.real_folder import FILE, FOLDER, RealFolder
 from cifarzoo.runs.folder import STEP, saved_steps
 from cifarzoo.runs.strict_json import strict_json
 
 FORMAT = 2  # 1 had other names where regularizers follow a residual path; they are loaded too
 STATE = "state.pt"
 MANIFEST = "manifest.json"
-FILE = {"size", "sha256"}  # what a manifest says of a file
+FACTS = {"size", "sha256"}  # what a manifest says of a file
+UNFINISHED = re.compile(r"\.(tmp|del)-[0-9]+-[0-9]+")  # folders that a killed save leaves
 
 State = dict[str, Any]
 
@@ -62,6 +66,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path, *, keep: int, warn: Callable[[str], None]) -> None:
         self._folder = folder
+        self._files = RealFolder(folder.parent).below(folder.name)
         self._keep = keep
         self._warn = warn
         self.saved_step: int | None = None
@@ -126,7 +131,7 @@ class Checkpoints:
         self._sweep()
         # Later ones were passed over as damaged: they must not crowd out those that are whole.
         for old in [other for other in self.steps() if other <= step][: -self._keep]:
-            if old != best:
+            if old != best and self._is_ours(self.path(old).name):
                 self._remove(old)
 
     def load(self, config_digest: str) -> Loaded | None:
@@ -165,8 +170,8 @@ class Checkpoints:
         Raises:
             CheckpointError: It is damaged, or was written by a newer cifarzoo.
         """
-        folder = self.path(step)
-        manifest = _read_manifest(folder / MANIFEST)
+        folder, files = self.path(step), self._files.below(self.path(step).name)
+        manifest = _read_manifest(files)
         if manifest["format"] > FORMAT:
             raise CheckpointError(
                 f"{folder} was written by a newer cifarzoo (format {manifest['format']}; this one "
@@ -174,7 +179,7 @@ class Checkpoints:
             )
         if manifest["step"] != step:
             raise _DamagedError(f"{folder} says that it is of step {manifest['step']}")
-        data = _read(folder / STATE)
+        data = _read(files, STATE)
         wanted = manifest["files"][STATE]
         if len(data) != wanted["size"]:
             raise _DamagedError(f"{folder / STATE} has {len(data)} bytes of {wanted['size']}")
@@ -189,40 +194,68 @@ class Checkpoints:
         return Loaded(step=step, state=state, manifest=manifest)
 
     def _write(self, step: int, data: memoryview, facts: Mapping[str, Any]) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        _sync_folder(self._folder.parent)  # what lies beside it, such as the metrics it counts
-        temporary = self._folder / f".tmp-{step}-{os.getpid()}"
-        temporary.mkdir()
-        _write_synced(temporary / STATE, data)
+        with self._files.held(make=True):
+            pass
+        RealFolder(self._folder.parent).sync()  # what lies beside it, such as the metrics it counts
+        temporary, name = f".tmp-{step}-{os.getpid()}", self.path(step).name
+        self._files.make_folder(temporary)
+        files = self._files.below(temporary)
+        files.write(STATE, data)
         digest = hashlib.sha256(data).hexdigest()
-        files = {STATE: {"size": len(data), "sha256": digest}}
-        manifest = {"format": FORMAT, "step": step, "files": files, **facts}
-        _write_synced(temporary / MANIFEST, _manifest_text(manifest).encode())
-        _sync_folder(temporary)
-        if self.path(step).exists():  # resumed from before it, or saved for another reason
+        entries = {STATE: {"size": len(data), "sha256": digest}}
+        manifest = {"format": FORMAT, "step": step, "files": entries, **facts}
+        files.write(MANIFEST, _manifest_text(manifest).encode())
+        files.sync()
+        if self._files.kind(name):  # resumed from before it, or saved for another reason
+            self._make_room(step)
+        self._files.rename(temporary, name)
+        self._files.sync()
+
+    def _make_room(self, step: int) -> None:
+        """Have nothing under the name of a checkpoint: what isn't one gets another name."""
+        name = self.path(step).name
+        if self._is_ours(name):
             self._remove(step)
-        temporary.rename(self.path(step))
-        _sync_folder(self._folder)
+            return
+        aside = next(n for i in count(1) if not self._files.kind(n := f"not-a-checkpoint-{i}"))
+        self._files.rename(name, aside)
+        self._warn(f"{self.path(step)} was no checkpoint, and is {self._folder / aside} now")
+
+    def _is_ours(self, name: str) -> bool:
+        """Whether a folder holds the files of a checkpoint, or some of them, and nothing else."""
+        if self._files.kind(name) != FOLDER:
+            return False
+        inside = self._files.below(name)
+        return all(n in (STATE, MANIFEST) and inside.kind(n) == FILE for n in inside.names())
 
     def _remove(self, step: int) -> None:
         # Renamed first, so that a kill half-way leaves no half checkpoint under a good name.
-        doomed = self._folder / f".del-{step}-{os.getpid()}"
-        self.path(step).rename(doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
+        doomed = f".del-{step}-{os.getpid()}"
+        self._files.rename(self.path(step).name, doomed)
+        self._delete(doomed)
+
+    def _delete(self, name: str) -> None:
+        """Delete a folder of ours; anything else stays."""
+        with suppress(OSError):  # it is in nobody's way
+            if self._is_ours(name):
+                for inside in self._files.below(name).names():
+                    self._files.take_away(f"{name}/{inside}")
+                self._files.take_away(name)
 
     def _drop_oldest(self, step: int, best: int | None) -> bool:
         self._sweep()
         damaged = [other for other in self.steps() if other >= step]  # or ``step`` were later
         older = [other for other in self.steps() if other < step]
         spare = damaged or [other for other in older[:-1] if other != best]
-        if spare:
-            self._remove(spare[0])
-        return bool(spare)
+        for other in spare:
+            if self._is_ours(self.path(other).name):
+                self._remove(other)
+                return True
+        return False
 
     def _sweep(self) -> None:
-        for pattern in (".tmp-*", ".del-*"):
-            for path in self._folder.glob(pattern):
-                shutil.rmtree(path, ignore_errors=True)
+        for name in filter(UNFINISHED.fullmatch, self._files.names()):
+            self._delete(name)
 
 
 class _DamagedError(CheckpointError):
@@ -234,14 +267,14 @@ def _manifest_text(manifest: dict[str, Any]) -> str:
     return f"{body}\n{hashlib.sha256(body.encode()).hexdigest()}\n"
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
-    text = _read(path).decode(errors="replace")
+def _read_manifest(files: RealFolder) -> dict[str, Any]:
+    path, text = files.path / MANIFEST, _read(files, MANIFEST).decode(errors="replace")
     body, _, digest = text[:-1].rpartition("\n")
     if f"{hashlib.sha256(body.encode()).hexdigest()}\n" != f"{digest}{text[-1:]}":
         raise _DamagedError(f"{path} differs from its own sha256")
     manifest: dict[str, Any] = json.loads(body)
     try:
-        is_ours = isinstance(manifest["config"], str) and manifest["files"][STATE].keys() == FILE
+        is_ours = isinstance(manifest["config"], str) and manifest["files"][STATE].keys() == FACTS
         is_ours = is_ours and all(isinstance(manifest[name], int) for name in ("format", "step"))
     except (KeyError, TypeError, AttributeError):
         is_ours = False
@@ -250,23 +283,8 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def _read(path: Path) -> bytes:
+def _read(files: RealFolder, name: str) -> bytes:
     try:
-        return path.read_bytes()
+        return files.read(name)
     except OSError as error:
-        raise _DamagedError(f"{path} cannot be read: {error.strerror}") from error
-
-
-def _write_synced(path: Path, data: bytes | memoryview) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(path: Path) -> None:
-    number = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
+        raise _DamagedError(f"{files.path / name} cannot be read: {error.strerror}") from error

@@ -49,7 +49,7 @@ from cifarzoo.engine.training import Training, open_session, prepare
 from cifarzoo.engine.trial_step import try_run
 from cifarzoo.errors import CifarzooError, NotFiniteError, StoppedError, UsageError
 from cifarzoo.runs.attempts import Attempt
-from cifarzoo.runs.folder import PUT_BACK, RECORD, RunFolder
+from cifarzoo.runs.folder import PUT_BACK, RECORD, TENSORBOARD, RunFolder
 
 RECORDED = ("num_parameters", "weight_decay", "steps", "steps_per_epoch", "world_size", "device")
 
@@ -125,7 +125,7 @@ def _train(
     emit: Listener,
 ) -> ResultEvent:
     policy = choose(task.run, world.device)
-    tensorboard = TensorBoard(folder.path / "tensorboard")
+    tensorboard = TensorBoard(folder.path / TENSORBOARD)
     config_digest = world.on_main(lambda: folder.config_digest)
     if attempt:
         emit = emit_to_all([emit, tensorboard])
@@ -336,7 +336,7 @@ def _note(folder: RunFolder, attempt: Attempt, error: BaseException) -> None:
     if not isinstance(error, UsageError):
         status = {StoppedError: "stopped", NotFiniteError: "diverged"}.get(type(error), "failed")
         attempt.end(status, text)
-    elif "started" in folder.record:
+    elif "started" in folder.record or not folder.has_created(RECORD):
         attempt.refuse(text)
     else:
         folder.discard()  # nothing was done in it

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+import os
+from itertools import count
 from pathlib import Path
+from typing import BinaryIO
 
 from tensorboardX import SummaryWriter
+from tensorboardX.record_writer import register_writer_factory
 
 from cifarzoo.engine.events import EpochEvent, Event, StepEvent, to_json
+from cifarzoo.files.real_folder import RealFolder
 
 SCALARS = {
     "train_loss": "loss/train",
@@ -19,6 +24,7 @@ SCALARS = {
     "images_per_second": "speed/images_per_second",
 }
 STEP_LOSS = "loss/step"
+SAFELY = "cifarzoo"  # before a path: tensorboardX opens its files as we say
 
 
 class TensorBoard:
@@ -46,10 +52,34 @@ class TensorBoard:
     def _open(self, step: int) -> SummaryWriter:
         if self._writer is None:
             # What a killed run wrote after its last checkpoint is hidden by the viewer.
-            self._writer = SummaryWriter(str(self._folder), purge_step=step)
+            self._writer = SummaryWriter(f"{SAFELY}:{self._folder}", purge_step=step)
         return self._writer
 
     def close(self) -> None:
         """Finish the file, and the thread that writes it."""
         if self._writer is not None:
             self._writer.close()
+
+
+class _SafeFiles:
+    """Opens TensorBoard's files in a run's folder, without following links."""
+
+    def directory_check(self, path: str) -> None:
+        """Make the folder of the files."""
+        with _real(Path(path)).held(make=True):
+            pass
+
+    def open(self, path: str) -> BinaryIO:
+        """A new file; another one of the same second gets a number."""
+        folder, name = _real(Path(path).parent), Path(path).name
+        number = next(i for i in count() if not folder.kind(f"{name}.{i}" if i else name))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        return os.fdopen(folder.open(f"{name}.{number}" if number else name, flags), "wb")
+
+
+def _real(given: Path) -> RealFolder:
+    path = Path(str(given).removeprefix(f"{SAFELY}:"))
+    return RealFolder(path.parent).below(path.name)
+
+
+register_writer_factory(SAFELY, _SafeFiles())

@@ -12,18 +12,20 @@ import json
 import os
 import re
 import secrets
-import shutil
 import socket
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from cifarzoo.components.plugin_files import Plugin, PluginFile
+from cifarzoo.components.plugin_files import Plugin
 from cifarzoo.errors import CifarzooError, UsageError
+from cifarzoo.files.real_folder import FILE, FOLDER, OddFileError, RealFolder, is_leftover
+from cifarzoo.runs import kept_plugins
 from cifarzoo.runs.strict_json import strict_json
 
 SCHEMA = 1
@@ -33,8 +35,14 @@ RECORD = "run.json"
 METRICS = "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
 STEP = "step-"  # begins the name of a checkpoint's folder
+OF_A_STEP = re.compile(rf"{STEP}([0-9]{{8}}|[1-9][0-9]{{8,17}})")
 PLUGINS = "plugins"
+TENSORBOARD = "tensorboard"
 LOCK = ".lock"
+KINDS = {
+    **dict.fromkeys((CONFIG, RESOLVED, RECORD, METRICS, LOCK), FILE),
+    **dict.fromkeys((CHECKPOINTS, PLUGINS, TENSORBOARD), FOLDER),
+}
 PUT_BACK = "put back what the run wrote"
 READ_BACK: dict[str, tuple[type, ...]] = {  # entries of run.json that commands go by
     "status": (str,),
@@ -52,8 +60,8 @@ READ_BACK: dict[str, tuple[type, ...]] = {  # entries of run.json that commands 
 
 def saved_steps(checkpoints: Path) -> list[int]:
     """The steps of all checkpoints in a folder, the newest last."""
-    names = [path.name.removeprefix(STEP) for path in checkpoints.glob(f"{STEP}*")]
-    return sorted(int(name) for name in names if name.isdecimal())
+    names = RealFolder(checkpoints.parent).below(checkpoints.name).names()
+    return sorted(int(found[1]) for name in names if (found := OF_A_STEP.fullmatch(name)))
 
 
 class RunFolder:
@@ -61,11 +69,14 @@ class RunFolder:
 
     Args:
         path: Path of the folder; see ``create``, ``adopt`` and ``finding.find_run``.
+        created: Names of what was created in it for this run.
         made: Folders that were made for it, the innermost first.
     """
 
-    def __init__(self, path: Path, made: Sequence[Path] = ()) -> None:
+    def __init__(self, path: Path, created: Sequence[str] = (), made: Sequence[Path] = ()) -> None:
         self.path = path
+        self._files = RealFolder(path)
+        self._created = list(created)
         self._made = tuple(made)
 
     @property
@@ -86,7 +97,7 @@ class RunFolder:
     @property
     def resolved_text(self) -> str | None:
         """Every value that the run was started with; None: an older cifarzoo kept none."""
-        return self._read(RESOLVED) if (self.path / RESOLVED).exists() else None
+        return self._read(RESOLVED) if self._files.kind(RESOLVED) else None
 
     def keep_resolved(self, text: str) -> None:
         """Write every value of the run beside its config.
@@ -94,27 +105,49 @@ class RunFolder:
         Raises:
             UsageError: The folder cannot be written to.
         """
-        try:
-            write_whole(self.path / RESOLVED, text)
-        except OSError as error:
-            raise UsageError(f"{self.path} cannot be written to: {error.strerror}") from error
+        with _beginning(self.path), self._creating(RESOLVED):
+            self._files.replace(RESOLVED, text.encode())
 
     @property
     def has_begun(self) -> bool:
         """Whether anything was done in it, after its config was written."""
-        return (self.path / RECORD).exists() or self.checkpoints.exists()
+        return bool(self._files.kind(RECORD) or self._files.kind(CHECKPOINTS))
+
+    def check(self) -> None:
+        """Refuse a folder in which this run can't be trained without harm to what is there.
+
+        Raises:
+            UsageError: A link, pipe or the like has the name of something that the run writes; or
+                there are metrics, and no run that they are of.
+        """
+        for name, kind in KINDS.items():
+            self._files.check(name, kind)
+        if not self.has_begun and self.metrics_size:
+            raise UsageError(
+                f"{self.path / METRICS} is there, and no {RECORD} of the run that it is of; put "
+                "that back, or take the metrics away"
+            )
 
     def _read(self, name: str) -> str:
         try:
-            return (self.path / name).read_text(encoding="utf-8")
+            return self._files.read(name).decode()
         except (OSError, ValueError) as error:
-            raise UsageError(f"{self.path / name} cannot be read: {error}; {PUT_BACK}") from error
+            reason = getattr(error, "strerror", None) or error
+            raise UsageError(f"{self.path / name} cannot be read: {reason}; {PUT_BACK}") from error
+
+    @contextmanager
+    def _creating(self, name: str) -> Iterator[None]:
+        """Note that something was created within ``with``, unless it was there before."""
+        was_there = self._files.kind(name)
+        yield
+        if not was_there:
+            self._created.append(name)
 
     @property
     def record(self) -> dict[str, Any]:
         """What ``run.json`` says; empty before it was first written."""
         try:
-            record: dict[str, Any] = json.loads((self.path / RECORD).read_text(encoding="utf-8"))
+            record: dict[str, Any] = json.loads(self._files.read(RECORD).decode())
         except FileNotFoundError:
             return {}
         except ValueError as error:
@@ -136,9 +169,9 @@ class RunFolder:
             CifarzooError: It cannot be written: a full disk.
         """
         record = {"schema": SCHEMA, **self.record, **changes}
-        with _writing(self.path / RECORD):
-            _sweep(self.path / RECORD)
-            write_whole(self.path / RECORD, strict_json(record, indent=1) + "\n")
+        with _writing(self.path / RECORD), self._creating(RECORD):
+            self._files.sweep(RECORD)
+            self._files.replace(RECORD, (strict_json(record, indent=1) + "\n").encode())
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -147,9 +180,11 @@ class RunFolder:
         Raises:
             UsageError: One does already, or the folder cannot be written to.
         """
+        self._files.check(LOCK, FILE)
         lock = FileLock(self.path / LOCK, timeout=0)
         try:
-            lock.acquire()
+            with self._creating(LOCK):
+                lock.acquire()
         except Timeout:
             who = self.record.get("process", {})
             raise UsageError(
@@ -163,13 +198,19 @@ class RunFolder:
         finally:
             lock.release()
 
+    def has_created(self, name: str) -> bool:
+        """Whether what is called ``name`` wasn't there before this run was opened."""
+        return name in self._created
+
     def discard(self) -> None:
-        """Take away what was made for a run that was refused before it began."""
-        if self.checkpoints.exists():  # it had begun, and lost its run.json
+        """Take away what was created for a run that was refused before it began, and no more."""
+        is_anothers = self._files.kind(RECORD) and not self.has_created(RECORD)
+        if is_anothers or self._files.kind(CHECKPOINTS) or "started" in self.record:
             return
-        for name in (CONFIG, RESOLVED, RECORD, LOCK):
-            (self.path / name).unlink(missing_ok=True)
-        shutil.rmtree(self.path / PLUGINS, ignore_errors=True)
+        for name in reversed(self._created):
+            with suppress(OSError):  # somebody put something into a folder
+                self._files.take_away(name)
+        self._created.clear()
         for folder in self._made:
             try:
                 folder.rmdir()
@@ -179,35 +220,38 @@ class RunFolder:
     def keep_plugins(self, plugins: Iterable[Plugin]) -> None:
         """Write plugins, as they were read, beside the config: the run can be resumed later.
 
+        What is there already is left as it is.
+
         Raises:
-            UsageError: The folder cannot be written to.
+            UsageError: The folder cannot be written to, or another file is where one has to be.
         """
-        taken: dict[str, int] = {}
-        try:
-            for plugin in plugins:
-                (self.path / PLUGINS).mkdir(exist_ok=True)
-                name = plugin.path.resolve().name
-                # A folder of its own, with a number, for another plugin of the same name.
-                number = taken[name] = taken.get(name, int(name.isdecimal())) + 1
-                own = self.path / PLUGINS / (str(number) if number > 1 else "")
-                own.mkdir(exist_ok=True)
-                if isinstance(plugin, PluginFile):
-                    (own / name).write_bytes(plugin.content)
-                    continue
-                for inside, content in plugin.files:
-                    (own / name / inside).parent.mkdir(parents=True, exist_ok=True)
-                    (own / name / inside).write_bytes(content)
-        except OSError as error:
-            raise UsageError(f"{self.path} cannot be written to: {error.strerror}") from error
+        with _beginning(self.path):
+            for name, content in kept_plugins.copies(plugins, kept=self.plugins):
+                self._keep(f"{PLUGINS}/{name}", content)
+
+    def _keep(self, name: str, content: bytes) -> None:
+        *folders, _ = accumulate(name.split("/"), "{}/{}".format)
+        for folder in folders:
+            if not self._files.kind(folder):
+                with self._creating(folder):
+                    self._files.make_folder(folder)
+        if not self._files.kind(name):
+            with self._creating(name):
+                self._files.replace(name, content)
+        elif self._files.read(name) != content:
+            raise UsageError(
+                f"{self.path / name} is there, and isn't the plugin that this run has to keep "
+                "under that name; take it away, or choose another --run-dir"
+            )
 
     @property
     def plugins(self) -> list[Path]:
-        """The copies of the plugin files and folders that the run used."""
-        return [
-            plugin
-            for path in _plugins_in(self.path / PLUGINS)
-            for plugin in (_plugins_in(path) if path.name.isdecimal() else [path])
-        ]
+        """The copies of the plugin files and folders that the run used.
+
+        Raises:
+            OddFileError: There is a link, a pipe or the like among them.
+        """
+        return kept_plugins.paths(self._files.below(PLUGINS))
 
     def append_metrics(self, line: dict[str, Any]) -> None:
         """Add a line to ``metrics.jsonl`` and see it onto the disk.
@@ -215,11 +259,8 @@ class RunFolder:
         Raises:
             CifarzooError: It cannot be written: a full disk.
         """
-        path = self.path / METRICS
-        with _writing(path), path.open("a", encoding="utf-8") as file:
-            file.write(strict_json(line) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        with _writing(self.path / METRICS):
+            self._files.append(METRICS, (strict_json(line) + "\n").encode())
 
     def metrics(self, size: int | None = None) -> list[dict[str, Any]]:
         """The lines of ``metrics.jsonl``; a last one that was torn off is left out.
@@ -230,28 +271,27 @@ class RunFolder:
         Raises:
             UsageError: A line is no JSON object.
         """
-        path = self.path / METRICS
-        data = path.read_bytes()[:size] if path.exists() else b""
+        path, data = self.path / METRICS, self._metrics()[:size]
         whole = data[: data.rfind(b"\n") + 1].splitlines()
         return [_metrics_line(path, number, line) for number, line in enumerate(whole, start=1)]
 
     @property
     def metrics_size(self) -> int:
         """Bytes of ``metrics.jsonl``: what a checkpoint counts."""
-        path = self.path / METRICS
-        return path.stat().st_size if path.exists() else 0
+        return self._files.size(METRICS)
 
     def cut_metrics(self, size: int) -> None:
         """Cut ``metrics.jsonl`` back to what the checkpoint resumed from had counted.
 
         If it is shorter than that, only a line that was torn off is cut.
         """
-        path = self.path / METRICS
         if self.metrics_size < size:
-            text = path.read_bytes() if path.exists() else b""
-            size = text.rfind(b"\n") + 1
+            size = self._metrics().rfind(b"\n") + 1
         if self.metrics_size > size:
-            os.truncate(path, size)
+            self._files.cut(METRICS, size)
+
+    def _metrics(self) -> bytes:
+        return self._files.read(METRICS) if self._files.kind(METRICS) else b""
 
 
 def create(root: Path, name: str, config_text: str) -> RunFolder:
@@ -286,7 +326,7 @@ def adopt(path: Path, config_text: str) -> tuple[RunFolder, bool]:
         return RunFolder(path), True
     if path.exists() and not path.is_dir():
         raise UsageError(f"{path} is not a folder")
-    if path.is_dir() and any(not _is_of_a_start(item) for item in path.iterdir()):
+    if path.is_dir() and any(not _is_of_a_start(item.name) for item in path.iterdir()):
         raise UsageError(f"{path} holds other files; expected an empty folder or one of a run")
     return _start(path, config_text), False
 
@@ -313,20 +353,6 @@ def check_length(path: Path) -> None:
         raise UsageError(f"{str(path)[:40]!r}… is no path of a folder: {error.strerror}") from error
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Replace a file at once: readers see the old text or the new one, also after a power cut."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
 def this_process() -> dict[str, Any]:
     """Who is at work in a folder, for the message of its lock."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
@@ -335,29 +361,31 @@ def this_process() -> dict[str, Any]:
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
+    """Say which file can't be written, of a run that may be at work for days."""
     try:
         yield
     except OSError as error:
+        do = "take it away" if isinstance(error, OddFileError) else "make room"
         raise CifarzooError(
-            f"{path} cannot be written: {error.strerror}; make room, then cifarzoo resume goes on "
+            f"{path} cannot be written: {error.strerror}; {do}, then cifarzoo resume goes on "
             "from the last checkpoint"
         ) from error
 
 
-def _sweep(path: Path) -> None:
-    """Delete what a process that was killed within ``write_whole`` left beside ``path``."""
-    for left in path.parent.glob(f".{path.name}.*"):
-        left.unlink(missing_ok=True)
+@contextmanager
+def _beginning(path: Path) -> Iterator[None]:
+    """Say in which folder nothing can be written before a run has begun."""
+    try:
+        yield
+    except OddFileError:
+        raise
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written to: {error.strerror}") from error
 
 
-def _is_of_a_start(path: Path) -> bool:
-    """Whether a file of a folder may stem from a start that was killed before its config."""
-    return path.name == LOCK or path.name.startswith(f".{CONFIG}.")
-
-
-def _plugins_in(folder: Path) -> list[Path]:
-    inside = sorted(folder.iterdir()) if folder.is_dir() else []
-    return [path for path in inside if path.is_dir() or path.suffix == ".py"]
+def _is_of_a_start(name: str) -> bool:
+    """Whether a file may stem from a start that was killed before its config."""
+    return name == LOCK or is_leftover(name, CONFIG)
 
 
 def _metrics_line(path: Path, number: int, line: bytes) -> dict[str, Any]:
@@ -374,14 +402,13 @@ def _metrics_line(path: Path, number: int, line: bytes) -> dict[str, Any]:
 
 
 def _start(path: Path, config_text: str) -> RunFolder:
-    try:
+    files = RealFolder(path)
+    with _beginning(path):
         made = [folder for folder in (path, *path.parents) if not folder.exists()]
         path.mkdir(parents=True, exist_ok=True)
-        _sweep(path / CONFIG)
-        write_whole(path / CONFIG, config_text)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written to: {error.strerror}") from error
-    return RunFolder(path, made)
+        files.sweep(CONFIG)
+        files.replace(CONFIG, config_text.encode())
+    return RunFolder(path, [CONFIG], made)
 
 
 def _safe(name: str) -> str:

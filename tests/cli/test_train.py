@@ -131,7 +131,7 @@ def test_plugin_files_of_one_name_are_all_kept(here):
 def test_plugin_files_that_cannot_be_kept_are_a_refusal(here):
     (here / "plugins").write_text("in the way")
 
-    with pytest.raises(UsageError, match="cannot be written to: File exists"):
+    with pytest.raises(UsageError, match="plugins cannot be used: it is a file; expected a folder"):
         RunFolder(here).keep_plugins([PluginFile(here / "mine.py", "mine", b"")])
 
 

@@ -178,18 +178,18 @@ def test_files_reach_the_disk_before_their_name_and_the_name_before_the_next_ste
     checkpoints, monkeypatch
 ):
     calls: list[str] = []
-    fsync, rename = os.fsync, Path.rename
+    fsync, rename = os.fsync, os.rename
 
     def spy_fsync(number: int) -> None:
         calls.append(f"fsync {Path(f'/proc/self/fd/{number}').readlink().name}")
         fsync(number)
 
-    def spy_rename(path: Path, target: Path) -> Path:
-        calls.append(f"rename to {target.name}")
-        return rename(path, target)
+    def spy_rename(name: str, target: str, **within: int) -> None:
+        calls.append(f"rename to {target}")
+        rename(name, target, **within)
 
     monkeypatch.setattr(os, "fsync", spy_fsync)
-    monkeypatch.setattr(Path, "rename", spy_rename)
+    monkeypatch.setattr(os, "rename", spy_rename)
     save(checkpoints, 10)
 
     assert calls == [
@@ -262,3 +262,43 @@ def test_on_a_full_disk_a_damaged_checkpoint_goes_before_a_whole_one(checkpoints
     save(checkpoints, 15)
 
     assert checkpoints.steps() == [10, 15]
+
+
+def test_a_users_files_beside_checkpoints_and_in_them_stay(checkpoints, warnings):
+    save(checkpoints, 10, 20)
+    parent = checkpoints.path(10).parent
+    (checkpoints.path(10) / "notes.txt").write_text("mine")
+    for name in (".tmp-mine", ".del-it", "step-5", "step-٣", "step-000000030"):
+        (parent / name).mkdir()
+        (parent / name / "state.pt").write_text("mine")
+    (parent / ".tmp-20-1").mkdir()
+    (parent / ".tmp-20-1/notes.txt").write_text("mine")
+    before = {path for path in parent.rglob("*") if "20" not in path.parent.name}
+
+    save(checkpoints, 30, 40)
+
+    assert checkpoints.steps() == [10, 30, 40]
+    assert before - {checkpoints.path(20)} <= set(parent.rglob("*"))
+    assert (parent / ".tmp-20-1/notes.txt").exists()
+    assert warnings == []
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda path: path.write_text("mine"),
+        lambda path: (path.mkdir(), (path / "notes.txt").write_text("mine")),
+        lambda path: path.symlink_to(path.parent.parent),
+    ],
+    ids=["file", "folder", "link"],
+)
+def test_what_has_a_checkpoints_name_and_is_none_gets_another_one(checkpoints, warnings, make):
+    save(checkpoints, 10)
+    make(checkpoints.path(20))
+
+    save(checkpoints, 20)
+
+    aside = checkpoints.path(20).with_name("not-a-checkpoint-1")
+    assert checkpoints.load("digest").step == 20
+    assert aside.is_symlink() or aside.is_dir() or aside.read_text() == "mine"
+    assert warnings == [f"{checkpoints.path(20)} was no checkpoint, and is {aside} now"]

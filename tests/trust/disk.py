@@ -211,26 +211,26 @@ class Calls:
 
     def __init__(self) -> None:
         self.seen: list[str] = []
-        self._fsync, self._rename, self._replace = os.fsync, Path.rename, Path.replace
+        self._fsync, self._rename, self._replace = os.fsync, os.rename, os.replace
 
     def __enter__(self) -> Calls:
         os.fsync = self._spy_fsync
         spy, calls = self._spy_move, (self._rename, self._replace)
-        Path.rename = lambda path, target: spy(calls[0], path, target)
-        Path.replace = lambda path, target: spy(calls[1], path, target)
+        os.rename = lambda name, target, **within: spy(calls[0], name, target, **within)
+        os.replace = lambda name, target, **within: spy(calls[1], name, target, **within)
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.fsync, Path.rename, Path.replace = self._fsync, self._rename, self._replace
+        os.fsync, os.rename, os.replace = self._fsync, self._rename, self._replace
 
     def _spy_fsync(self, number: int) -> None:
         path = Path(f"/proc/self/fd/{number}").readlink()
         self.seen.append(f"fsync {_plain(path)} {path.stat().st_size > 0}")
         self._fsync(number)
 
-    def _spy_move(self, move: Any, path: Path, target: Path) -> Any:
-        self.seen.append(f"{_plain(path)} becomes {_plain(Path(target))}")
-        return move(path, target)
+    def _spy_move(self, move: Any, name: str, target: str, **within: int) -> None:
+        self.seen.append(f"{_plain(Path(name))} becomes {_plain(Path(target))}")
+        move(name, target, **within)
 
 
 def _plain(path: Path) -> str:

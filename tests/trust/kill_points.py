@@ -10,8 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cifarzoo.engine import checkpoint, loop
+from cifarzoo.engine import loop
 from cifarzoo.engine.checkpoint import MANIFEST, STATE, Checkpoints
+from cifarzoo.files.real_folder import RealFolder
 from cifarzoo.runs.folder import CONFIG, METRICS, RECORD, RunFolder
 from tests.trust.attempts import attempt, end_orphans, orphans
 from tests.trust.cases import COMPARED, EQUAL, FAULTS, HUNG, Budget, Check, Outcome
@@ -77,15 +78,16 @@ def after(owner: Any, name: str, where: Where = lambda *_: True) -> Callable[[Re
 
 def half_written(reached: Reached) -> None:
     """When half of a checkpoint's state is on the disk."""
-    original = checkpoint._write_synced
+    original = RealFolder.write
 
-    def wrapped(path: Path, data: memoryview) -> None:
-        if path.name == STATE:
-            original(path, data[: len(data) // 2])
+    def wrapped(folder: RealFolder, name: str, data: memoryview) -> None:
+        if name == STATE:
+            original(folder, name, data[: len(data) // 2])
             reached()
-        original(path, data)
+            folder.take_away(name)
+        original(folder, name, data)
 
-    checkpoint._write_synced = wrapped
+    RealFolder.write = wrapped
 
 
 def half_a_line(reached: Reached) -> None:
@@ -105,24 +107,28 @@ def half_a_line(reached: Reached) -> None:
     RunFolder.append_metrics = wrapped
 
 
-def _is_new(path: Path, _target: Path) -> bool:
-    return path.name.startswith(".tmp-")
+def _is_new(name: str, _target: str) -> bool:
+    return name.startswith(".tmp-")
 
 
-def _is_doomed(path: Any, *_: Any, **_named: Any) -> bool:
-    return Path(path).name.startswith(".del-")
+def _is_manifest(_folder: RealFolder, name: str, _data: bytes) -> bool:
+    return name == MANIFEST
 
 
-def _is_record(path: Path, _target: Path) -> bool:
-    return RECORD in path.name
+def _is_half_gone(_folder: RealFolder, name: str) -> bool:
+    return name.startswith(".del-") and name.endswith(STATE)
 
 
-def _is_config(path: Path, _target: Path) -> bool:
-    return CONFIG in path.name
+def _is_record(_name: str, target: str) -> bool:
+    return target == RECORD
+
+
+def _is_config(_name: str, target: str) -> bool:
+    return target == CONFIG
 
 
 POINTS = {
-    "config.gin not in place": Point(arm=before(Path, "replace", _is_config)),
+    "config.gin not in place": Point(arm=before(os, "replace", _is_config)),
     "before a step": Point(arm=before(loop, "train_step"), in_every_rank=True),
     "after a step": Point(arm=after(loop, "emit_step"), in_every_rank=True),
     "before a test": Point(arm=before(loop, "score"), in_every_rank=True),
@@ -131,15 +137,13 @@ POINTS = {
     "after a line of metrics": Point(arm=after(RunFolder, "append_metrics")),
     "before a save": Point(arm=before(Checkpoints, "save")),
     "half the state": Point(arm=half_written),
-    "before the manifest": Point(
-        arm=before(checkpoint, "_write_synced", lambda path, _: path.name == MANIFEST)
-    ),
-    "before it is in place": Point(arm=before(Path, "rename", _is_new)),
-    "once it is in place": Point(arm=after(Path, "rename", _is_new)),
+    "before the manifest": Point(arm=before(RealFolder, "write", _is_manifest)),
+    "before it is in place": Point(arm=before(os, "rename", _is_new)),
+    "once it is in place": Point(arm=after(os, "rename", _is_new)),
     "before an old one goes": Point(arm=before(Checkpoints, "_remove")),
-    "an old one half gone": Point(arm=before(checkpoint.shutil, "rmtree", _is_doomed)),
+    "an old one half gone": Point(arm=before(RealFolder, "take_away", _is_half_gone)),
     "after a save": Point(arm=after(Checkpoints, "save")),
-    "run.json not in place": Point(arm=before(Path, "replace", _is_record)),
+    "run.json not in place": Point(arm=before(os, "replace", _is_record)),
 }
 
 

@@ -136,7 +136,7 @@ RUNS = [
     after(34, "checkpoints that are all empty", r"r/checkpoints.*(damaged|none)", unfinished(every("state.pt", b"")), lines=None, leaves=ALL),
     after(34, "manifests that are all garbage", r"r/checkpoints.*(damaged|none)", unfinished(every("manifest.json", b"{")), lines=None, leaves=ALL),
     after(34, "all of them gone", r"r.*", unfinished(lambda run: shutil.rmtree(run / "checkpoints")), "eval", "r"),
-    after(34, "a file for the folder of checkpoints", r"r has no checkpoint",
+    after(34, "a file for the folder of checkpoints", r"r/checkpoints cannot be used: it is a file; expected a folder",
           unfinished(lambda run: (shutil.rmtree(run / "checkpoints"), (run / "checkpoints").write_text("x"))), "eval", "r"),
     after(35, "a pickle that runs something", r"damaged", unfinished(every("state.pt", b"cposix\nsystem\n(S'touch ran'\ntR.")), lines=None, leaves=ALL),
     after(36, "a checkpoint under another step", r"step-00000009.*(damaged|step)", unfinished(lambda run: newest(run).rename(run / "checkpoints/step-00000009")),

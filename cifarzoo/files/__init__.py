@@ -1,0 +1,1 @@
+"""Reading and writing where others write too: nothing is followed elsewhere, nothing waited for."""
