@@ -63,6 +63,8 @@ def fetch(
     archive = _published(name).binary
     with listener_for(archive.file_name) as listener:
         fetched = download.fetch(archive, data, listener)
+    for path in fetched.set_aside:
+        console.warn(f"another file was in the way, and is {path} now")
     if as_json:
         _print_json(
             {

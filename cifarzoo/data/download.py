@@ -1,7 +1,8 @@
 """Fetch a published archive: over https, resumable, checked before it gets its name.
 
 What has arrived so far waits in ``<name>.part``; the next attempt asks the server for the
-rest. The file gets its name only with the published size and sha256.
+rest. The file gets its name only with the published size and sha256. What was there before and
+turns out to be something else gets another name, and isn't deleted.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BufferedReader, BufferedWriter
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -21,6 +23,7 @@ from urllib.parse import urlsplit
 from cifarzoo.data.archive import Archive, read_checked
 from cifarzoo.data.damage import DamageError
 from cifarzoo.errors import DataError
+from cifarzoo.files.real_folder import FILE, OddFileError, RealFolder
 
 PAUSES = (1.0, 2.0, 4.0)  # seconds before each further attempt, counted from the last progress
 TIMEOUT = 30.0  # seconds without a byte
@@ -46,10 +49,13 @@ class Fetched:
     Attributes:
         path: Path of the archive.
         is_new: Whether it was downloaded now.
+        set_aside: Paths that other files have now which were there under its name, or that of a
+            download.
     """
 
     path: Path
     is_new: bool
+    set_aside: tuple[Path, ...] = ()
 
 
 class _BrokenError(Exception):
@@ -74,8 +80,8 @@ def fetch(
 ) -> Fetched:
     """Download an archive into ``folder`` unless it is there already.
 
-    A file of the right name but with another size or digest is replaced once the new one has
-    arrived and been checked.
+    A file of the right name but with another size or digest gets another name once the new one
+    has arrived and been checked.
 
     Args:
         archive: Archive to fetch.
@@ -88,80 +94,128 @@ def fetch(
         DataError: The server cannot be reached, offers something else, or what arrived has
             another digest; or the folder cannot be written.
     """
-    target = folder / archive.file_name
-    part = target.with_name(target.name + ".part")
+    files = RealFolder(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if _is_whole(archive, target):
-            return Fetched(path=target, is_new=False)
-        if not (part.exists() and part.stat().st_size == archive.size):
+        if _is_whole(archive, files):
+            return Fetched(path=folder / archive.file_name, is_new=False)
+        part = _Part(files, f"{archive.file_name}.part")
+        if part.size != archive.size:
             _download(archive, part, listener, pauses, timeout)
         _check(archive, part)
-        _rename(part, target)
+        part.finish(archive.file_name)
+    except OddFileError as error:
+        raise DataError(f"{error}; take it away, or name another --data") from error
     except OSError as error:
         raise DataError(f"cannot write to {folder}: {error.strerror}") from error
-    return Fetched(path=target, is_new=True)
+    return Fetched(path=folder / archive.file_name, is_new=True, set_aside=tuple(part.set_aside))
 
 
-def _is_whole(archive: Archive, path: Path) -> bool:
+class _Part:
+    """What has arrived so far; of an earlier attempt's nothing is deleted.
+
+    Args:
+        files: Folder that it is in.
+        name: Name of the file.
+    """
+
+    def __init__(self, files: RealFolder, name: str) -> None:
+        self._files = files
+        self._name = name
+        self._is_new = not files.kind(name)
+        self.folder = files.path
+        self.set_aside: list[Path] = []
+
+    @property
+    def size(self) -> int:
+        """Number of bytes; 0: there are none."""
+        return self._files.size(self._name)
+
+    def opened(self) -> BufferedReader:
+        """The file, to read it."""
+        return os.fdopen(self._files.open(self._name), "rb")
+
+    def continued(self) -> BufferedWriter:
+        """The file, to write at its end."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        return os.fdopen(self._files.open(self._name, flags), "ab")
+
+    def clear(self) -> None:
+        """Have nothing there, but keep what this attempt hasn't made, under another name."""
+        if not self._files.kind(self._name):
+            return
+        if self._is_new:
+            self._files.take_away(self._name)
+        else:
+            self.set_aside.append(self._files.set_aside(self._name))
+        self._is_new = True
+
+    def finish(self, name: str) -> None:
+        """Give it its name, and what has that now another one."""
+        with self.opened() as file:
+            os.fsync(file.fileno())
+        if self._files.kind(name):
+            self.set_aside.append(self._files.set_aside(name))
+        self._files.rename(self._name, name)
+
+
+def _is_whole(archive: Archive, files: RealFolder) -> bool:
+    files.check(archive.file_name, FILE)
     try:
-        read_checked(archive, path)
+        read_checked(archive, files.path / archive.file_name)
     except (DamageError, FileNotFoundError):
         return False
     return True
 
 
-def _check(archive: Archive, part: Path) -> None:
-    with part.open("rb") as file:
+def _check(archive: Archive, part: _Part) -> None:
+    with part.opened() as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != archive.sha256:
-        part.unlink()
+        part.clear()
+        now = f"is {part.set_aside[-1]} now" if part.set_aside else "was removed"
         raise DataError(
             f"what arrived from {archive.url} has the sha256 {digest}; "
-            f"expected {archive.sha256}; it was removed: try again"
+            f"expected {archive.sha256}; it {now}: try again"
         )
 
 
-def _rename(part: Path, target: Path) -> None:
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
-    part.replace(target)
-
-
 def _download(
-    archive: Archive, part: Path, listener: Listener, pauses: Sequence[float], timeout: float
+    archive: Archive, part: _Part, listener: Listener, pauses: Sequence[float], timeout: float
 ) -> None:
     left = list(pauses)
     while True:
-        before = part.stat().st_size if part.exists() else 0
+        before = part.size
         try:
             _attempt(archive, part, listener, timeout)
         except _BrokenError as error:
             if isinstance(error, _StaleError):
-                part.unlink()
-            if part.exists() and part.stat().st_size > before:
+                part.clear()
+            if part.size > before:
                 left = list(pauses)
             if not left:
-                raise DataError(_by_hand(archive, part.parent, error)) from error
+                raise DataError(_by_hand(archive, part.folder, error)) from error
             pause = left.pop(0)
             listener.retrying(str(error), pause)
             time.sleep(pause)
         except _RefusedError as error:
-            raise DataError(_by_hand(archive, part.parent, error)) from error
+            raise DataError(_by_hand(archive, part.folder, error)) from error
         else:
             return
 
 
-def _attempt(archive: Archive, part: Path, listener: Listener, timeout: float) -> None:
+def _attempt(archive: Archive, part: _Part, listener: Listener, timeout: float) -> None:
     """Append to ``part`` until it has all bytes."""
-    start = part.stat().st_size if part.exists() else 0
+    start = part.size
     if start > archive.size:
         start = 0  # a leftover of something else
     with _open(archive, start, timeout) as response:
         resumes = response.status == http.client.PARTIAL_CONTENT
         done = start if resumes else 0
         _check_offer(archive, response, done)
-        with part.open("ab" if resumes else "wb") as file:
+        if not resumes:
+            part.clear()
+        with part.continued() as file:
             listener.arrived(done, archive.size)
             while block := _receive(response):
                 done += len(block)

@@ -16,7 +16,6 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -216,10 +215,9 @@ class Checkpoints:
         name = self.path(step).name
         if self._is_ours(name):
             self._remove(step)
-            return
-        aside = next(n for i in count(1) if not self._files.kind(n := f"not-a-checkpoint-{i}"))
-        self._files.rename(name, aside)
-        self._warn(f"{self.path(step)} was no checkpoint, and is {self._folder / aside} now")
+        else:
+            aside = self._files.set_aside(name)
+            self._warn(f"{self.path(step)} was no checkpoint, and is {aside} now")
 
     def _is_ours(self, name: str) -> bool:
         """Whether a folder holds the files of a checkpoint, or some of them, and nothing else."""

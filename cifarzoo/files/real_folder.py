@@ -17,6 +17,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
@@ -233,6 +234,12 @@ class RealFolder:
         """Give something in it another name in it."""
         with self.held() as here:
             os.rename(name, target, src_dir_fd=here, dst_dir_fd=here)
+
+    def set_aside(self, name: str) -> Path:
+        """Give what isn't ours a name of its own, so that there is nothing under ``name``."""
+        other = next(n for i in count(1) if not self.kind(n := f"{name}.{i}"))
+        self.rename(name, other)
+        return self.path / other
 
     def sync(self) -> None:
         """See the names in it onto the disk."""

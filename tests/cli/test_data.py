@@ -181,6 +181,14 @@ def test_fetch_as_json_writes_one_object(tmp_path, served):
     }
 
 
+def test_a_file_that_was_in_the_way_of_a_fetch_is_named(tmp_path, served):
+    (tmp_path / "cifar-10-binary.tar.gz").write_text("mine")
+    result = run("fetch", "--data", tmp_path, "--json")
+    aside = tmp_path / "cifar-10-binary.tar.gz.1"
+    assert f"another file was in the way, and is {aside} now" in result.stderr
+    assert aside.read_text() == "mine"
+
+
 def test_fetch_puts_it_into_data_by_default(tmp_path, served, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run("fetch")

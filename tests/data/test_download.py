@@ -1,5 +1,6 @@
 """Fetching from a server on this machine that cuts, lies, stalls and refuses."""
 
+import os
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -8,6 +9,7 @@ from cifarzoo.data import download
 from cifarzoo.data.catalogue import CIFAR10
 from cifarzoo.errors import DataError
 from tests.archive_server import running_server
+from tests.full_disk import no_file_larger_than
 
 
 @dataclass
@@ -57,16 +59,23 @@ def test_a_whole_file_is_not_fetched_again(tmp_path, server):
 
 
 @pytest.mark.parametrize("damage", [b"", b"<html>", b"x" * 5000])
-def test_a_damaged_file_is_replaced(tmp_path, server, damage):
+def test_a_damaged_file_makes_way_and_is_kept(tmp_path, server, damage):
     archive = server.archive()
     (tmp_path / archive.file_name).write_bytes(damage)
-    assert fetch(archive, tmp_path).path.read_bytes() == server.body
+    fetched = fetch(archive, tmp_path)
+    assert fetched.path.read_bytes() == server.body
+    assert fetched.set_aside == (tmp_path / f"{archive.file_name}.1",)
+    assert fetched.set_aside[0].read_bytes() == damage
 
 
-def test_a_file_of_the_right_size_but_another_digest_is_replaced(tmp_path, server):
+def test_a_file_of_the_right_size_but_another_digest_makes_way(tmp_path, server):
     archive = server.archive()
     (tmp_path / archive.file_name).write_bytes(server.body[:-1] + b"?")
-    assert fetch(archive, tmp_path).path.read_bytes() == server.body
+    (tmp_path / f"{archive.file_name}.1").write_bytes(b"an older one")
+    fetched = fetch(archive, tmp_path)
+    assert fetched.path.read_bytes() == server.body
+    assert fetched.set_aside == (tmp_path / f"{archive.file_name}.2",)
+    assert (tmp_path / f"{archive.file_name}.1").read_bytes() == b"an older one"
 
 
 def test_a_cut_connection_goes_on_where_it_stopped(tmp_path, server):
@@ -116,10 +125,12 @@ def test_a_server_that_does_not_say_the_length_will_do(tmp_path, server):
     assert fetch(archive, tmp_path).path.read_bytes() == server.body
 
 
-def test_a_leftover_that_is_too_long_is_started_over(tmp_path, server):
+def test_a_leftover_that_is_too_long_is_started_over_and_kept(tmp_path, server):
     archive = server.archive()
     (tmp_path / (archive.file_name + ".part")).write_bytes(b"x" * (archive.size + 1))
-    assert fetch(archive, tmp_path).path.read_bytes() == server.body
+    fetched = fetch(archive, tmp_path)
+    assert fetched.path.read_bytes() == server.body
+    assert fetched.set_aside[0].stat().st_size == archive.size + 1
 
 
 def test_a_leftover_that_is_whole_is_only_checked(tmp_path, server):
@@ -129,23 +140,24 @@ def test_a_leftover_that_is_whole_is_only_checked(tmp_path, server):
     assert server.ranges == []
 
 
-def test_a_foreign_leftover_is_found_out_and_removed(tmp_path, server):
+def test_a_foreign_leftover_is_found_out_and_kept(tmp_path, server):
     archive = server.archive()
     (tmp_path / (archive.file_name + ".part")).write_bytes(b"x" * 1000)
     with pytest.raises(
         DataError,
         match=r"^what arrived from http.*gz has the sha256 [0-9a-f]{64}; "
-        r"expected [0-9a-f]{64}; it was removed: try again$",
+        r"expected [0-9a-f]{64}; it is .*gz\.part\.1 now: try again$",
     ):
         fetch(archive, tmp_path)
-    assert names(tmp_path) == []
+    assert names(tmp_path) == [f"{archive.file_name}.part.1"]
+    assert (tmp_path / f"{archive.file_name}.part.1").read_bytes()[:1000] == b"x" * 1000
     assert fetch(archive, tmp_path).path.read_bytes() == server.body
 
 
 def test_other_bytes_of_the_right_length_never_get_the_name(tmp_path, server):
     archive = server.archive()
     server.body = server.body[:-1] + b"?"
-    with pytest.raises(DataError, match="has the sha256"):
+    with pytest.raises(DataError, match="it was removed: try again"):
         fetch(archive, tmp_path)
     assert names(tmp_path) == []
 
@@ -247,6 +259,41 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path, server):
 
 def test_a_full_disk_is_named_and_keeps_what_came(tmp_path, server):
     archive = server.archive()
-    (tmp_path / (archive.file_name + ".part")).symlink_to("/dev/full")
-    with pytest.raises(DataError, match=rf"^cannot write to {tmp_path}: No space left on device$"):
+    with (
+        no_file_larger_than(1000),
+        pytest.raises(DataError, match=rf"^cannot write to {tmp_path}: File too large$"),
+    ):
         fetch(archive, tmp_path)
+    assert (tmp_path / f"{archive.file_name}.part").stat().st_size == 1000
+    assert fetch(archive, tmp_path).path.read_bytes() == server.body
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("name", ["cifar-10-binary.tar.gz", "cifar-10-binary.tar.gz.part"])
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        (lambda path: path.symlink_to(path.parent / "mine"), "a link to '.*mine'"),
+        (lambda path: path.symlink_to("/dev/zero"), "a link to '/dev/zero'"),
+        (os.mkfifo, "a named pipe"),
+        (lambda path: path.mkdir(), "a folder"),
+    ],
+    ids=["link", "device", "pipe", "folder"],
+)
+def test_what_is_no_regular_file_is_refused_and_not_written_through(
+    tmp_path, server, name, make, what
+):
+    (tmp_path / "mine").write_bytes(b"mine")
+    make(tmp_path / name)
+    words = rf"^{tmp_path}/{name} cannot be used: it is {what}; .*; take it away, or name another"
+    with pytest.raises(DataError, match=words):
+        fetch(server.archive(), tmp_path)
+    assert (tmp_path / "mine").read_bytes() == b"mine"
+    assert server.ranges == []
+
+
+def test_a_folder_that_is_a_link_is_fetched_into(tmp_path, server):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "data").symlink_to("disk")
+    assert fetch(server.archive(), tmp_path / "data").is_new
+    assert names(tmp_path / "disk") == ["cifar-10-binary.tar.gz"]

@@ -298,7 +298,7 @@ def test_what_has_a_checkpoints_name_and_is_none_gets_another_one(checkpoints, w
 
     save(checkpoints, 20)
 
-    aside = checkpoints.path(20).with_name("not-a-checkpoint-1")
+    aside = checkpoints.path(20).with_name("step-00000020.1")
     assert checkpoints.load("digest").step == 20
     assert aside.is_symlink() or aside.is_dir() or aside.read_text() == "mine"
     assert warnings == [f"{checkpoints.path(20)} was no checkpoint, and is {aside} now"]

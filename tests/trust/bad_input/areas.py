@@ -6,6 +6,7 @@ from tests.trust.bad_input import (
     contracts,
     datasets,
     folders,
+    others_folders,
     plugins,
     surroundings,
     values,
@@ -20,5 +21,6 @@ AREAS: dict[str, list[Case]] = {
     "contracts": contracts.CASES,
     "datasets": datasets.CASES,
     "folders": folders.CASES,
+    "others_folders": others_folders.CASES,
     "surroundings": surroundings.CASES,
 }

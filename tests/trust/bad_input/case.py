@@ -27,7 +27,7 @@ class Case:
     """Something a user does that can't work, or that looks as if it couldn't.
 
     Attributes:
-        row: Of the catalogue, from 1 to 60.
+        row: Of the catalogue.
         name: What is tried, in words.
         command: What stands after ``cifarzoo``.
         says: Regular expression that the line on stderr has to hold.
