@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from cifarzoo.errors import UsageError
 from cifarzoo.runs.folder import CHECKPOINTS, CONFIG, METRICS, RECORD, RunFolder, check_length
 
 LATEST = "latest"
+MOST_FOLDERS = 20_000  # a recipe has one, a published row four; a link to / has a million
 
 
 def find_run(name: str, root: Path) -> RunFolder:
@@ -31,7 +31,7 @@ def find_run(name: str, root: Path) -> RunFolder:
         return RunFolder(path)
     if path.is_dir():
         raise UsageError(f"{path} is not the folder of a run: it has no {CONFIG}")
-    runs = sorted(_runs(root, set()), key=_last_written)
+    runs = sorted(_runs(root), key=_last_written)
     if name == LATEST and runs:
         return RunFolder(runs[-1])
     found = [run for run in runs if _answers_to(run, name)]
@@ -46,21 +46,33 @@ def find_run(name: str, root: Path) -> RunFolder:
     )
 
 
-def _runs(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
-    """The folders of runs in ``folder``, however deep; none is looked for within another."""
-    with suppress(OSError):  # one that can't be read hides no other
-        status = folder.stat()
-        identity = (status.st_dev, status.st_ino)
-        if identity in seen:  # a link that leads back
-            return
-        seen.add(identity)
-        entries = {entry.name: entry for entry in os.scandir(folder)}
-        if CONFIG in entries and (RECORD in entries or CHECKPOINTS in entries):
-            yield folder
-            return
-        for name in sorted(entries):
-            if entries[name].is_dir() and not name.startswith("."):
-                yield from _runs(folder / name, seen)
+def _runs(root: Path) -> list[Path]:
+    """The folders of runs in ``root``, however deep; none is looked for within another.
+
+    Raises:
+        UsageError: There are more folders than anybody keeps runs in.
+    """
+    found, waiting = [], [root]
+    seen: set[tuple[int, int]] = set()
+    while waiting:
+        folder = waiting.pop()
+        with suppress(OSError):  # one that can't be read hides no other
+            status = folder.stat()
+            if (status.st_dev, status.st_ino) in seen:  # a link that leads back
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            entries = {entry.name: entry for entry in os.scandir(folder)}
+            if CONFIG in entries and (RECORD in entries or CHECKPOINTS in entries):
+                found.append(folder)
+                continue
+            inside = [name for name, entry in entries.items() if entry.is_dir()]
+            waiting += [folder / name for name in inside if not name.startswith(".")]
+        if len(seen) - len(found) > MOST_FOLDERS:
+            raise UsageError(
+                f"{root} has more than {MOST_FOLDERS:,} folders besides runs, with those that its "
+                "links lead to; give the run's path, or name the folder of runs by --out"
+            )
+    return found
 
 
 def _last_written(run: Path) -> tuple[int, str]:

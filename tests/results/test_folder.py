@@ -149,6 +149,28 @@ def test_the_latest_run_is_the_one_that_was_written_to_last_wherever_it_lies(tmp
         assert find_run("latest", tmp_path).path == run
 
 
+def test_folders_within_folders_without_end_hide_no_run(tmp_path):
+    run = a_run(tmp_path / "mine", written=1)
+    deepest = tmp_path
+    for _ in range(1200):  # more than Python calls within calls
+        deepest /= "a"
+        deepest.mkdir()
+
+    assert find_run("mine", tmp_path).path == run
+
+    while deepest != tmp_path:  # pytest could not
+        deepest.rmdir()
+        deepest = deepest.parent
+
+
+def test_a_link_to_everything_ends_the_search(tmp_path):
+    a_run(tmp_path / "mine", written=1)
+    (tmp_path / "all").symlink_to("/")
+
+    with pytest.raises(UsageError, match=r"more than 20,000 folders besides runs, with those that"):
+        find_run("latest", tmp_path)
+
+
 def test_a_folder_that_holds_a_run_is_taken_as_it_is(tmp_path):
     folder, was_there = adopt(tmp_path / "r", "run.epochs = 1\n")
     again, is_there = adopt(tmp_path / "r", "run.epochs = 2\n")

@@ -5,13 +5,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tests.trust.bad_input.case import Case
-from tests.trust.bad_input.folders import CONFIG, after, unfinished
+from tests.trust.bad_input.folders import CONFIG, DONE, after, unfinished
 
 PLUGIN = """from cifarzoo import register
 
@@ -22,12 +21,22 @@ def mine():
     return lambda moment: 1.0
 """
 MINE = CONFIG.replace("@constant", "@mine")
-NO_DATA = "".join(f"{line}\n" for line in MINE.replace("@glyphs", "@cifar10").splitlines() if "glyphs." not in line)
-BY_HAND: dict[str, str | bytes] = {"r/config.gin": NO_DATA, "r/plugins/mine.py": PLUGIN, "r/.run.json.swp": "of an editor"}
+NO_DATA = "".join(
+    f"{line}\n"
+    for line in MINE.replace("@glyphs", "@cifar10").splitlines()
+    if "glyphs." not in line
+)
+BY_HAND: dict[str, str | bytes] = {
+    "r/config.gin": NO_DATA,
+    "r/plugins/mine.py": PLUGIN,
+    "r/.run.json.swp": "of an editor",
+}
 WORDS = "CIFAR-10 needs a folder"
 
 
-def by_hand(name: str, says: str, *command: str, change: dict[str, str | bytes] | None = None, **more: Any) -> Case:
+def by_hand(
+    name: str, says: str, *command: str, change: dict[str, str | bytes] | None = None, **more: Any
+) -> Case:
     """A command in a folder that somebody wrote by hand, whose files have to stay as they are."""
     fixed = {"needs_torch": True, "files": {**BY_HAND, **(change or {})}}
     return Case(row=61, name=name, command=command, says=says, **(fixed | more))
@@ -47,4 +56,87 @@ OWN = [
     by_hand("an editor's file where a run would begin", r"e holds other files; expected an empty folder or one of a run",
             "run", "r/config.gin", "-p", "r/plugins/mine.py", "--run-dir", "e", change={"e/.config.gin.swp": "of an editor"}),
 ]  # fmt: skip
-CASES = OWN
+
+
+def in_place(name: str, make: Callable[[Path], Any]) -> Callable[[Path], None]:
+    """``make`` something in the place of a file or folder of a run that isn't done."""
+
+    def change(run: Path) -> None:
+        if name == ".lock" or not (run / name).exists():
+            (run / name).unlink(missing_ok=True)
+        else:
+            (run / name).rename(run.parent / "mine")
+        make(run / name)
+
+    return unfinished(change)
+
+
+def link(path: Path) -> None:
+    """A link to what was there, or to a file of the user's."""
+    mine = next(each / "mine" for each in path.parents if (each / "c.gin").exists())
+    if not mine.exists():
+        mine.write_text("mine")
+    path.symlink_to(mine)
+
+
+def every_state(make: Callable[[Path], Any]) -> Callable[[Path], None]:
+    """``make`` something in the place of the state of each checkpoint."""
+
+    def change(run: Path) -> None:
+        for number, path in enumerate(sorted((run / "checkpoints").iterdir())):
+            (path / "state.pt").rename(run.parent / f"mine{number}")
+            make(path / "state.pt")
+
+    return unfinished(change)
+
+
+def linked_steps(run: Path) -> None:
+    """Links in the place of all checkpoints."""
+    for path in (run / "checkpoints").iterdir():
+        path.rename(run.parent / path.name)
+        path.symlink_to(run.parent / path.name)
+
+
+def plugin(make: Callable[[Path], Any]) -> Callable[[Path], None]:
+    """``make`` a plugin of a run."""
+
+    def change(run: Path) -> None:
+        (run / "plugins").mkdir()
+        make(run / "plugins/x.py")
+
+    return unfinished(change)
+
+
+def moved(run: Path) -> None:
+    """Leave a link to the folder, on another disk."""
+    run.rename(run.with_name("disk"))
+    run.symlink_to("disk")
+
+
+LINK, PIPE = (
+    "it is a link to '/.*'; expected the file itself",
+    "it is a named pipe; expected a file",
+)
+FILES = ("config.gin", "resolved.gin", "run.json", "metrics.jsonl", ".lock")
+FOLDERS = ("checkpoints", "tensorboard", "plugins")
+NOTED = ("r/run.json", "r/.lock")
+ODD = [
+    *(after(67, f"a link for {name}", rf"^r/{name}.*: {LINK}", in_place(name, link), exit_code=2) for name in FILES),
+    *(after(67, f"a pipe for {name}", rf"^r/{name}.*: {PIPE}", in_place(name, os.mkfifo)) for name in FILES[1:]),
+    *(after(67, f"a link for {name}/", rf"^r/{name} cannot be used: it is a link to '/.*'; expected the folder itself", in_place(name, link))
+      for name in FOLDERS),
+    *(after(67, f"a pipe for {name}, and eval", rf"^r/{name} cannot be read: {PIPE}", in_place(name, os.mkfifo), "eval", "r")
+      for name in ("run.json",)),
+    after(67, "a pipe for config.gin", r"^r is not the folder of a run: it has no config\.gin", in_place("config.gin", os.mkfifo), "eval", "r"),
+    after(67, "a link for checkpoints/, and eval", r"^r/checkpoints cannot be used: it is a link", in_place("checkpoints", link), "eval", "r"),
+    after(67, "a pipe for each state", rf"state\.pt cannot be read: {PIPE}.*(\n.*)*all \d+ checkpoints in r/checkpoints are damaged",
+          every_state(os.mkfifo), lines=None, leaves=NOTED),
+    after(67, "a link for each state", rf"state\.pt cannot be read: {LINK}.*(\n.*)*all \d+ checkpoints", every_state(link), "eval", "r", lines=None),
+    after(67, "links for all checkpoints", r"it is a link to '/.*'; expected the folder itself.*(\n.*)*all \d+ checkpoints", unfinished(linked_steps), "eval", "r", lines=None),
+    after(67, "a link for a plugin", rf"^r/plugins/x\.py cannot be used: {LINK}", plugin(link)),
+    after(67, "a pipe for a plugin", rf"^r/plugins/x\.py cannot be used: {PIPE}", plugin(os.mkfifo), "eval", "r"),
+    after(67, "a run that lies on another disk, by a link", "", moved, "eval", "r", exit_code=0, prints=DONE),
+    after(67, "a folder of runs that leads to everything", r"^\. has more than 20,000 folders besides runs, with those that its links lead to",
+          lambda run: (run.parent / "all").symlink_to("/"), "resume", "latest", "--out", "."),
+]  # fmt: skip
+CASES = [*OWN, *ODD]
