@@ -15,6 +15,7 @@ from cifarzoo.errors import CifarzooError
 if TYPE_CHECKING:
     from cifarzoo.components.index import Entry
 
+MAX_TITLES = 500  # files at hand that are opened for their first lines
 Offer = tuple[str, str]  # what is typed, and what it means
 
 
@@ -30,12 +31,13 @@ def configs(incomplete: str) -> list[Offer]:
         place = expanded(folder)
     except CifarzooError:  # of no user
         return []
-    for path in sorted(place.glob(f"{start}*")) if place.is_dir() else []:
+    found = sorted(place.glob(f"{start}*")) if place.is_dir() else []
+    for path in found:
         typed = f"{folder}{path.name}"
-        if path.is_dir() and not path.name.startswith("."):
+        if path.suffix == ".gin" and path.is_file():  # no pipe, which would be waited for
+            offers[typed] = title(path) if len(found) <= MAX_TITLES else ""
+        elif path.is_dir() and not path.name.startswith("."):
             offers.setdefault(f"{typed}{os.sep}", "")
-        elif path.suffix == ".gin":
-            offers[typed] = title(path)
     return _starting(offers.items(), incomplete)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+MAX_LETTERS = 1_000  # of a line: a file without line ends isn't read whole
+
 
 def title(path: Path) -> str:
     """The first line of the comment that ``path`` starts with; empty without one."""
     with path.open(encoding="utf-8", errors="replace") as lines:
-        first = lines.readline()
+        first = lines.readline(MAX_LETTERS)
     return first.lstrip("#").strip() if first.startswith("#") else ""

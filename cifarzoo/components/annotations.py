@@ -8,12 +8,19 @@ for, so that an annotation can be understood without importing anything. Classes
 from __future__ import annotations
 
 import ast
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cifarzoo.components.kinds import FACTORIES
+from cifarzoo.components.python_source import (
+    MAX_BYTES,
+    MAX_TYPE_DEPTH,
+    MAX_TYPE_PARTS,
+    parse,
+    read,
+)
 from cifarzoo.errors import PluginError
 
 # Statements whose bodies run where they stand: importing the file defines what is in them.
@@ -24,6 +31,33 @@ PLUGIN = "cifarzoo_plugin_"  # what the private names of plugins' modules begin 
 
 
 @dataclass
+class Reading:
+    """What was read of one plugin so far.
+
+    Attributes:
+        files: Files that names in others led to, by path; None: they can't be read.
+        num_bytes: Bytes of all files, and of the types that they declare, written out.
+    """
+
+    files: dict[Path, Source | None] = field(default_factory=dict)
+    num_bytes: int = 0
+
+    def count(self, path: Path, num_bytes: int) -> None:
+        """Count what is read next, where it isn't cifarzoo's own.
+
+        Raises:
+            PluginError: With it the plugin has too much to read.
+        """
+        self.num_bytes += num_bytes * (not path.is_relative_to(PACKAGE))
+        if self.num_bytes > MAX_BYTES:
+            raise PluginError(
+                f"{path}: up to here the plugin has more than {MAX_BYTES:,} bytes of Python to "
+                "read for components, types written out; expected at most so many: register "
+                "components in modules of their own, and name these"
+            )
+
+
+@dataclass
 class Source:
     """One file of Python.
 
@@ -31,24 +65,29 @@ class Source:
         path: Path of the file.
         module: Name of the module that it is imported as.
         content: Bytes of the file.
+        reading: What was read of the same plugin before, and is added to.
         tree: Syntax tree of the file.
+        classes: Classes at the top level of the file, by name.
 
     Raises:
         SyntaxError: It isn't Python.
+        PluginError: With it the plugin has too much source.
     """
 
     path: Path
     module: str
     content: bytes
-    _others: dict[Path, Source | None] = field(default_factory=dict, repr=False)
+    reading: Reading = field(default_factory=Reading, repr=False)
 
     def __post_init__(self) -> None:
-        self.tree = _parse(self.content, self.path)
+        self.reading.count(self.path, len(self.content))
+        self.tree = parse(self.content, self.path)
+        self.classes = {n.name: n for n in self.tree.body if isinstance(n, ast.ClassDef)}
         self._lines = self.content.splitlines()
         self._assigned = dict(_assignments(self.tree))
         self._imported = dict(_imports(self.tree))
         self._modules = dict(_modules(self.tree))
-        self._inside: set[str] = set()
+        self._origins: dict[str, str | None] = {}
         definitions = (ast.FunctionDef, ast.ClassDef)
         self._defined = {node.name for node in self.tree.body if isinstance(node, definitions)}
 
@@ -65,30 +104,44 @@ class Source:
         """What to raise where ``node`` can't be used."""
         return PluginError(f"{self.path}:{node.lineno}: {text}")
 
-    def spelled_out(self, annotation: ast.expr) -> ast.expr:
-        """``annotation`` with every name of a type alias replaced by the alias's value."""
-        spelled: ast.expr = _SpellOut(self, ()).visit(annotation)
-        return spelled
+    def spelled_out(self, annotation: ast.expr) -> str:
+        """The text of ``annotation`` with every name of a type alias replaced by its value.
+
+        Raises:
+            PluginError: It is too long then: an alias that names another one twice doubles it.
+        """
+        try:
+            text = ast.unparse(_SpellOut(self, _Length(), ()).visit(annotation))
+        except _TooLongError as error:
+            problem = f"the type, its aliases written out, {error}; expected at most so many"
+            raise self.problem(annotation, problem) from None
+        self.reading.count(self.path, len(text))
+        return text
 
     def meaning(self, name: str) -> tuple[ast.expr, Source] | None:
         """The expression that ``name`` is an alias of, and the file that holds it."""
-        if name in self._assigned:
-            return self._assigned[name], self
-        if name in self._imported:
-            module, original = self._imported[name]
-            other = self._open(module)
-            return other.meaning(original) if other else None
-        return None
+        name, source = self._defining(name)
+        return (source._assigned[name], source) if name in source._assigned else None  # noqa: SLF001
 
     def home(self, name: str) -> tuple[str, Source] | None:
         """The name that ``name`` has where it is defined or assigned, and that file."""
-        if name in self._defined or name in self._assigned:
-            return name, self
-        if name in self._imported:
-            module, original = self._imported[name]
-            other = self._open(module)
-            return other.home(original) if other else None
-        return None
+        name, source = self._defining(name)
+        return (name, source) if source._has(name) else None  # noqa: SLF001
+
+    def _has(self, name: str) -> bool:
+        return name in self._assigned or name in self._defined
+
+    def _defining(self, name: str) -> tuple[str, Source]:
+        """What imports make of ``name``, and the last file that they lead to."""
+        source, seen = self, set()
+        while not source._has(name) and name in source._imported:
+            module, original = source._imported[name]
+            other = source._open(module)
+            if other is None or (other.path, original) in seen:  # files that import each other
+                break
+            seen.add((other.path, original))
+            name, source = original, other
+        return name, source
 
     def origin(self, expression: ast.expr) -> str | None:
         """The dotted name of what ``expression`` is, where it was imported; None: it wasn't.
@@ -100,30 +153,32 @@ class Source:
             case ast.Attribute(value=value, attr=name):
                 holder = self.origin(value)
                 return f"{holder}.{name}" if holder else None
-            case ast.Name(id=name) if name in self._modules:
-                return self._modules[name]
-            case ast.Name(id=name) if name in self._imported:
-                module, original = self._imported[name]
-                other = None if module.partition(".")[0] == OURS else self._open(module)
-                known = other.origin(ast.Name(original)) if other else None
-                return known or f"{module}.{original}"
-            case ast.Name(id=name) if name in self._assigned and name not in self._inside:
-                self._inside.add(name)
-                try:
-                    return self.origin(self._assigned[name])
-                finally:
-                    self._inside.discard(name)
+            case ast.Name(id=name):
+                if name not in self._origins:
+                    self._origins[name] = None  # a circle ends here
+                    self._origins[name] = self._origin_of_name(name)
+                return self._origins[name]
         return None
+
+    def _origin_of_name(self, name: str) -> str | None:
+        if name in self._modules:
+            return self._modules[name]
+        if name in self._imported:
+            module, original = self._imported[name]
+            other = None if module.partition(".")[0] == OURS else self._open(module)
+            known = other.origin(ast.Name(original)) if other else None
+            return known or f"{module}.{original}"
+        return self.origin(self._assigned[name]) if name in self._assigned else None
 
     def _open(self, module: str) -> Source | None:
         path = self._find(module)
         if path is None:
             return None
-        known = _OURS if path.is_relative_to(PACKAGE) else self._others
+        known = _OURS if path.is_relative_to(PACKAGE) else self.reading.files
         if path not in known:
             known[path] = None  # an import cycle ends here
             try:
-                known[path] = Source(path, module, path.read_bytes(), self._others)
+                known[path] = Source(path, module, read(path), self.reading)
             except (OSError, SyntaxError):
                 return None
         return known[path]
@@ -156,10 +211,39 @@ class Source:
 _OURS: dict[Path, Source | None] = {}  # files of cifarzoo, which every plugin may lead to
 
 
+class _TooLongError(Exception):
+    """A type has too many parts, its aliases written out."""
+
+
+@dataclass
+class _Length:
+    """How long a type is so far, and how deep in it the part is that is looked at."""
+
+    num_parts: int = 0
+    depth: int = 0
+
+    def enter(self) -> None:
+        self.num_parts += 1
+        self.depth += 1
+        if self.num_parts > MAX_TYPE_PARTS:
+            raise _TooLongError(f"has more than {MAX_TYPE_PARTS:,} parts")
+        if self.depth > MAX_TYPE_DEPTH:
+            raise _TooLongError(f"has more than {MAX_TYPE_DEPTH} parts in one another")
+
+
 class _SpellOut(ast.NodeTransformer):
-    def __init__(self, source: Source, inside: tuple[tuple[Path, str], ...]) -> None:
+    def __init__(
+        self, source: Source, length: _Length, inside: tuple[tuple[Path, str], ...]
+    ) -> None:
         self._source = source
+        self._length = length
         self._inside = inside
+
+    def visit(self, node: ast.AST) -> Any:
+        self._length.enter()
+        visited = super().visit(node)
+        self._length.depth -= 1
+        return visited
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.expr:  # ast's name
         name = ast.unparse(node.value).rpartition(".")[2]
@@ -175,9 +259,10 @@ class _SpellOut(ast.NodeTransformer):
         if not isinstance(node.value, str):
             return node
         try:
-            spelled: ast.expr = self.visit(ast.parse(node.value, mode="eval").body)
-        except SyntaxError:
+            text = ast.parse(node.value, mode="eval").body
+        except (SyntaxError, ValueError):
             return node
+        spelled: ast.expr = self.visit(text)
         return spelled
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
@@ -189,17 +274,8 @@ class _SpellOut(ast.NodeTransformer):
         here = (home.path, node.id)
         if here in self._inside:
             return node
-        spelled: ast.expr = _SpellOut(home, (*self._inside, here)).visit(value)
+        spelled: ast.expr = _SpellOut(home, self._length, (*self._inside, here)).visit(value)
         return spelled
-
-
-def _parse(content: bytes, path: Path) -> ast.Module:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about others' escape sequences
-        try:
-            return ast.parse(content, str(path))
-        except (ValueError, RecursionError, MemoryError) as error:
-            raise SyntaxError(str(error) or "it is nested too deeply") from None
 
 
 def _assignments(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:

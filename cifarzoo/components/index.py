@@ -7,16 +7,17 @@ A component is a top-level ``def`` or ``class`` under ``@register.<kind>``, or a
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cifarzoo.components.annotations import BLOCKS, Source
+from cifarzoo.components.annotations import BLOCKS, Reading, Source
 from cifarzoo.components.kinds import KINDS
 from cifarzoo.components.preset_calls import PresetCall, preset_calls
 from cifarzoo.components.presets import preset_problem
+from cifarzoo.components.python_source import read, within_reason
 from cifarzoo.components.registry import ROOT, name_problem, signature_problem
 from cifarzoo.components.signatures import (
     Definition,
@@ -36,6 +37,7 @@ REGISTERS = (
     "cifarzoo.components.registry.register",
     "cifarzoo.registry.register",  # as it was once called: importing it then says so
 )
+MAX_GENERATIONS = 10  # of presets of presets; the zoo has 2
 EXPECTED = "expected @register.<kind> on a top-level def or class"
 
 
@@ -125,7 +127,15 @@ def root() -> Entry:
     return Entry(ROOT, ROOT, doc, takes, (), source.module, "cifarzoo", path, node.lineno)
 
 
-def scan(path: Path, module: str, origin: str, content: bytes | None = None) -> list[Entry]:
+def scan(
+    path: Path,
+    module: str,
+    origin: str,
+    content: bytes | None = None,
+    *,
+    reading: Reading | None = None,
+    check: Callable[[ast.Module], None] | None = None,
+) -> list[Entry]:
     """The components that the file at ``path`` registers.
 
     Args:
@@ -133,18 +143,25 @@ def scan(path: Path, module: str, origin: str, content: bytes | None = None) -> 
         module: Name of the module that it is imported as.
         origin: Provider of its components.
         content: Bytes of the file, where they were read; None: they weren't.
+        reading: What was read of the same plugin before, and is added to; None: nothing.
+        check: What else refuses a file, by its syntax tree.
 
     Raises:
-        PluginError: It can't be read or isn't Python, or what it registers can't be used.
+        PluginError: It can't be read or isn't Python, what it registers can't be used, or the
+            plugin has too much to read.
     """
     try:
-        source = Source(path, module, path.read_bytes() if content is None else content)
+        text = read(path) if content is None else content
+        with within_reason(path):
+            source = Source(path, module, text, reading or Reading())
+            if check:
+                check(source.tree)
+            return _Reader(origin).entries(source)
     except OSError as error:
         raise PluginError(f"{path}: it cannot be read: {error.strerror}") from error
     except SyntaxError as error:
         where = f"{path}:{error.lineno}" if error.lineno else f"{path}"
         raise PluginError(f"{where}: {error.msg}") from error
-    return _Reader(origin).entries(source)
 
 
 class _Reader:
@@ -175,6 +192,9 @@ class _Reader:
     def _preset(self, call: PresetCall, source: Source) -> Entry:
         """The entry of the family with what the call changes."""
         family = self._family(call, source)
+        if _generations(family) > MAX_GENERATIONS:
+            deep = f"{call.name} is a preset of presets, more than {MAX_GENERATIONS} of them"
+            raise source.problem(call.node, f"{deep}; expected at most so many")
         problem = name_problem(call.name) or preset_problem(
             call.name,
             family.name,
@@ -216,6 +236,14 @@ class _Reader:
         raise source.problem(
             call.node, f"{problem} from a file of its own package or of cifarzoo that registers it"
         )
+
+
+def _generations(entry: Entry) -> int:
+    """How many presets there are from ``entry`` to what is none."""
+    number = 0
+    while entry.preset is not None:
+        entry, number = entry.preset.family, number + 1
+    return number
 
 
 def _entry(node: Definition, source: Source, kind: str, *, override: bool, origin: str) -> Entry:

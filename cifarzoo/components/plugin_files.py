@@ -14,7 +14,8 @@ from typing import TypeAlias
 
 from cifarzoo.components.annotations import PLUGIN
 from cifarzoo.components.plugin_folders import PluginFolder, read_folder
-from cifarzoo.components.spelling import near
+from cifarzoo.components.python_source import read
+from cifarzoo.components.spelling import closest
 from cifarzoo.components.user_paths import expanded
 from cifarzoo.errors import PluginError, UsageError
 
@@ -88,18 +89,18 @@ def files_of(plugin: Plugin) -> Iterator[PluginFile]:
             yield PluginFile(plugin.path / name, plugin.module_of(name), content, plugin)
 
 
-def check_alone(file: PluginFile) -> None:
+def check_alone(file: PluginFile, tree: ast.Module) -> None:
     """Refuse a file that needs more than itself, since a run keeps itself alone.
 
     What it opens by other paths than those beside it can't be seen here.
 
+    Args:
+        file: File that is a plugin by itself.
+        tree: Syntax tree of the file.
+
     Raises:
         PluginError: It imports what lies beside it, or looks there by ``__file__``.
     """
-    try:
-        tree = ast.parse(file.content, str(file.path))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return  # said where it is scanned
     found = [
         (getattr(node, "lineno", 0), needs)
         for node in ast.walk(tree)
@@ -154,14 +155,23 @@ def _paths(files: Sequence[str | Path], variable: str) -> Iterator[Path]:
             path = expanded(text)
         except UsageError as error:
             raise PluginError(f"{prefix}{error}") from None
-        if not path.is_file() and not path.is_dir():
-            beside = [str(other) for other in path.parent.glob("*.py")]
-            raise PluginError(f"{prefix}no plugin file {text!r}{near(str(path), beside)}")
+        if not _is_there(path):
+            beside = {other.name: other for other in path.parent.glob("*.py")}
+            close = closest(path.name, beside)
+            meant = f"; did you mean {beside[close]}?" if close else ""
+            raise PluginError(f"{prefix}no plugin file {text!r}{meant}")
         yield path
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file() or path.is_dir()
+    except OSError:  # a name that no file can have
+        return False
 
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read(path)
     except OSError as error:
         raise PluginError(f"{path}: it cannot be read: {error.strerror}") from error

@@ -14,7 +14,9 @@ from pathlib import Path
 from cifarzoo.errors import PluginError
 
 MAX_BYTES = 20 * 2**20
+MAX_FILES = 5_000
 LEFT_OUT = frozenset({"runs", "data", "__pycache__", "node_modules"})  # folders; hidden ones too
+MOVE = "move what is no part of the plugin elsewhere"
 OF_A_RUN = frozenset({"config.gin", "run.json"})
 
 
@@ -56,8 +58,7 @@ def read_folder(path: Path, module: str) -> PluginFolder:
         if size > MAX_BYTES:
             raise PluginError(
                 f"{path} has {size / 2**20:,.0f} MB, and each run keeps a plugin folder whole; "
-                f"expected at most {MAX_BYTES // 2**20} MB beside runs/, data/ and caches; move "
-                "what is no part of the plugin elsewhere"
+                f"expected at most {MAX_BYTES // 2**20} MB beside runs/, data/ and caches; {MOVE}"
             )
         files = tuple((name, file.read_bytes()) for name, file in found.items())
     except OSError as error:
@@ -67,8 +68,15 @@ def read_folder(path: Path, module: str) -> PluginFolder:
 
 def _files(path: Path) -> Iterator[tuple[str, Path]]:
     """The files that belong to a plugin, by their paths in its folder."""
+    left = MAX_FILES
     for folder, inside, names in os.walk(path, onerror=_fail):
         here = Path(folder)
+        left -= len(inside) + len(names)
+        if left < 0:
+            raise PluginError(
+                f"{path} has more than {MAX_FILES:,} files, and each run keeps a plugin folder "
+                f"whole; expected at most so many beside runs/, data/ and caches; {MOVE}"
+            )
         inside[:] = sorted(name for name in inside if _belongs(here / name))
         for name in inside:
             if (here / name).is_symlink():

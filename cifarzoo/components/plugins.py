@@ -6,21 +6,19 @@ modules of those components that are used, and nothing else.
 
 from __future__ import annotations
 
-import importlib.util
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from functools import cache, partial
 from pathlib import Path
 
+from cifarzoo.components.annotations import Reading
 from cifarzoo.components.code import code_digest, package_of
 from cifarzoo.components.index import Entry, scan
-from cifarzoo.components.kinds import KINDS
+from cifarzoo.components.installed_plugins import installed, some
 from cifarzoo.components.plugin_files import (
     VARIABLE,
     Plugin,
-    PluginFile,
     check_alone,
     files_of,
     read_plugins,
@@ -31,7 +29,6 @@ from cifarzoo.components.spelling import near
 from cifarzoo.errors import PluginError
 
 __all__ = ["Catalogue", "catalogue", "plugin_provenance"]
-GROUP = "cifarzoo.plugins"
 ZOO = Path(__file__).parents[1] / "zoo"
 INSTALLED = 1  # level of what an installed plugin registers
 OURS = "cifarzoo"  # the origin of the zoo's components
@@ -70,17 +67,14 @@ def catalogue(
         PluginError: A file can't be used, or two components have one name.
     """
     broken: list[tuple[str, str]] = []
-    found = [*_zoo(), *_of_packages(broken)]
+    found = [*_zoo(), *installed(broken)]
     variable = _usable(os.environ.get(VARIABLE, "") if ask_environment else "", broken)
     unnamed = {str(Path(text).expanduser()) for text in variable.split(os.pathsep) if text}
     named = {Path(text).name for text in (*variable.split(os.pathsep), *files)}
     copies = [path for path in kept if path.name not in named]
     read = read_plugins([*copies, *files], variable=variable)
     for plugin in read:
-        if plugin.path not in copies and isinstance(plugin, PluginFile):
-            check_alone(plugin)
-        entries_of_it = [entry for file in files_of(plugin) for entry in _of_file(file)]
-        found += _some(entries_of_it, str(plugin.path))
+        found += _of_plugin(plugin, is_copy=plugin.path in copies)
     found += session_entries()
     entries: dict[str, Entry] = {}
     disabled: set[str] = set()
@@ -109,7 +103,7 @@ def catalogue(
 def provided() -> dict[str, Entry]:
     """What the zoo and installed plugins give every program, by name; of two the first."""
     entries: dict[str, Entry] = {}
-    for entry in (*_zoo(), *_of_packages([])):
+    for entry in (*_zoo(), *installed([])):
         entries.setdefault(entry.name, entry)
     return entries
 
@@ -120,24 +114,12 @@ def _usable(variable: str, broken: list[tuple[str, str]]) -> str:
     for text in filter(None, variable.split(os.pathsep)):
         try:
             for plugin in read_plugins([], variable=text):
-                if isinstance(plugin, PluginFile):
-                    check_alone(plugin)
-                its = [entry for file in files_of(plugin) for entry in _of_file(file)]
-                _some(its, str(plugin.path))
+                _of_plugin(plugin)
         except PluginError as error:
             broken.append((f"{VARIABLE}: {text}", str(error).removeprefix(f"{VARIABLE}: ")))
         else:
             usable.append(text)
     return os.pathsep.join(usable)
-
-
-def _of_packages(broken: list[tuple[str, str]]) -> Iterator[Entry]:
-    """The components of installed plugins; what can't be used is added to ``broken``."""
-    for point in sorted(entry_points(group=GROUP), key=lambda point: (_origin(point), point.name)):
-        try:
-            yield from _installed(point)
-        except PluginError as error:
-            broken.append((_origin(point), str(error)))
 
 
 def plugin_provenance(entries: Iterable[Entry]) -> list[dict[str, str]]:
@@ -203,15 +185,6 @@ def _level(entry: Entry) -> int:
     return INSTALLED + 1 if is_single else INSTALLED * (entry.origin != OURS)
 
 
-def _some(entries: list[Entry], where: str) -> list[Entry]:
-    if not entries:
-        raise PluginError(
-            f"{where}: it registers no component; expected @register.<kind> on a top-level def "
-            f"or class, the kind one of {', '.join(KINDS)}"
-        )
-    return entries
-
-
 @cache  # reading it is most of what checking a config takes, and commands check many
 def _zoo() -> tuple[Entry, ...]:
     found: list[Entry] = []
@@ -222,47 +195,18 @@ def _zoo() -> tuple[Entry, ...]:
 
 
 @cache  # by its bytes: what several configs of a process name is taken apart once
-def _of_file(file: PluginFile) -> tuple[Entry, ...]:
-    entries = scan(file.path, file.module, str(file.plugin.path), content=file.content)
-    return tuple(replace(entry, file=file) for entry in entries)
-
-
-def _origin(point: EntryPoint) -> str:
-    return f"{point.dist.name} {point.dist.version}" if point.dist else point.name
-
-
-def _installed(point: EntryPoint) -> list[Entry]:
-    """The components of an installed plugin; those of a module or of a whole package."""
-    files = _source_files(point.module)
-    if not files:
-        raise PluginError(f"the module {point.module!r} of entry point {point.name!r} isn't there")
-    entries = [
-        entry
-        for path, module in files
-        if b"register" in path.read_bytes()
-        for entry in scan(path, module, _origin(point))
-    ]
-    return _some(entries, point.module)
-
-
-def _source_files(module: str) -> list[tuple[Path, str]]:
-    """The files of ``module``, or of all below it, with their module names; imports nothing."""
-    top, *rest = module.split(".")
-    try:
-        spec = importlib.util.find_spec(top)  # a dotted name would import its parents
-    except (ImportError, ValueError):
-        return []
-    if spec is None:
-        return []
-    if not spec.submodule_search_locations:
-        return [(Path(spec.origin), module)] if spec.has_location and spec.origin else []
-    for base in (Path(root, *rest) for root in spec.submodule_search_locations):
-        if rest and base.with_suffix(".py").is_file():
-            return [(base.with_suffix(".py"), module)]
-        if base.is_dir():
-            return [(path, _below(module, path.relative_to(base))) for path in base.rglob("*.py")]
-    return []
-
-
-def _below(module: str, path: Path) -> str:
-    return ".".join([module, *path.with_suffix("").parts]).removesuffix(".__init__")
+def _of_plugin(plugin: Plugin, *, is_copy: bool = False) -> tuple[Entry, ...]:
+    reading = Reading()
+    found: list[Entry] = []
+    for file in files_of(plugin):
+        is_alone = file.folder is None and not is_copy
+        entries = scan(
+            file.path,
+            file.module,
+            str(plugin.path),
+            content=file.content,
+            reading=reading,
+            check=partial(check_alone, file) if is_alone else None,
+        )
+        found += (replace(entry, file=file) for entry in entries)
+    return tuple(some(found, str(plugin.path)))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from cifarzoo.components.annotations import Source
 from cifarzoo.components.presets import SHAPE, documented
+from cifarzoo.components.python_source import literal
 
 OPTIONS = ("defaults", "num_parameters", "override")
 
@@ -75,7 +76,7 @@ def _read(source: Source, node: ast.stmt, call: ast.Call, *, name: str, doc: str
             problem = f"{name}: {keyword.arg or '**'} is no literal; presets are read from source"
             raise source.problem(keyword.value, problem)
         given[keyword.arg] = keyword.value
-    options = {key: ast.literal_eval(given.pop(key)) for key in OPTIONS if key in given}
+    options = {key: literal(given.pop(key)) for key in OPTIONS if key in given}
     return PresetCall(
         node=node,
         name=name,
@@ -90,7 +91,7 @@ def _read(source: Source, node: ast.stmt, call: ast.Call, *, name: str, doc: str
 
 def _is_literal(node: ast.expr) -> bool:
     try:
-        ast.literal_eval(node)
+        literal(node)
     except ValueError:
         return False
     return True

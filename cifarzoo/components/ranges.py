@@ -15,6 +15,8 @@ from typing import Annotated, Any, TypeAlias
 import annotated_types
 from annotated_types import Ge, Gt, Interval, Le, Lt
 
+from cifarzoo.components.python_source import literal
+
 PositiveInt: TypeAlias = Annotated[int, Ge(1)]
 NonNegativeInt: TypeAlias = Annotated[int, Ge(0)]
 FiniteFloat: TypeAlias = Annotated[float, Gt(-math.inf), Lt(math.inf)]
@@ -122,16 +124,21 @@ def read_bounds(node: ast.expr) -> list[Any]:
 
 def _made(marker: str, args: list[ast.expr], given: dict[str, ast.expr]) -> Any:
     by_name = {name: _number(node) for name, node in given.items()}
-    return getattr(annotated_types, marker)(*map(_number, args), **by_name)
+    try:
+        return getattr(annotated_types, marker)(*map(_number, args), **by_name)
+    except TypeError as error:
+        raise LookupError(str(error)) from None
 
 
 def _number(node: ast.expr) -> Any:
     if ast.unparse(node) in ("math.inf", "inf", "float('inf')", "-math.inf", "-inf"):
         return -math.inf if isinstance(node, ast.UnaryOp) else math.inf
     try:
-        return ast.literal_eval(node)
-    except ValueError:
+        value = literal(node)
+        float(value)
+    except (ValueError, TypeError, OverflowError):
         raise LookupError(ast.unparse(node)) from None
+    return value
 
 
 class _Plain(ast.NodeTransformer):

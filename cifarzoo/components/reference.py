@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from inspect import cleandoc
 
 from cifarzoo.components.index import Entry, Parameter
 from cifarzoo.components.kinds import KINDS
+from cifarzoo.components.python_source import literal
 from cifarzoo.components.registry import ROOT
 
 _SECTION = re.compile(r"^(Args|Attributes|Returns|Raises|Yields|Example|Examples):$")
@@ -111,7 +111,7 @@ def _binding(name: str, parameter: Parameter) -> str:
 
 def _is_literal(source: str) -> bool:
     try:
-        ast.literal_eval(source)
-    except (ValueError, SyntaxError):
+        literal(source)
+    except ValueError:
         return False
     return True

@@ -7,6 +7,7 @@ same file. What it inherits from elsewhere is not seen; ``loading.import_compone
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cifarzoo.components.annotations import Source
@@ -40,6 +41,7 @@ class Parameter:
         return taken_apart(self.annotation)[1] if self.annotation else ""
 
 
+MAX_BASES = 100  # of a class; torch's deepest have 6
 # With how it is passed, as a signature writes it: "" by name, "/" by position only, "*", "**".
 Read = list[tuple[Parameter, str]]
 
@@ -48,8 +50,8 @@ def parameters(node: Definition, source: Source) -> Read:
     """What ``node`` takes, in order."""
     if isinstance(node, ast.FunctionDef):
         return _signature(node, source, skip=0)
-    classes = {n.name: n for n in source.tree.body if isinstance(n, ast.ClassDef)}
-    return _class_parameters(node, source, classes)
+    _lineage(node, source)  # which refuses what would take too long
+    return _class_parameters(node, source, {})
 
 
 def defined_names(node: Definition, source: Source) -> frozenset[str]:
@@ -58,42 +60,65 @@ def defined_names(node: Definition, source: Source) -> frozenset[str]:
     Of a function the class is that which all its ``return`` statements call; of the class's
     bases those of the same file count.
     """
-    classes = {n.name: n for n in source.tree.body if isinstance(n, ast.ClassDef)}
     if isinstance(node, ast.ClassDef):
-        return _names_in(node, classes)
+        return _names_in(node, source)
     returned = [each.value for each in ast.walk(node) if isinstance(each, ast.Return)]
     made = {ast.unparse(value.func) if isinstance(value, ast.Call) else "" for value in returned}
-    cls = classes.get(made.pop()) if len(made) == 1 else None
-    return _names_in(cls, classes) if cls else frozenset()
+    cls = source.classes.get(made.pop()) if len(made) == 1 else None
+    return _names_in(cls, source) if cls else frozenset()
 
 
-def _names_in(cls: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> frozenset[str]:
-    found = {item.name for item in cls.body if isinstance(item, ast.FunctionDef)}
+def _names_in(cls: ast.ClassDef, source: Source) -> frozenset[str]:
+    return frozenset(name for each in _lineage(cls, source) for name in _own_names(each))
+
+
+def _lineage(cls: ast.ClassDef, source: Source) -> list[ast.ClassDef]:
+    """``cls`` and all its base classes in the same file, each once."""
+    found = {cls.name: cls}
+    waiting = [cls]
+    while waiting:
+        new = {base.name: base for base in _bases(waiting.pop(), source) if base.name not in found}
+        found |= new
+        waiting += new.values()
+        if len(found) > MAX_BASES:
+            problem = f"{cls.name} has more than {MAX_BASES} base classes; expected at most so many"
+            raise source.problem(cls, problem)
+    return list(found.values())
+
+
+def _bases(cls: ast.ClassDef, source: Source) -> list[ast.ClassDef]:
+    """The base classes of ``cls`` in the same file."""
+    found = (source.classes.get(ast.unparse(base)) for base in cls.bases)
+    return [base for base in found if base is not None]
+
+
+def _own_names(cls: ast.ClassDef) -> Iterator[str]:
     for item in cls.body:
         match item:
-            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
-                pass
-            case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                pass
-            case _:
-                continue
-        if ast.unparse(value) != "False":
-            found.add(name)
-    bases = (classes.get(ast.unparse(base)) for base in cls.bases)
-    inherited = (_names_in(base, classes) for base in bases if base and base is not cls)
-    return frozenset(found).union(*inherited)
+            case ast.FunctionDef(name=name):
+                yield name
+            case (
+                ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
+                | ast.Assign(targets=[ast.Name(id=name)], value=value)
+            ) if not _is_false(value):
+                yield name
 
 
-def _class_parameters(node: ast.ClassDef, source: Source, classes: dict[str, ast.ClassDef]) -> Read:
+def _is_false(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is False
+
+
+def _class_parameters(node: ast.ClassDef, source: Source, known: dict[str, Read]) -> Read:
+    """What a class takes; what its base classes do is in ``known`` after the first time."""
     for item in node.body:
         if isinstance(item, ast.FunctionDef) and item.name == "__init__":
             return _signature(item, source, skip=1)
     read: dict[str, tuple[Parameter, str]] = {}
-    for base in reversed(node.bases):
-        parent = classes.get(ast.unparse(base))
-        if parent is not None and parent is not node:
-            inherited = _class_parameters(parent, source, classes)
-            read |= {parameter.name: (parameter, how) for parameter, how in inherited}
+    known[node.name] = []  # where classes are each other's bases
+    for base in reversed(_bases(node, source)):
+        if base.name not in known:
+            known[base.name] = _class_parameters(base, source, known)
+        read |= {parameter.name: (parameter, how) for parameter, how in known[base.name]}
     if any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
         fields = (item for item in node.body if isinstance(item, ast.AnnAssign))
         for parameter in filter(None, (_field(item, source) for item in fields)):
@@ -109,7 +134,7 @@ def _field(item: ast.AnnAssign, source: Source) -> Parameter | None:
     default = item.value
     if isinstance(default, ast.Call) and ast.unparse(default.func).rpartition(".")[2] == "field":
         options = {keyword.arg: keyword.value for keyword in default.keywords}
-        if "init" in options and ast.unparse(options["init"]) == "False":
+        if "init" in options and _is_false(options["init"]):
             return None
         default = options.get("default")
         if default is None and "default_factory" in options:
@@ -139,6 +164,6 @@ def _parameter(
 ) -> Parameter:
     return Parameter(
         name,
-        ast.unparse(source.spelled_out(annotation)) if annotation else None,
+        source.spelled_out(annotation) if annotation else None,
         source.written(default) if default else None,
     )

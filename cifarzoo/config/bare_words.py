@@ -14,6 +14,7 @@ from cifarzoo.config.values import Bare, Reference, written
 WORDS = {"none": None, "null": None, "true": True, "false": False}
 SWITCHES = {"yes": True, "on": True, "no": False, "off": False}
 NUMBERS = {"inf": math.inf, "infinity": math.inf}
+MOST_WORDS = 10  # in a value for which the words' meaning is looked for
 MOST_TRIALS = 200  # of ways to read a value with many such words
 
 
@@ -38,6 +39,8 @@ def meant(value: Any, entries: Mapping[str, Entry], fits: Callable[[Any], bool])
         fits: Whether a value is one of the parameter's.
     """
     words = bare_words(value)
+    if len(words) > MOST_WORDS:
+        return None
     ways = product(*(list(_ways(word, entries)) for word in words))
     for way in islice(ways, MOST_TRIALS):
         read = _replaced(value, iter(way))

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import ast
 import string
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
+from itertools import islice
 from typing import Any
 
 from cifarzoo.components.index import Entry, root
 from cifarzoo.components.kinds import FACTORIES
 from cifarzoo.components.plugins import Catalogue
+from cifarzoo.components.python_source import literal
 from cifarzoo.components.registry import ROOT
 from cifarzoo.components.spelling import near
 from cifarzoo.config.bare_words import bare_words, constant, meant, short
 from cifarzoo.config.effects import Problem, missing, twice, unused, unused_macros
 from cifarzoo.config.fitting import Fit
-from cifarzoo.config.reader import Binding, Reader
+from cifarzoo.config.limits import MAX_BYTES, MAX_COMPONENTS, MAX_DEPTH, MAX_PROBLEMS
+from cifarzoo.config.reader import AT_MOST, Binding, Reader
 from cifarzoo.config.resolution import Resolution, resolve
 from cifarzoo.config.types import component_of, kind_in, some, to_type
 from cifarzoo.config.values import Bare, Macro, Reference, written
@@ -51,13 +53,19 @@ class Check:
         self.macros_in: dict[str, set[str]] = {}
         self.misnamed: set[str] = set()
         self._fit = cache(self._make_fit)
-        checked = [self._checked(binding) for binding in read if binding.parameter]
+        self._length = 0  # of the values so far, macros written out
+        checked = list(self._all_checked(binding for binding in read if binding.parameter))
         bindings = [binding for binding in checked if binding is not None]
         self.resolution = resolve(bindings)
-        self.without_effect = [
-            *unused(self.resolution, bindings, self.entries),
-            *unused_macros(self.resolution, self.macros, self.macros_in, self.entries),
-        ]
+        self.without_effect: list[Problem] = []
+        if excess := self.resolution.excess:
+            many = f"more than {MAX_COMPONENTS:,} components, or {MAX_DEPTH} in one another"
+            self._say(excess, f"{excess.key} leads to {many}; {AT_MOST}")
+            return
+        self.without_effect += islice(unused(self.resolution, bindings, self.entries), MAX_PROBLEMS)
+        self.without_effect += islice(
+            unused_macros(self.resolution, self.macros, self.macros_in, self.entries), MAX_PROBLEMS
+        )
         if not reader.problems and len(bindings) == len(checked):
             # Else much of what is missing or without effect only follows from other problems.
             self.problems += missing(self.resolution, self.entries, self.misnamed)
@@ -81,7 +89,9 @@ class Check:
         """
         if self.problems:
             lines = [text for _, text in sorted(self.problems, key=lambda problem: problem[0])]
-            raise ConfigProblemsError(list(dict.fromkeys(lines)))
+            unique = list(dict.fromkeys(lines))
+            more = [f"there are more than {MAX_PROBLEMS} problems; these come first"]
+            raise ConfigProblemsError(unique[:MAX_PROBLEMS] + more[: len(unique) // MAX_PROBLEMS])
 
     def _places(self, key: str) -> str:
         """`` (%LR: c.gin:3)``: the places of the macros in a binding's value, or nothing."""
@@ -91,6 +101,13 @@ class Check:
 
     def _say(self, binding: Binding, problem: str) -> None:
         self.problems.append((binding.order, f"{binding.location}: {problem}"))
+
+    def _all_checked(self, bindings: Iterable[Binding]) -> Iterator[Binding | None]:
+        """Each of ``bindings`` checked; what comes after very many problems is left."""
+        for binding in bindings:
+            if len(self.problems) > MAX_PROBLEMS or self._length > MAX_BYTES:
+                return
+            yield self._checked(binding)
 
     def _checked(self, binding: Binding) -> Binding | None:
         """``binding`` with macros replaced and selectors whole; None: its value can't be used."""
@@ -163,27 +180,49 @@ class Check:
         return problem + (near(name, parameters) or f"; it has {', '.join(parameters) or 'none'}")
 
     def _expand(
-        self, value: Any, holder: Binding, used: set[str], inside: tuple[str, ...]
+        self, value: Any, holder: Binding, used: set[str], inside: tuple[str, ...], depth: int = 0
     ) -> tuple[Any, bool]:
         """``value`` with macros replaced and selectors whole; and whether all of it was fine."""
+        if not self._takes(value, holder, depth):
+            return None, False
+
+        def expanded(part: Any) -> tuple[Any, bool]:
+            return self._expand(part, holder, used, inside, depth + 1)
+
         match value:
             case Macro():
-                return self._macro(value.name, holder, used, inside)
+                return self._macro(value.name, holder, used, inside, depth)
             case Reference():
                 return self._reference(value, holder)
             case list() | tuple():
-                items = [self._expand(item, holder, used, inside) for item in value]
+                items = list(map(expanded, value))
                 return type(value)(item for item, _ in items), all(fine for _, fine in items)
             case dict():
                 if any(isinstance(key, Reference | Macro | Bare) for key in value):
                     self._say(holder, "a key of a dict is a text or a number")
-                items = [self._expand(item, holder, used, inside) for item in value.values()]
+                items = list(map(expanded, value.values()))
                 whole = dict(zip(value, (item for item, _ in items), strict=True))
                 return whole, all(fine for _, fine in items)
         return value, True
 
+    def _takes(self, value: Any, holder: Binding, depth: int) -> bool:
+        """Whether there is room for ``value``; that there isn't is said once."""
+        if self._length > MAX_BYTES:
+            return False
+        if depth > MAX_DEPTH:
+            self._say(
+                holder, f"brackets and macros are more than {MAX_DEPTH} in one another; {AT_MOST}"
+            )
+            return False
+        # As short as it can be written, with what is between it and the next.
+        self._length += 2 + (len(value) if isinstance(value, str | bytes) else 0)
+        if self._length > MAX_BYTES:
+            many = f"with this value those of the config have more than {MAX_BYTES:,} characters"
+            self._say(holder, f"{many}, macros written out; {AT_MOST}")
+        return self._length <= MAX_BYTES
+
     def _macro(
-        self, name: str, holder: Binding, used: set[str], inside: tuple[str, ...]
+        self, name: str, holder: Binding, used: set[str], inside: tuple[str, ...], depth: int
     ) -> tuple[Any, bool]:
         macro = self.macros.get(name)
         if macro is None or name in inside:
@@ -191,7 +230,7 @@ class Check:
             self._say(holder, f"%{name} refers to itself" if macro else why)
             return None, False
         used.add(name)
-        return self._expand(macro.value, macro, used, (*inside, name))
+        return self._expand(macro.value, macro, used, (*inside, name), depth + 1)
 
     def _reference(self, reference: Reference, holder: Binding) -> tuple[Any, bool]:
         entry = self._entry(reference.selector, holder)
@@ -234,8 +273,8 @@ def _another_form(value: Any, fit: Fit, entries: Mapping[str, Entry]) -> str:
     """``; did you mean …?`` with a value in brackets, or a number without quotes, that fits."""
     forms: list[Any] = [[value]]
     if isinstance(value, str):
-        with suppress(ValueError, SyntaxError):
-            forms.append(ast.literal_eval(value))
+        with suppress(ValueError):
+            forms.append(literal(value))
         forms += [
             [Reference("", f"{e.kind}.{e.name}")] for e in entries.values() if e.name == value
         ]

@@ -5,7 +5,6 @@ Two configs with equal effective values are one run, however they are written.
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cifarzoo.components.index import Entry, Parameter, root
+from cifarzoo.components.python_source import literal
 from cifarzoo.components.registry import ROOT
 from cifarzoo.components.run import BOOKKEEPING
 from cifarzoo.config import Config
@@ -174,6 +174,6 @@ def _is_run(name: str) -> bool:
 
 def _literal(source: str) -> Any:
     try:
-        return ast.literal_eval(source)
-    except (ValueError, SyntaxError):  # a name or a call
+        return literal(source)
+    except ValueError:  # a name or a call
         return Expression(source)

@@ -12,13 +12,13 @@ from typing import BinaryIO
 
 from cifarzoo.components.spelling import near
 from cifarzoo.components.user_paths import expanded
+from cifarzoo.config.limits import MAX_BYTES
 from cifarzoo.errors import ConfigError, UsageError
 
 PACKAGE = Path(__file__).parents[1]
 SUFFIX = ".gin"
 BASES = "bases"  # folder of what recipes share: to be included, and no recipe by itself
 STDIN = "<stdin>"
-MAX_BYTES = 1 << 18
 
 
 def recipe_folders() -> list[Path]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from gin import config_parser
 
+from cifarzoo.config.limits import MAX_DEPTH
 from cifarzoo.config.values import Bare, Macro, Reference
 
 
@@ -110,6 +111,7 @@ class _Parser(config_parser.ConfigParser):  # type: ignore[misc]  # gin has no t
     """gin's parser, which also knows where a statement began and can go on after a mistake."""
 
     began: tuple[int, int] | None = None  # line and column of the statement's first token
+    depth = 0  # of the brackets around the value that is read
 
     def _advance_one_token(self) -> None:
         if self._current_token is not None and self._current_token.type == NEWLINE:
@@ -125,7 +127,13 @@ class _Parser(config_parser.ConfigParser):  # type: ignore[misc]  # gin has no t
         if token.type == NAME and token.string not in CONSTANTS and not self._is_next_statement():
             self._advance()
             return Bare(token.string)  # what it was meant to be depends on the parameter
-        return super().parse_value()
+        self.depth += 1
+        try:
+            if self.depth > MAX_DEPTH + 1:  # the innermost value is in no bracket of its own
+                raise RecursionError
+            return super().parse_value()
+        finally:
+            self.depth -= 1
 
     def _is_next_statement(self) -> bool:
         """Whether a bracket was left open, and the value goes on in what follows."""
@@ -158,7 +166,7 @@ class _Parser(config_parser.ConfigParser):  # type: ignore[misc]  # gin has no t
             case TokenError() if "nested" not in str(error):
                 return SyntaxMistake(began, OPEN)
             case RecursionError() | TokenError():
-                return SyntaxMistake(began, "the value is nested too deeply")
+                return SyntaxMistake(began, DEEP)
             case TypeError():
                 return SyntaxMistake(began, f"a key of a dict is a text or a number ({error})")
         line = getattr(error, "lineno", None) or began
@@ -184,6 +192,7 @@ def _in_words(message: str, token: str, line: str) -> str:
 
 CONSTANTS = ("None", "True", "False")
 OPEN = "a bracket or a quote is left open"
+DEEP = f"the value is nested too deeply; expected at most {MAX_DEPTH} brackets in one another"
 INCLUDE = "expected include 'FILE.gin', with quotes"
 MINUS = "a minus stands before numbers only"
 NO_IMPORTS = "configs import nothing; name a plugin's file by --plugin, or install the plugin"

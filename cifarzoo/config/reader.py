@@ -13,10 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from cifarzoo.config.files import displayed, find_config, hides_recipe, read
-from cifarzoo.config.grammar import Assignment, Include, SyntaxMistake, statements
+from cifarzoo.config.grammar import DEEP, Assignment, Include, SyntaxMistake, statements
+from cifarzoo.config.limits import MAX_BYTES, MAX_INCLUDES, MAX_PROBLEMS
 from cifarzoo.config.python_values import from_python
 from cifarzoo.config.values import written
 from cifarzoo.errors import ConfigError
+
+MAX_TEXT = 2 * MAX_BYTES  # of a config's own ``text()``, where names are longer than as written
+AT_MOST = "expected at most so many"
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,8 @@ class Reader:
     before: dict[str, Binding] | None = None
     _count: int = 0
     _read: set[Path] = field(default_factory=set)
+    _length: int = 0  # of all files
+    _includes: int = 0
 
     def __post_init__(self) -> None:
         self._count = max((binding.order for binding in self.bindings.values()), default=0)
@@ -111,6 +117,9 @@ class Reader:
 
     def text(self, text: str, shown_as: str) -> None:
         """Read a config from memory, which errors call ``shown_as``."""
+        if len(text) > MAX_TEXT:
+            self._problem(f"{shown_as}: it has more than {MAX_TEXT:,} characters; {AT_MOST}")
+            return
         self._statements(text, shown_as, None, (Path(shown_as),))
 
     def override(
@@ -157,6 +166,8 @@ class Reader:
             plain = from_python(value)
         except ConfigError as error:
             self._problem(f"{location}{error}")
+        except RecursionError:
+            self._problem(f"{location}: {DEEP}")
         else:
             self._bind(replace(assignment, value=plain), location, counts=True)
 
@@ -166,14 +177,22 @@ class Reader:
             text = read(path)
         except ConfigError as error:
             self._problem(str(error))
-        else:
-            self._statements(text, str(displayed(path)), path.parent, (*inside, path.resolve()))
+            return
+        shown = str(displayed(path))
+        self._length += len(text)
+        if self._length > MAX_BYTES:
+            many = f"with it the config has more than {MAX_BYTES:,} characters"
+            self._problem(f"{shown}: {many}, all that it includes counted; {AT_MOST}")
+            return
+        self._statements(text, shown, path.parent, (*inside, path.resolve()))
 
     def _statements(
         self, text: str, file: str, folder: Path | None, inside: tuple[Path, ...]
     ) -> None:
         own: dict[str, Binding] = {}
         for statement in statements(text):
+            if len(self.problems) > MAX_PROBLEMS:
+                return
             location = f"{file}:{statement.line}"
             match statement:
                 case SyntaxMistake(problem=problem):
@@ -191,6 +210,12 @@ class Reader:
         self, name: str, location: str, folder: Path | None, inside: tuple[Path, ...]
     ) -> None:
         self._count += 1
+        self._includes += 1
+        if self._includes > MAX_INCLUDES:
+            if self._includes == MAX_INCLUDES + 1:
+                many = f"more than {MAX_INCLUDES} lines of this config include a file"
+                self._problem(f"{location}: {many}; {AT_MOST}")
+            return
         try:
             path = self._find(name, folder)
         except ConfigError as error:

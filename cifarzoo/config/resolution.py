@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cifarzoo.components.registry import ROOT
+from cifarzoo.config.limits import MAX_COMPONENTS, MAX_DEPTH
 from cifarzoo.config.reader import Binding
 from cifarzoo.config.values import Reference
 
@@ -26,11 +27,13 @@ class Resolution:
         uses: Bindings by parameter of each use of a component.
         holders: Binding that refers to each use; None for ``run``.
         cycles: Bindings through which a component refers to itself.
+        excess: Binding that leads to too many components, or too deep; not all were followed then.
     """
 
     uses: dict[Use, dict[str, Binding]] = field(default_factory=dict)
     holders: dict[Use, Binding | None] = field(default_factory=dict)
     cycles: list[Binding] = field(default_factory=list)
+    excess: Binding | None = None
 
     def scopes(self, name: str) -> list[str]:
         """The scopes that the component called ``name`` is used in."""
@@ -48,9 +51,9 @@ def resolve(bindings: Iterable[Binding]) -> Resolution:
     Args:
         bindings: Bindings of components, their macros replaced.
     """
-    of_component: dict[str, list[Binding]] = {}
+    of_use: dict[Use, list[Binding]] = {}
     for binding in bindings:
-        of_component.setdefault(binding.component, []).append(binding)
+        of_use.setdefault((binding.component, _parts(binding.scope)), []).append(binding)
     found = Resolution()
 
     def follow(use: Use, holder: Binding | None, inside: tuple[Use, ...]) -> None:
@@ -59,8 +62,11 @@ def resolve(bindings: Iterable[Binding]) -> Resolution:
                 found.cycles.append(holder)
             return
         name, scope = use
-        applying = [b for b in of_component.get(name, ()) if _holds(b.scope, scope)]
-        applying.sort(key=lambda b: len(b.scope.split("/")) if b.scope else 0)
+        if max(len(inside), len(scope)) > MAX_DEPTH or len(found.uses) > MAX_COMPONENTS:
+            found.excess = found.excess or holder
+            return
+        # From the widest scope to the narrowest, of which the value is kept.
+        applying = [b for end in range(len(scope) + 1) for b in of_use.get((name, scope[:end]), ())]
         found.uses[use] = {binding.parameter: binding for binding in applying}
         found.holders[use] = holder
         for binding in found.uses[use].values():
@@ -68,12 +74,31 @@ def resolve(bindings: Iterable[Binding]) -> Resolution:
                 follow(use_of(reference, scope), binding, (*inside, use))
 
     follow((ROOT, ()), None, ())
+    if not found.cycles:
+        found.excess = found.excess or _doubling(found)
     return found
+
+
+def _doubling(found: Resolution) -> Binding | None:
+    """The setting of ``run`` that makes too many components, each counted once for each use."""
+    numbers: dict[Use, int] = {}
+
+    def number(use: Use) -> int:
+        if use not in numbers:
+            numbers[use] = 1 + sum(held(binding, use) for binding in found.uses[use].values())
+        return numbers[use]
+
+    def held(binding: Binding, use: Use) -> int:
+        return sum(number(use_of(each, use[1])) for each in references(binding.value))
+
+    root = (ROOT, ())
+    settings = found.uses[root].values()
+    return next((each for each in settings if held(each, root) > MAX_COMPONENTS), None)
 
 
 def use_of(reference: Reference, scope: tuple[str, ...]) -> Use:
     """The use that ``reference`` makes of a component, held by one that is used in ``scope``."""
-    return reference.name, tuple(reference.scope.split("/")) if reference.scope else scope
+    return reference.name, _parts(reference.scope) or scope
 
 
 def references(value: Any) -> Iterator[Reference]:
@@ -89,6 +114,5 @@ def references(value: Any) -> Iterator[Reference]:
                 yield from references(item)
 
 
-def _holds(scope: str, active: tuple[str, ...]) -> bool:
-    parts = tuple(scope.split("/")) if scope else ()
-    return active[: len(parts)] == parts
+def _parts(scope: str) -> tuple[str, ...]:
+    return tuple(scope.split("/")) if scope else ()

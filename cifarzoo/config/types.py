@@ -14,6 +14,7 @@ from typing import Any
 
 from cifarzoo.components.kinds import FACTORIES, KINDS
 from cifarzoo.components.plugins import Catalogue
+from cifarzoo.components.python_source import literal
 from cifarzoo.components.ranges import read_bounds
 from cifarzoo.components.spelling import near
 from cifarzoo.config.values import Reference
@@ -52,7 +53,7 @@ def _to_type(node: ast.expr, names: Mapping[str, Any]) -> Any:  # noqa: PLR0911 
         case ast.BinOp(left=left, op=ast.BitOr(), right=right):
             return typing.Union[_to_type(left, names), _to_type(right, names)]  # noqa: UP007
         case ast.Subscript(value=ast.Name(id="Literal") | ast.Attribute(attr="Literal")):
-            choices = ast.literal_eval(node.slice)
+            choices = literal(node.slice)
             return typing.Literal[choices]
         case ast.Subscript(
             value=ast.Name(id="Annotated") | ast.Attribute(attr="Annotated"),
