@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cifarzoo.errors import PluginError
+from cifarzoo.files.real_folder import read_regular
 
 MAX_BYTES = 20 * 2**20
 MAX_FILES = 5_000
@@ -60,7 +61,7 @@ def read_folder(path: Path, module: str) -> PluginFolder:
                 f"{path} has {size / 2**20:,.0f} MB, and each run keeps a plugin folder whole; "
                 f"expected at most {MAX_BYTES // 2**20} MB beside runs/, data/ and caches; {MOVE}"
             )
-        files = tuple((name, file.read_bytes()) for name, file in found.items())
+        files = tuple((name, read_regular(file, at_most=MAX_BYTES)) for name, file in found.items())
     except OSError as error:
         raise PluginError(f"{error.filename}: it cannot be read: {error.strerror}") from error
     return PluginFolder(path, module, _digest(files), files)

@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cifarzoo.data.damage import DamageError
+from cifarzoo.files.real_folder import read_regular
+
+MOST_BYTES = 256 << 20  # of a member; the largest, all training images of CIFAR-100, has 155 MB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +33,11 @@ class Member:
     name: str
     size: int | None = None
     digest: str | None = None
+
+    @property
+    def most(self) -> int:
+        """Number of bytes that may be read of it."""
+        return MOST_BYTES if self.size is None else self.size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,14 +92,12 @@ def read_archive(archive: Archive, path: Path) -> Contents:
     """
     raw = read_checked(archive, path)
     try:
-        members = _untar(archive, raw)
+        members = _untar(archive, raw, path)
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         raise DamageError(f"{path} cannot be unpacked ({error})") from error
     missing = [member.name for member in archive.members if member.name not in members]
     if missing:
         raise DamageError(f"{path} lacks {', '.join(missing)} in {archive.folder}/")
-    for member in archive.members:
-        _check_size(member, members[member.name], f"{path}: {member.name}")
     return Contents(members=members, digests={path.name: archive.sha256})
 
 
@@ -111,8 +117,8 @@ def read_folder(archive: Archive, folder: Path) -> Contents:
     members, digests = {}, {}
     for member in archive.members:
         path = folder / member.name
-        raw = path.read_bytes()
-        _check_size(member, raw, str(path))
+        _check_size(member, path.stat().st_size, str(path))
+        raw = read_regular(path, at_most=member.most)
         _check_digest(member, raw, path)
         members[member.name] = raw
         digests[member.name] = hashlib.sha256(raw).hexdigest()
@@ -131,28 +137,32 @@ def read_checked(archive: Archive, path: Path) -> bytes:
             is_page = file.read(64).lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<")
         problem = "is a web page, not an archive" if is_page else f"is {size:,} bytes"
         raise DamageError(f"{path} {problem}; expected {archive.size:,} bytes")
-    raw = path.read_bytes()
+    raw = read_regular(path, at_most=size)
     digest = hashlib.sha256(raw).hexdigest()
     if digest != archive.sha256:
         raise DamageError(f"{path} has the sha256 {digest}; expected {archive.sha256}")
     return raw
 
 
-def _untar(archive: Archive, raw: bytes) -> dict[str, bytes]:
-    wanted = {f"{archive.folder}/{member.name}": member.name for member in archive.members}
+def _untar(archive: Archive, raw: bytes, path: Path) -> dict[str, bytes]:
+    wanted = {f"{archive.folder}/{member.name}": member for member in archive.members}
     found = {}
     # As a stream: seeking back in a .gz would decompress everything again.
     with tarfile.open(fileobj=io.BytesIO(raw), mode="r|gz") as tar:
         for info in tar:
-            file = tar.extractfile(info) if info.name in wanted and info.isreg() else None
-            if file:
-                found[wanted[info.name]] = file.read()
+            member = wanted.get(info.name)
+            file = tar.extractfile(info) if member and info.isreg() else None
+            if member and file:
+                _check_size(member, info.size, f"{path}: {member.name}")
+                found[member.name] = file.read()
     return found
 
 
-def _check_size(member: Member, raw: bytes, where: str) -> None:
-    if member.size is not None and len(raw) != member.size:
-        raise DamageError(f"{where} is {len(raw):,} bytes; expected {member.size:,}")
+def _check_size(member: Member, size: int, where: str) -> None:
+    if member.size is not None and size != member.size:
+        raise DamageError(f"{where} is {size:,} bytes; expected {member.size:,}")
+    if size > member.most:
+        raise DamageError(f"{where} is {size:,} bytes; expected at most {member.most:,}")
 
 
 def _check_digest(member: Member, raw: bytes, path: Path) -> None:

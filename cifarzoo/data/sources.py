@@ -14,6 +14,7 @@ from cifarzoo.data.archive import Archive, Member
 from cifarzoo.data.formats import batches, parquet, records
 from cifarzoo.data.published import Labelling, Published
 from cifarzoo.data.splits import Images, Labels, join
+from cifarzoo.files.real_folder import read_regular
 
 Decoder: TypeAlias = Callable[[bytes, Labelling, str], tuple[Images, Labels]]
 
@@ -103,13 +104,17 @@ class ParquetSource:
         """Read and check everything; raises DamageError."""
         digests = {}
 
-        def split(path: Path) -> Split:
-            raw = path.read_bytes()
+        def split(path: Path, num_images: int) -> Split:
+            raw = read_regular(path, at_most=parquet.most_bytes(num_images))
             digests[path.name] = hashlib.sha256(raw).hexdigest()
             part = parquet.decode(raw, label=labelling.column, where=path)
             return join([part], num_classes=len(labelling.classes), where=str(path))
 
-        return Reading(train=split(self.train), test=split(self.test), digests=digests)
+        return Reading(
+            train=split(self.train, self.num_train),
+            test=split(self.test, self.num_test),
+            digests=digests,
+        )
 
 
 Source: TypeAlias = ArchiveSource | ParquetSource

@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 
+from cifarzoo.engine.saved_tensors import most_bytes, read_saved
 from cifarzoo.errors import CheckpointError
 from cifarzoo.files.real_folder import FILE, FOLDER, RealFolder
 from cifarzoo.runs.folder import STEP, saved_steps
@@ -30,6 +31,7 @@ FORMAT = 2  # 1 had other names where regularizers follow a residual path; they 
 STATE = "state.pt"
 MANIFEST = "manifest.json"
 FACTS = {"size", "sha256"}  # what a manifest says of a file
+MOST_MANIFEST = 1 << 20  # bytes; ours have 1 kB
 UNFINISHED = re.compile(r"\.(tmp|del)-[0-9]+-[0-9]+")  # folders that a killed save leaves
 
 State = dict[str, Any]
@@ -178,14 +180,12 @@ class Checkpoints:
             )
         if manifest["step"] != step:
             raise _DamagedError(f"{folder} says that it is of step {manifest['step']}")
-        data = _read(files, STATE)
         wanted = manifest["files"][STATE]
-        if len(data) != wanted["size"]:
-            raise _DamagedError(f"{folder / STATE} has {len(data)} bytes of {wanted['size']}")
+        data = _read_state(files, wanted["size"])
         if hashlib.sha256(data).hexdigest() != wanted["sha256"]:
             raise _DamagedError(f"{folder / STATE} differs from its sha256 in the manifest")
         try:
-            state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+            state = read_saved(data)
         except Exception as error:
             # Whole by its digest and yet unreadable: made by somebody else.
             reason = str(error).partition("\n")[0]
@@ -266,7 +266,10 @@ def _manifest_text(manifest: dict[str, Any]) -> str:
 
 
 def _read_manifest(files: RealFolder) -> dict[str, Any]:
-    path, text = files.path / MANIFEST, _read(files, MANIFEST).decode(errors="replace")
+    path, text = (
+        files.path / MANIFEST,
+        _read(files, MANIFEST, MOST_MANIFEST).decode(errors="replace"),
+    )
     body, _, digest = text[:-1].rpartition("\n")
     if f"{hashlib.sha256(body.encode()).hexdigest()}\n" != f"{digest}{text[-1:]}":
         raise _DamagedError(f"{path} differs from its own sha256")
@@ -281,8 +284,26 @@ def _read_manifest(files: RealFolder) -> dict[str, Any]:
     return manifest
 
 
-def _read(files: RealFolder, name: str) -> bytes:
+def _read_state(files: RealFolder, size: object) -> bytes:
+    """The bytes of a state, of which there have to be ``size``."""
+    path = files.path / STATE
     try:
-        return files.read(name)
+        found = files.size(STATE)
+    except OSError as error:
+        raise _DamagedError(f"{path} cannot be read: {error.strerror}") from error
+    if found != size:
+        raise _DamagedError(f"{path} has {found} bytes of {size}")
+    most = most_bytes()
+    if found > most:
+        raise CheckpointError(
+            f"{path} has {found:,} bytes, and is in memory twice while it is read; expected at "
+            f"most {most:,} on this machine"
+        )
+    return _read(files, STATE, found)
+
+
+def _read(files: RealFolder, name: str, most: int) -> bytes:
+    try:
+        return files.read(name, at_most=most)
     except OSError as error:
         raise _DamagedError(f"{files.path / name} cannot be read: {error.strerror}") from error

@@ -7,7 +7,6 @@ need them any more.
 from __future__ import annotations
 
 import hashlib
-import io
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +18,9 @@ from torch import Tensor, nn
 
 from cifarzoo.components.user_paths import expanded
 from cifarzoo.engine.checkpoint import STATE, Checkpoints
+from cifarzoo.engine.saved_tensors import most_bytes, read_saved
 from cifarzoo.errors import ConfigError
+from cifarzoo.files.real_folder import read_regular
 from cifarzoo.runs.folder import CHECKPOINTS, RunFolder
 
 PARAMETER = "initial_weights"
@@ -127,11 +128,11 @@ def read_initial_weights(given: str) -> InitialWeights:
     path = expanded(given)
     file = _newest(path, given) if path.is_dir() else path
     try:
-        data = file.read_bytes()
+        data = read_regular(file, at_most=most_bytes())
     except OSError as error:
         raise _refused(given, f"cannot be read: {error.strerror}") from error
     try:
-        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        state = read_saved(data)
     except Exception as error:
         reason = str(error).partition("\n")[0]
         raise _refused(

@@ -282,7 +282,7 @@ def _content(file: BinaryIO, path: Path, at_most: int | None) -> bytes:
     if at_most is not None and size > at_most:
         problem = f"it has {size:,} bytes; expected at most {at_most:,}"
         raise OddFileError(errno.EFBIG, problem, str(path))
-    return file.read(-1 if at_most is None else at_most)
+    return file.read() if at_most is None else file.read(size or at_most)
 
 
 def _check(name: str, here: int, path: Path, wanted: str) -> None:

@@ -44,6 +44,9 @@ KINDS = {
     **dict.fromkeys((CHECKPOINTS, PLUGINS, TENSORBOARD), FOLDER),
 }
 PUT_BACK = "put back what the run wrote"
+MOST_TEXT = 1 << 20  # bytes of a config; all settings of the largest recipe are 6 kB
+MOST_RECORD = 16 << 20  # bytes of run.json; each attempt adds 3 kB
+MOST_METRICS = 64 << 20  # bytes of metrics.jsonl; each epoch adds 0.3 kB
 READ_BACK: dict[str, tuple[type, ...]] = {  # entries of run.json that commands go by
     "status": (str,),
     "config": (str,),
@@ -130,7 +133,7 @@ class RunFolder:
 
     def _read(self, name: str) -> str:
         try:
-            return self._files.read(name).decode()
+            return self._files.read(name, at_most=MOST_TEXT).decode()
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UsageError(f"{self.path / name} cannot be read: {reason}; {PUT_BACK}") from error
@@ -147,7 +150,8 @@ class RunFolder:
     def record(self) -> dict[str, Any]:
         """What ``run.json`` says; empty before it was first written."""
         try:
-            record: dict[str, Any] = json.loads(self._files.read(RECORD).decode())
+            content = self._files.read(RECORD, at_most=MOST_RECORD)
+            record: dict[str, Any] = json.loads(content.decode())
         except FileNotFoundError:
             return {}
         except ValueError as error:
@@ -291,7 +295,9 @@ class RunFolder:
             self._files.cut(METRICS, size)
 
     def _metrics(self) -> bytes:
-        return self._files.read(METRICS) if self._files.kind(METRICS) else b""
+        if not self._files.kind(METRICS):
+            return b""
+        return self._files.read(METRICS, at_most=MOST_METRICS)
 
 
 def create(root: Path, name: str, config_text: str) -> RunFolder:

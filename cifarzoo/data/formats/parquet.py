@@ -1,24 +1,38 @@
 """The Parquet layout of the Hugging Face hub: a column of picture files, columns of labels.
 
-pyarrow reads it: an extra of 170 MB, asked for only by those who have such files.
+pyarrow reads it: an extra of 170 MB, asked for only by those who have such files. What it would
+make of a file is bounded first: by the file's own numbers, and by the headers of its pages.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import os
+import struct
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from cifarzoo.data.damage import DamageError, ForeignError
 from cifarzoo.data.formats import pictures
+from cifarzoo.data.formats.parquet_pages import Page, pages
 from cifarzoo.data.splits import Images, Labels
 from cifarzoo.errors import DataError
 
 IMAGES = "img"
+MOST_IMAGES = 200_000  # in a file; CINIC-10, the largest known of 32 x 32 pixels, has 90,000
+MOST_ROW = 16 << 10  # bytes a row on the disk; CIFAR-10 has 2,300 as PNG
+MOST_PICTURE, MOST_LABEL = 8 << 10, 64  # bytes a row in memory, on average
+MOST_LISTED = 16 << 20  # bytes of a dictionary of pictures; writers go on without at 1 MB
+MOST_FOOTER = 4 << 20  # bytes; 500 groups of 100 images have 2 MB
+ROOM = 1 << 20  # bytes that a file or a column may have besides, however few its rows
+PLAIN_OR_LISTED = frozenset({0, 2, 8})  # encodings: others can say little and mean much
+
+_BATCH, _BATCH_BYTES = 1000, 64 << 20  # rows decoded at once, and bytes of those from a dictionary
+_END = struct.Struct("<I4s")  # size of the footer, magic
 
 
 def peek(path: Path, *, label: str) -> tuple[int, str | None]:
@@ -33,16 +47,18 @@ def peek(path: Path, *, label: str) -> tuple[int, str | None]:
 
     Raises:
         ForeignError: It has other columns.
-        DamageError: It is no Parquet file.
+        DamageError: It is no Parquet file, or not one that can be read in reasonable memory.
     """
     with _reading(path), path.open("rb") as source:
-        file = _open(source)
-        _check_columns(file.schema_arrow, label, path)
-        if not file.metadata.num_rows:
-            raise DamageError(f"{path} holds no images; expected at least one")
-        first = next(file.iter_batches(batch_size=1, columns=[IMAGES]))
+        file, _ = _open(source, label, path)
+        first = next(file.iter_batches(batch_size=1, columns=[f"{IMAGES}.bytes"]))
         picture = first.column(0)[0].as_py() or {}
     return file.metadata.num_rows, pictures.codec(picture.get("bytes") or b"")
+
+
+def most_bytes(num_images: int) -> int:
+    """Bytes that a file of so many images may have."""
+    return num_images * MOST_ROW + ROOM
 
 
 def decode(raw: bytes, *, label: str, where: Path) -> tuple[Images, Labels]:
@@ -60,24 +76,106 @@ def decode(raw: bytes, *, label: str, where: Path) -> tuple[Images, Labels]:
         DamageError: It is no Parquet file, has other columns, gaps, or undecodable pictures.
     """
     with _reading(where):
-        import pyarrow.compute
+        file, at_once = _open(io.BytesIO(raw), label, where)
+        count = file.metadata.num_rows
+        decoder = pictures.Decoder(count, where=str(where))
+        numbers = [np.empty(0, np.int64)]
+        gaps = {f"{IMAGES}.bytes": 0, label: 0}
+        rows = 0
+        for batch in file.iter_batches(at_once, columns=[f"{IMAGES}.bytes", label]):
+            rows += batch.num_rows
+            if rows > count:
+                break
+            files, labels = batch.column(IMAGES).flatten()[0], batch.column(label)
+            for name, column in zip(gaps, (files, labels), strict=True):
+                gaps[name] += column.null_count
+            if not any(gaps.values()):  # else the rest is only counted
+                decoder.add(files.to_pylist())
+                numbers.append(labels.to_numpy(zero_copy_only=False).astype(np.int64))
+    for name, missing in gaps.items():
+        if missing:
+            raise DamageError(f"{where}: {missing:,} rows have no {name}")
+    if rows != count:
+        raise DamageError(f"{where} has other than the {count:,} rows that it says")
+    return decoder.images, np.concatenate(numbers)
 
-        file = _open(io.BytesIO(raw))
-        _check_columns(file.schema_arrow, label, where)
-        table = file.read(columns=[IMAGES, label])
-        files = pyarrow.compute.struct_field(table.column(IMAGES), "bytes")
-        labels = table.column(label)
-        for name, column in ((f"{IMAGES}.bytes", files), (label, labels)):
-            if column.null_count:
-                raise DamageError(f"{where}: {column.null_count:,} rows have no {name}")
-        blobs, numbers = files.to_pylist(), labels.to_numpy().astype(np.int64)
-    return pictures.decode(blobs, where=str(where)), numbers
 
-
-def _open(source: Any) -> Any:
+def _open(source: BinaryIO, label: str, path: Path) -> tuple[Any, int]:
+    """The file, and how many rows of it are read at once, if that takes reasonable memory."""
     import pyarrow.parquet
 
-    return pyarrow.parquet.ParquetFile(source, page_checksum_verification=True)
+    size = source.seek(0, os.SEEK_END)
+    source.seek(max(0, size - _END.size))
+    length, magic = _END.unpack(source.read(_END.size).rjust(_END.size))
+    if magic == b"PAR1" and length > MOST_FOOTER:
+        raise _too_much(path, "footer", length, MOST_FOOTER)
+    file = pyarrow.parquet.ParquetFile(source, page_checksum_verification=True)
+    _check_columns(file.schema_arrow, label, path)
+    num_rows = file.metadata.num_rows
+    if not num_rows:
+        raise DamageError(f"{path} holds no images; expected at least one")
+    if not 0 <= num_rows <= MOST_IMAGES:
+        raise DamageError(f"{path} has {num_rows:,} rows; expected at most {MOST_IMAGES:,}")
+    if size > most_bytes(num_rows):
+        raise DamageError(
+            f"{path} has {size:,} bytes for {num_rows:,} rows; expected at most "
+            f"{most_bytes(num_rows):,}"
+        )
+    largest = _check_pages(file, source, label, path)
+    return file, max(1, min(_BATCH, _BATCH_BYTES // max(1, largest)))
+
+
+def _check_pages(file: Any, source: BinaryIO, label: str, path: Path) -> int:
+    """Refuse pages that decompressing or decoding would make far larger than images are.
+
+    Returns:
+        Bytes that a picture may have which many rows refer to.
+    """
+    largest = 0
+    unpacked = {f"{IMAGES}.bytes": 0, label: 0}
+    for column in _columns(file, unpacked):
+        name = column.path_in_schema
+        for page in _pages_of(column, source, path):
+            unpacked[name] += page.size
+            if name == label:
+                continue
+            if page.encoding not in PLAIN_OR_LISTED:
+                raise DamageError(
+                    f"{path}: {name} is written in the encoding {page.encoding}; expected PLAIN or "
+                    "a dictionary"
+                )
+            if page.is_dictionary:
+                largest = max(largest, page.size)
+    if largest > MOST_LISTED:
+        raise _too_much(path, f"dictionary of {IMAGES}.bytes", largest, MOST_LISTED)
+    for name, size in unpacked.items():
+        most = file.metadata.num_rows * (MOST_LABEL if name == label else MOST_PICTURE) + ROOM
+        if size > most:
+            raise _too_much(path, name, size, most)
+    return largest
+
+
+def _columns(file: Any, names: Iterable[str]) -> Iterator[Any]:
+    """What the footer says of the columns that are read, in each row group."""
+    groups = map(file.metadata.row_group, range(file.metadata.num_row_groups))
+    for group in groups:
+        for column in map(group.column, range(group.num_columns)):
+            if column.path_in_schema in names and column.num_values:
+                yield column
+
+
+def _pages_of(column: Any, source: BinaryIO, path: Path) -> list[Page]:
+    first = column.data_page_offset
+    if column.has_dictionary_page and 0 < column.dictionary_page_offset < first:
+        first = column.dictionary_page_offset
+    try:
+        return list(pages(source, first, column.total_compressed_size))
+    except ValueError as error:
+        raise DamageError(f"{path} is no whole Parquet file ({error})") from error
+
+
+def _too_much(path: Path, what: str, size: int, most: int) -> DamageError:
+    return DamageError(f"{path}: its {what} has {size:,} bytes; expected at most {most:,}")
 
 
 @contextmanager
@@ -106,7 +204,7 @@ def _check_columns(schema: Any, label: str, path: Path) -> None:
     has_images = (
         images is not None
         and types.is_struct(images)
-        and any(child.name == "bytes" for child in images)
+        and any(child.name == "bytes" and _is_binary(child.type) for child in images)
     )
     if not has_images or labels is None or not types.is_integer(labels):
         found = ", ".join(f"{name} ({kind})" for name, kind in fields.items()) or "none"
@@ -114,3 +212,9 @@ def _check_columns(schema: Any, label: str, path: Path) -> None:
             f"{path} has the columns {found}; "
             f"expected {IMAGES} (struct<bytes, path>) and {label} (int64)"
         )
+
+
+def _is_binary(kind: Any) -> bool:
+    from pyarrow import types
+
+    return bool(types.is_binary(kind) or types.is_large_binary(kind))

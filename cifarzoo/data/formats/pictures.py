@@ -1,11 +1,14 @@
-"""Compressed pictures to one array: JPEG in batches by torchvision, PNG by Pillow."""
+"""Compressed pictures to one array: JPEG in batches by torchvision, PNG by Pillow.
+
+How large a picture is stands in its first bytes, and is looked at before anything is decoded.
+"""
 
 from __future__ import annotations
 
 import io
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,9 +20,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SIZE = 32
+MOST_BYTES = 64 << 10  # of a picture: 20 times its pixels, and room for a profile and a preview
 
 _MAGIC = {"JPEG": b"\xff\xd8\xff", "PNG": b"\x89PNG\r\n\x1a\n"}
 _CHUNK = 1000  # JPEGs decoded at once
+_PNG_SIZE = struct.Struct(">4s4sII")  # length and name of the first chunk, width, height
+_JPEG_SIZE = struct.Struct(">xxxHH")  # behind the marker: length, bits, height, width
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # markers before a size
+_JPEG_ALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a length
+_JPEG_DATA = frozenset({0xD9, 0xDA})  # markers behind which no size comes
 
 
 def codec(picture: bytes) -> str | None:
@@ -40,28 +49,97 @@ def decode(pictures: Sequence[bytes], *, where: str) -> Images:
     Raises:
         DamageError: A picture cannot be decoded or has another size or codec.
     """
-    images = np.empty((len(pictures), 3, SIZE, SIZE), np.uint8)
-    if not pictures:
-        return images
-    expected = codec(pictures[0])
-    for index, picture in enumerate(pictures):
+    decoder = Decoder(len(pictures), where=where)
+    decoder.add(pictures)
+    return decoder.images
+
+
+class Decoder:
+    """Decodes the pictures of a file, as many at a time as it is given.
+
+    Args:
+        count: Number N of pictures.
+        where: Name of the file that they are from, for errors.
+
+    Attributes:
+        images: Images (N, 3, 32, 32), those that were decoded so far at the front.
+        done: Number of pictures that were decoded.
+    """
+
+    def __init__(self, count: int, *, where: str) -> None:
+        self.images = np.empty((count, 3, SIZE, SIZE), np.uint8)
+        self.done = 0
+        self._where = where
+        self._codec: str | None = None
+
+    def add(self, pictures: Sequence[bytes]) -> None:
+        """Decode the next pictures.
+
+        Raises:
+            DamageError: One cannot be decoded or has another size, or another codec than the first.
+        """
+        if not pictures:
+            return
+        if not self.done:
+            self._codec = codec(pictures[0])
+        for index, picture in enumerate(pictures, self.done):
+            self._check(picture, f"{self._where}: image {index}")
+        images = self.images[self.done : self.done + len(pictures)]
+        if self._codec == "JPEG":
+            _decode_jpegs(pictures, images, self._where, self.done)
+        else:
+            for index, picture in enumerate(pictures):
+                where = f"{self._where}: image {self.done + index}"
+                images[index] = _decode_png(picture, where)
+        self.done += len(pictures)
+
+    def _check(self, picture: bytes, where: str) -> None:
         found = codec(picture)
-        if found is None or found != expected:
-            wanted = "JPEG or PNG" if expected is None else f"{expected} as the first"
-            raise DamageError(f"{where}: image {index} is {found or 'no picture'}, not {wanted}")
-    if expected == "JPEG":
-        _decode_jpegs(pictures, images, where)
-    else:
-        for index, picture in enumerate(pictures):
-            images[index] = _decode_png(picture, f"{where}: image {index}")
-    return images
+        if found is None or found != self._codec:
+            wanted = "JPEG or PNG" if self._codec is None else f"{self._codec} as the first"
+            raise DamageError(f"{where} is {found or 'no picture'}, not {wanted}")
+        if len(picture) > MOST_BYTES:
+            raise DamageError(
+                f"{where} has {len(picture):,} bytes; expected at most {MOST_BYTES:,} for "
+                f"{SIZE} x {SIZE} pixels"
+            )
+        size = _jpeg_size(picture) if found == "JPEG" else _png_size(picture)
+        if size is None:
+            raise DamageError(f"{where} cannot be decoded (it doesn't say how large it is)")
+        _check_size(size, where)
 
 
-def _decode_jpegs(pictures: Sequence[bytes], images: Images, where: str) -> None:
+def _jpeg_size(picture: bytes) -> tuple[int, int] | None:
+    """Width and height of a JPEG, at the place where its decoder finds them; None: nowhere."""
+    place = 2
+    while (place := picture.find(b"\xff", place)) >= 0:
+        while picture[place : place + 1] == b"\xff":  # markers may be filled up
+            place += 1
+        marker, place = picture[place] if place < len(picture) else 0xD9, place + 1
+        if marker in _JPEG_DATA or place + _JPEG_SIZE.size > len(picture):
+            return None
+        if marker in _JPEG_FRAMES:
+            height, width = _JPEG_SIZE.unpack_from(picture, place)
+            return width, height
+        if marker and marker not in _JPEG_ALONE:
+            place += int.from_bytes(picture[place : place + 2], "big")
+    return None
+
+
+def _png_size(picture: bytes) -> tuple[int, int] | None:
+    """Width and height of a PNG; None: its first chunk isn't the one that says it."""
+    start = len(_MAGIC["PNG"])
+    if len(picture) < start + _PNG_SIZE.size:
+        return None
+    length, name, width, height = _PNG_SIZE.unpack_from(picture, start)
+    return (width, height) if (length, name) == (b"\0\0\0\x0d", b"IHDR") else None
+
+
+def _decode_jpegs(pictures: Sequence[bytes], images: Images, where: str, first: int) -> None:
     import torch
     from torchvision.io import ImageReadMode, decode_jpeg
 
-    def decode_some(some: Sequence[bytes]) -> list[Tensor]:
+    def decode_some(some: Iterable[bytes]) -> list[Tensor]:
         buffers = [torch.frombuffer(bytearray(picture), dtype=torch.uint8) for picture in some]
         decoded: list[Tensor] = decode_jpeg(buffers, mode=ImageReadMode.RGB)
         return decoded
@@ -72,13 +150,13 @@ def _decode_jpegs(pictures: Sequence[bytes], images: Images, where: str) -> None
             decoded = decode_some(chunk)
         except RuntimeError:
             decoded = []
-            for index, picture in enumerate(chunk, start):
+            for index, picture in enumerate(chunk, first + start):
                 try:
                     decoded += decode_some([picture])
                 except RuntimeError as error:
                     raise _undecodable(f"{where}: image {index}", error) from error
-        for index, image in enumerate(decoded, start):
-            _check_size(image.shape[2], image.shape[1], f"{where}: image {index}")
+        for index, image in enumerate(decoded, first + start):
+            _check_size((image.shape[2], image.shape[1]), f"{where}: image {index}")
         images[start : start + len(chunk)] = torch.stack(decoded).numpy()
 
 
@@ -87,8 +165,9 @@ def _decode_png(picture: bytes, where: str) -> Images:
 
     try:
         with Image.open(io.BytesIO(picture), formats=["PNG"]) as opened:
-            _check_size(*opened.size, where)
-            return np.asarray(opened.convert("RGB")).transpose(2, 0, 1)
+            _check_size(opened.size, where)  # which may stand there twice
+            pixels: Images = np.asarray(opened.convert("RGB")).transpose(2, 0, 1)
+            return pixels
     except (
         Image.DecompressionBombError,
         OSError,
@@ -100,8 +179,9 @@ def _decode_png(picture: bytes, where: str) -> Images:
         raise _undecodable(where, error) from error
 
 
-def _check_size(width: int, height: int, where: str) -> None:
-    if (width, height) != (SIZE, SIZE):
+def _check_size(size: tuple[int, int], where: str) -> None:
+    if size != (SIZE, SIZE):
+        width, height = size
         raise DamageError(f"{where} is {width} x {height} pixels; expected {SIZE} x {SIZE}")
 
 

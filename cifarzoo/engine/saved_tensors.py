@@ -1,0 +1,142 @@
+"""What ``torch.save`` wrote, read without running code, and in no more memory than it has bytes.
+
+torch reads compressed archives, of which 4 MB can become 4 GB, and its restricted pickles may call
+a few functions whose results are of any size. ``torch.save`` writes neither.
+"""
+
+from __future__ import annotations
+
+import io
+import pickletools
+import struct
+import sys
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cifarzoo.engine.assembly.validation import memory_of
+
+MOST_PICKLED = (
+    8 << 20
+)  # bytes of names and numbers, of which each can become 200; largest known: 1 MB
+MOST_SHARED = 4  # tensors that show the same bytes; a checkpoint has averaged weights twice
+NUM_PICKLES = 5  # before the tensors, in torch's format of before 2020
+ARCHIVE = b"PK\3\4"  # what torch tells an archive by
+GROWING = {b"\nbytearray\n": "bytearray", b"\nencode\n": "bytes"}  # called with any size
+
+_END = struct.Struct("<4s4xHHIIH")  # of a zip: signature, entries twice, size and place of the list
+_LOCATOR = struct.Struct("<4s4xQ4x")  # signature, place of the 64-bit end
+_END64 = struct.Struct("<4s20xQQQQ")
+
+
+class UnusableError(ValueError):
+    """Something that ``torch.save`` would not have written."""
+
+
+def most_bytes() -> int:
+    """Bytes that a file may have to be read on this machine: they are in memory twice."""
+    return (memory_of(torch.device("cpu")) or sys.maxsize) // 2
+
+
+def read_saved(data: bytes) -> Any:
+    """The tensors, numbers and texts in the bytes of a file, on the CPU.
+
+    Args:
+        data: All bytes of the file.
+
+    Raises:
+        UnusableError: They would take more memory than the file has bytes.
+        Exception: Whatever torch raises on what is damaged.
+    """
+    for name, what in GROWING.items():
+        if name in data:
+            raise UnusableError(f"it holds {what}; expected tensors, numbers and texts alone")
+    if data.startswith(ARCHIVE):
+        _check_archive(data)
+    else:
+        _check_pickles(data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about forms of pickles
+        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    shown = sum(tensor.nbytes for tensor in _tensors(state) if tensor.layout == torch.strided)
+    if shown > MOST_SHARED * len(data):
+        raise UnusableError(
+            f"its tensors have {shown:,} bytes, and the file {len(data):,}; expected no more than "
+            f"{MOST_SHARED} times as many"
+        )
+    return state
+
+
+def _check_archive(data: bytes) -> None:
+    """Refuse members that are compressed, share their bytes, or are too much of a pickle."""
+    if not _ends_with_its_list(data):
+        raise UnusableError("its list of members is not at its end")
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = archive.infolist()
+    for member in members:
+        if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
+            raise UnusableError(
+                f"{member.filename} is compressed: {member.compress_size:,} bytes for "
+                f"{member.file_size:,}; expected members as torch.save stores them"
+            )
+        if member.filename.endswith(".pkl") and member.file_size > MOST_PICKLED:
+            raise UnusableError(
+                f"{member.filename} has {member.file_size:,} bytes; expected at most "
+                f"{MOST_PICKLED:,}"
+            )
+    total = sum(member.file_size for member in members)
+    if total > len(data):
+        raise UnusableError(f"its members have {total:,} bytes, and the file {len(data):,}")
+
+
+def _check_pickles(data: bytes) -> None:
+    """Refuse too much of a pickle in the older format."""
+    file = io.BytesIO(data)
+    for _ in range(NUM_PICKLES):
+        for _operation in pickletools.genops(file):
+            if file.tell() > MOST_PICKLED:
+                raise UnusableError(
+                    f"its pickles have more than {MOST_PICKLED:,} bytes; expected at most so many"
+                )
+
+
+def _ends_with_its_list(data: bytes) -> bool:
+    """Whether any reader finds the list of members that ``zipfile`` finds.
+
+    Archives may have text before and behind, and readers differ in where they then look.
+    """
+    end = len(data) - _END.size
+    if end < 0:
+        return False
+    signature, _, _, size, place, comment = _END.unpack_from(data, end)
+    if signature != b"PK\5\6" or comment:
+        return False
+    locator = end - _LOCATOR.size
+    if locator >= _END64.size:
+        sign, place64 = _LOCATOR.unpack_from(data, locator)
+        if sign == b"PK\6\7":
+            end = locator - _END64.size
+            signature, _, _, size, place = _END64.unpack_from(data, end)
+            if signature != b"PK\6\6" or place64 != end:
+                return False
+    return bool(place + size == end)
+
+
+def _tensors(state: Any) -> Iterator[Tensor]:
+    """The tensors in dicts, lists and tuples, each object once, however deep."""
+    left, seen = [state], set()
+    while left:
+        part = left.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        if isinstance(part, Tensor):
+            yield part
+        elif isinstance(part, Mapping):
+            left += part.values()
+        elif isinstance(part, list | tuple | set):
+            left += part
