@@ -49,7 +49,7 @@ def test_a_named_pipe_that_nobody_may_ever_write_to_is_no_config(tmp_path: Path)
 
 
 def test_what_never_ends_is_refused():
-    assert "/dev/zero: it has more than 262144 bytes" in refuse("check", "/dev/zero")
+    assert "/dev/zero: it has more than 131072 bytes" in refuse("check", "/dev/zero")
 
 
 def test_show_finds_what_run_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -278,7 +278,7 @@ def one_problem(path: Path) -> str:
     [
         (b"# caf\xe9\n", "c.gin:1: the byte 0xe9 is not UTF-8; save the file as UTF-8"),
         (b"\n\nrun.seed = \0\n", "c.gin:3: it holds a NUL byte; expected text"),
-        (b"#" * (1 << 18) + b"#", "c.gin: it has more than 262144 bytes; expected at most so many"),
+        (b"#" * (1 << 17) + b"#", "c.gin: it has more than 131072 bytes; expected at most so many"),
     ],
     ids=["Latin-1", "NUL", "too long"],
 )
