@@ -83,6 +83,10 @@ class PluginError(UsageError):
     """A plugin that cannot be read, imported or registered."""
 
 
+class UntrustedPluginError(PluginError):
+    """A run's own copy of a plugin, which may be somebody else's code, and nobody has asked for."""
+
+
 class DataError(UsageError):
     """A dataset that is missing, damaged or of another shape than it should be."""
 

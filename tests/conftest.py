@@ -26,6 +26,12 @@ def _one_thread() -> None:
     torch.set_num_threads(1)  # pytest-xdist fills the cores
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _state_of_these_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What a user's commands remember is remembered apart from that of whoever runs the tests."""
+    os.environ["CIFARZOO_STATE"] = str(tmp_path_factory.mktemp("state"))
+
+
 @pytest.fixture
 def task(tmp_path: Path) -> Callable[..., Task]:
     """``task(name, **changes)``: a tiny run in a folder of this test."""

@@ -19,7 +19,8 @@ def evaluate_reopened(
         weights: Which ones; see ``cifarzoo.engine.trained.load_trained``.
     """
     config = run.config
-    for note in trained_otherwise(run.folder, config):
-        emit(WarningEvent(message=note))
     with config.locating():
-        return evaluate_run(config.build(), run.folder, data=run.data, emit=emit, weights=weights)
+        built = config.build()  # refused before anything is said of it
+        for note in trained_otherwise(run.folder, config):
+            emit(WarningEvent(message=note))
+        return evaluate_run(built, run.folder, data=run.data, emit=emit, weights=weights)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from cifarzoo.components.plugins import plugin_provenance
 from cifarzoo.components.session import is_of_session
+from cifarzoo.components.trust import remember
 from cifarzoo.engine.distributed.environment import is_worker, lone_task, resolve_world_size
 from cifarzoo.engine.distributed.signals import end_at_once
 from cifarzoo.errors import EXIT_USAGE, CifarzooError, DataError, UsageError
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from cifarzoo.api.branching import Parent
     from cifarzoo.api.progress import ListenerFactory
     from cifarzoo.config import Config
-    from cifarzoo.engine.events import Listener, ResultEvent
+    from cifarzoo.engine.events import Event, Listener, ResultEvent
     from cifarzoo.engine.runner import Task
     from cifarzoo.runs.folder import RunFolder
 
@@ -121,7 +122,8 @@ def execute_config(
         )
     with config.locating(), progress() as listener:
         task = _task(config, open_folder, listener, data=data, argv=sys.argv, parent=parent)
-        return execute(task, [listener], at_second_interrupt=processes.at_second_interrupt)
+        listeners = [listener, _noting_plugins(config, listener)]
+        return execute(task, listeners, at_second_interrupt=processes.at_second_interrupt)
 
 
 def try_config(config: Config, *, data: Path | None, world_size: int) -> list[str]:
@@ -171,7 +173,8 @@ def train_rank(job: RankJob) -> None:
 
     with job.config.locating(), job.progress() as listener:
         task = _task(job.config, open_folder, listener, data=job.data, argv=job.argv)
-        execute(replace(task, is_tried=job.is_tried), [listener])
+        listeners = [listener, _noting_plugins(job.config, listener)]
+        execute(replace(task, is_tried=job.is_tried), listeners)
 
 
 def _opened(
@@ -205,6 +208,17 @@ def _discarding(folder: RunFolder) -> Iterator[None]:
         if error.exit_code == EXIT_USAGE:
             folder.discard()
         raise
+
+
+def _noting_plugins(config: Config, listener: Listener) -> Listener:
+    """What notes the run's plugins as this user's own, once nothing can be refused any more."""
+    from cifarzoo.engine.events import StartEvent, WarningEvent
+
+    def note(event: Event) -> None:
+        if isinstance(event, StartEvent) and (problem := remember(config.plugin_files())):
+            listener(WarningEvent(message=problem))
+
+    return note
 
 
 def _launch(

@@ -163,13 +163,14 @@ class LoadedRun:
             return self.config.build()
 
     def _load(self, weights: Weights) -> Trained:
-        config = self.config
-        for note in trained_otherwise(self._reopened.folder, config):
-            _warn(note)
-        with own_global_state(), config.locating():
+        folder = self._reopened.folder
+        with own_global_state(), self.config.locating():
+            run = self._run  # refused before anything is said of it
+            for note in trained_otherwise(folder, self.config):
+                _warn(note)
             return load_trained(
-                self._run,
-                self._reopened.folder,
+                run,
+                folder,
                 weights=weights,
                 warn=_warn,
             )
@@ -183,6 +184,7 @@ def load_run(
     *,
     data: str | os.PathLike[str] | None = None,
     out: str | os.PathLike[str] | None = None,
+    trust_plugins: bool = False,
 ) -> LoadedRun:
     """Take a run apart: its networks, its history, what its network takes.
 
@@ -190,12 +192,16 @@ def load_run(
         run: Path of a run's folder; ``latest``; the start of a run's id; or a result.
         data: Folder of the data, for ``evaluate``; None: where they lay in training.
         out: Where runs are; None: ``CIFARZOO_RUNS``, or ``runs``.
+        trust_plugins: Whether the plugins in its folder may be run though no run of this user's
+            is known to have begun with them. Only networks, ``preprocess``, ``classes`` and
+            ``evaluate`` need them.
 
     Raises:
         UsageError: No run is called so, or more than one.
         ConfigProblemsError: Its config can't be used any more.
     """
-    return LoadedRun(reopen(name_of(run), out=runs_folder(out), data=data_folder(data)))
+    reopened = reopen(name_of(run), out=runs_folder(out), data=data_folder(data))
+    return LoadedRun(reopened.trusting(_warn) if trust_plugins else reopened)
 
 
 def evaluate(
@@ -204,6 +210,7 @@ def evaluate(
     data: str | os.PathLike[str] | None = None,
     weights: Weights = "tested",
     out: str | os.PathLike[str] | None = None,
+    trust_plugins: bool = False,
 ) -> Evaluation:
     """Test weights of a run on its test images, as ``cifarzoo eval`` does.
 
@@ -212,13 +219,16 @@ def evaluate(
         data: Folder of the data; None: where they lay in training.
         weights: ``tested``, ``last``, ``average`` or ``best``; see ``LoadedRun.evaluate``.
         out: Where runs are; None: ``CIFARZOO_RUNS``, or ``runs``.
+        trust_plugins: See ``load_run``.
 
     Raises:
         UsageError: No run is called so, or more than one, or it has no such weights.
+        UntrustedPluginError: It needs a plugin in its folder, which may be somebody else's code.
         CheckpointError: There are no weights yet, or they don't fit.
         DataError: The dataset is missing, damaged or of another shape.
     """
-    return load_run(run, data=data, out=out).evaluate(weights=weights)
+    loaded = load_run(run, data=data, out=out, trust_plugins=trust_plugins)
+    return loaded.evaluate(weights=weights)
 
 
 def name_of(run: Any) -> str | Path:

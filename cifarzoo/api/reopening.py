@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,10 @@ class Reopened:
     folder: RunFolder
     config: Config
     data: Path | None
+
+    def trusting(self, warn: Callable[[str], None]) -> Reopened:
+        """The same run, whose own copies of plugins may be run; see ``Config.trusting``."""
+        return replace(self, config=self.config.trusting(warn))
 
     def with_bookkeeping(
         self, *, sets: Sequence[str] = (), values: Mapping[str, Any] | None = None
@@ -84,7 +88,7 @@ def reopen(name: str | Path, *, out: Path, data: Path | None) -> Reopened:
     _check_session(folder)
     config = configs.from_text(
         folder.config_text,
-        plugins=folder.plugins,
+        kept=folder.plugins,
         name=record.get("config", "run"),
         shown_as=str(folder.path / CONFIG),
     )

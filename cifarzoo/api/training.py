@@ -38,6 +38,7 @@ def train(
     out: str | os.PathLike[str] | None = None,
     run_dir: str | os.PathLike[str] | None = None,
     from_run: RunName | None = None,
+    trust_plugins: bool = False,
     progress: Progress = True,
 ) -> Result:
     """Train what a config describes, as ``cifarzoo run`` does.
@@ -62,6 +63,8 @@ def train(
             new one in ``out``.
         from_run: Run, or path of one of its checkpoints, that this one begins from, as a run of its
             own: for longer, or by another schedule; None: it begins at the first step.
+        trust_plugins: Whether the plugins that lie beside the config of a run may be run though
+            no run of this user's is known to have begun with them.
         progress: Whether lines are printed; or a function that is called with each event, a dict
             as ``cifarzoo run --json`` writes it.
 
@@ -72,11 +75,14 @@ def train(
         KeyboardInterrupt: Ctrl-C stopped it; the message says how to go on.
         StoppedError: Another signal did.
         ConfigProblemsError: Anything is wrong with the config: all problems, a line each.
+        UntrustedPluginError: The config is a run's, whose plugins may be somebody else's code.
         UsageError: Another argument can't be used; also all other errors before the first batch.
         NotFiniteError: The loss, a gradient or a weight is not finite.
         CifarzooError: Something else that the user can act on; see ``cifarzoo.errors``.
     """
     loaded = _loaded(config, set, plugins, seed)
+    if trust_plugins:
+        loaded = loaded.trusting(_warn)
     folder = opener(loaded, out=runs_folder(out), run_dir=expanded(run_dir) if run_dir else None)
     processes = _processes(nproc, max_restarts)
     parent = find_parent(name_of(from_run), out=runs_folder(out)) if from_run else None
@@ -91,6 +97,7 @@ def resume(
     nproc: int | None = None,
     max_restarts: int = 0,
     out: str | os.PathLike[str] | None = None,
+    trust_plugins: bool = False,
     progress: Progress = True,
 ) -> Result:
     """Go on with a run that was stopped, from its last checkpoint, as ``cifarzoo resume`` does.
@@ -103,6 +110,8 @@ def resume(
         nproc: Number of processes; None: as many as before.
         max_restarts: See ``train``.
         out: Where runs are; None: ``CIFARZOO_RUNS``, or ``runs``.
+        trust_plugins: Whether the plugins in its folder may be run though no run of this user's
+            is known to have begun with them.
         progress: See ``train``.
 
     Returns:
@@ -112,6 +121,8 @@ def resume(
         CifarzooError: See ``train``, which raises the same.
     """
     reopened = reopen(name_of(run), out=runs_folder(out), data=data_folder(data))
+    if trust_plugins:
+        reopened = reopened.trusting(_warn)
     folder = reopened.folder
     processes = _processes(nproc or folder.record.get("world_size"), max_restarts)
     config = reopened.with_bookkeeping(values=set)
@@ -155,6 +166,10 @@ def _train(
     return Result.of(event)
 
 
+def _warn(message: str) -> None:
+    print_event(WarningEvent(message=message))
+
+
 def _processes(nproc: int | None, max_restarts: int) -> Processes:
     for name, value, least in (("nproc", nproc, 1), ("max_restarts", max_restarts, 0)):
         is_whole = isinstance(value, int) and not isinstance(value, bool)
@@ -163,7 +178,7 @@ def _processes(nproc: int | None, max_restarts: int) -> Processes:
     return Processes(
         nproc=nproc,
         max_restarts=max_restarts,
-        warn=lambda message: print_event(WarningEvent(message=message)),
+        warn=_warn,
         at_second_interrupt=interrupt,
     )
 

@@ -114,9 +114,9 @@ def _harnesses(
         engine = case.variant.engine
         if engine in made:
             continue
-        emit(f"first steps of {case.variant.name}")
         with case.config.locating():
             run = case.config.build()
+            emit(f"first steps of {case.variant.name}")
             dataset = datasets.setdefault(repr(run.dataset), read_once(run.dataset))
             run = replace(run, dataset=dataset)
             made[engine] = build_harness(run, engine, data=data, world=world)

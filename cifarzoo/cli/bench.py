@@ -8,7 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
-from cifarzoo.cli.options import ConfigName, DataFolder, Json, Plugins, Sets, with_home
+from cifarzoo.cli.options import (
+    ConfigName,
+    DataFolder,
+    Json,
+    Plugins,
+    Sets,
+    TrustPlugins,
+    with_home,
+)
 from cifarzoo.cli.terminal import benchmark_table, console
 from cifarzoo.errors import CifarzooError, UsageError
 from cifarzoo.runs.strict_json import strict_json
@@ -56,6 +64,7 @@ def bench(
             show_default=False,
         ),
     ] = None,
+    trust_plugins: TrustPlugins = False,
     as_json: Json = False,
 ) -> None:
     """Measure how fast a config trains here, beside the machine's own rates; nothing is kept."""
@@ -70,6 +79,8 @@ def bench(
         config.load(name, sets=[*(sets or ()), *variant.settings], plugins=plugins or ())
         for variant in wanted
     ]
+    if trust_plugins:
+        configs = [loaded.trusting(console.warn) for loaded in configs]
     console.warn_of(configs[0])
     console.name_copies(configs[0])
     from cifarzoo.bench.measurement import Case, measure

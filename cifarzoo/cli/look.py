@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cifarzoo.cli import completion, selection
-from cifarzoo.cli.options import ConfigNames, DataFolder, Json, Plugins, Sets
+from cifarzoo.cli.options import ConfigNames, DataFolder, Json, Plugins, Sets, TrustPlugins
 from cifarzoo.cli.terminal import console
-from cifarzoo.errors import CifarzooError, ConfigError, UsageError
+from cifarzoo.errors import CifarzooError, ConfigError, UntrustedPluginError, UsageError
 from cifarzoo.runs.strict_json import strict_json
 
 if TYPE_CHECKING:
     from cifarzoo.components.index import Entry
     from cifarzoo.components.plugins import Catalogue
     from cifarzoo.config import Config
+    from cifarzoo.engine.assembly.describe import Description
 
 
 def ls(
@@ -89,6 +90,7 @@ def show(
     sets: Sets = None,
     plugins: Plugins = None,
     data: DataFolder = None,
+    trust_plugins: TrustPlugins = False,
     as_json: Json = False,
 ) -> None:
     """Describe a component, or a config and what it builds."""
@@ -100,6 +102,8 @@ def show(
         _show_component(name, known, as_json=as_json)
     elif _is_config(name):
         loaded = config.load(name, sets=sets or (), plugins=plugins or ())
+        if trust_plugins:
+            loaded = loaded.trusting(console.warn)
         console.warn_of(loaded)
         console.name_copies(loaded)
         show_config(loaded, data=data, as_json=as_json)
@@ -117,6 +121,7 @@ def check(
 ) -> None:
     """Check configs without running them: every problem, a line each."""
     from cifarzoo import config
+    from cifarzoo.components.trust import shown
 
     exit_code = 0
     verdicts = []
@@ -132,13 +137,16 @@ def check(
             console.warn_of(checked)
             reached = [entry.name for entry in checked.components()]
             later = checked.checked_at_run()
+            untrusted = shown(checked.untrusted())
             if not as_json:
                 typer.echo(f"{name}: fine ({', '.join(reached)})")
+                for plugin in untrusted:
+                    typer.echo(f"  {plugin} is code that run needs --trust-plugins for")
                 for setting, declared in later.items():
                     typer.echo(
                         f"  {setting} is checked by run: {declared} is known to its code alone"
                     )
-            verdicts.append(_verdict(name, components=reached, later=[*later]))
+            verdicts.append(_verdict(name, components=reached, later=[*later], untrusted=untrusted))
     if as_json:
         typer.echo(strict_json(verdicts, indent=2))
     if exit_code:
@@ -151,6 +159,7 @@ def _verdict(
     components: Sequence[str] = (),
     problems: Sequence[str] = (),
     later: Sequence[str] = (),
+    untrusted: Sequence[str] = (),
 ) -> dict[str, Any]:
     """What ``check --json`` says of one config."""
     return {
@@ -159,22 +168,35 @@ def _verdict(
         "components": list(components),
         "problems": list(problems),
         "checked_by_run": list(later),
+        "untrusted_plugins": list(untrusted),
     }
 
 
 def show_config(config: Config, *, data: Path | None, as_json: bool, world_size: int = 1) -> None:
     """Print the resolved config and what it would build, or write both as JSON."""
     from cifarzoo.cli.terminal import config_summary
-    from cifarzoo.engine.assembly.describe import describe
 
-    with config.locating():
-        description = describe(config.build(), data=data, world_size=world_size)
+    description, messages = _described(config, data=data, world_size=world_size)
     if as_json:
         typer.echo(strict_json(config_summary.to_json(config, description), indent=2))
     else:
         config_summary.print_summary(console.results(), config, description)
-    for message in description.warnings:
+    for message in messages:
         console.warn(message)
+
+
+def _described(
+    config: Config, *, data: Path | None, world_size: int
+) -> tuple[Description | None, list[str]]:
+    """What ``config`` would build, and warnings; None: that takes code that nobody vouched for."""
+    from cifarzoo.engine.assembly.describe import describe
+
+    try:
+        with config.locating():
+            description = describe(config.build(), data=data, world_size=world_size)
+    except UntrustedPluginError as error:  # a run is looked at before it is trusted
+        return None, [f"what it builds isn't shown: {error}"]
+    return description, description.warnings
 
 
 def _is_config(name: str) -> bool:

@@ -103,4 +103,12 @@ MaxRestarts = Annotated[
         show_default=False,
     ),
 ]
+TrustPlugins = Annotated[
+    bool,
+    typer.Option(
+        "--trust-plugins",
+        help="Run the plugins that lie in the run's folder though no run of yours is known to have "
+        "begun with them, and remember them: they are code.",
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be built, and stop.")]

@@ -21,6 +21,7 @@ from cifarzoo.cli.options import (
     Plugins,
     RunsFolder,
     Sets,
+    TrustPlugins,
     with_home,
 )
 from cifarzoo.cli.terminal import console
@@ -71,12 +72,15 @@ def run(
     ] = None,
     data: DataFolder = None,
     dry_run: DryRun = False,
+    trust_plugins: TrustPlugins = False,
     as_json: Json = False,
 ) -> None:
     """Train what a config describes."""
     from cifarzoo import config
 
     loaded = config.load(name, sets=sets or (), plugins=plugins or ())
+    if trust_plugins:
+        loaded = loaded.trusting(console.warn)
     console.name_copies(loaded)
     if seed is not None:  # no --set, beside which what a file sets would not have to count
         loaded = loaded.with_values({"run.seed": seed}, location="--seed")
@@ -118,10 +122,11 @@ def resume(
     max_restarts: MaxRestarts = 0,
     out: RunsFolder = Path("runs"),
     data: DataFolder = None,
+    trust_plugins: TrustPlugins = False,
     as_json: Json = False,
 ) -> None:
     """Go on with a run that was stopped, from its last checkpoint."""
-    run = _reopened(name, out, data)
+    run = _reopened(name, out, data, trusts=trust_plugins)
     train(
         run.with_bookkeeping(sets=sets or ()),
         lambda: run.folder,
@@ -144,18 +149,23 @@ def evaluate(
             "newest averaged; or those of the lowest validation error.",
         ),
     ] = "tested",
+    trust_plugins: TrustPlugins = False,
     as_json: Json = False,
 ) -> None:
     """Test weights of a run."""
     from cifarzoo.api.evaluation import evaluate_reopened
 
-    event = evaluate_reopened(_reopened(name, out, data), listener_for(as_json), weights=weights)
+    run = _reopened(name, out, data, trusts=trust_plugins)
+    event = evaluate_reopened(run, listener_for(as_json), weights=weights)
     console.print_evaluation(event, as_json=as_json)
 
 
-def _reopened(name: str, out: Path, data: Path | None) -> Reopened:
+def _reopened(name: str, out: Path, data: Path | None, *, trusts: bool) -> Reopened:
     """The run called ``name``; which one that is, is said at once where it isn't a path."""
     run = reopen(name, out=out, data=data)
     if run.folder.path != expanded(name):
         console.note(f"{name} is {run.folder.path}")
+    if trusts:
+        run = run.trusting(console.warn)
+    console.name_copies(run.config)
     return run

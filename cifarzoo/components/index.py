@@ -75,6 +75,8 @@ class Entry:
         file: Plugin file that it comes from; None: a package.
         preset: Family and bound arguments of a preset; None: it is none.
         defines: Methods and attributes of the class that it makes, as far as source shows them.
+        is_trusted: Whether its code may be run; False: it is of a copy that lies in a run's folder,
+            and this user isn't known to have run it.
     """
 
     kind: str
@@ -91,6 +93,7 @@ class Entry:
     file: PluginFile | None = None
     preset: PresetOf | None = None
     defines: frozenset[str] = frozenset()
+    is_trusted: bool = True
 
     @property
     def summary(self) -> str:

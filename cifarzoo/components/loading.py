@@ -13,6 +13,7 @@ from typing import Any
 from cifarzoo.components.index import Entry
 from cifarzoo.components.plugin_modules import run
 from cifarzoo.components.registry import Component, register
+from cifarzoo.components.trust import check_trusted
 from cifarzoo.errors import PluginError, in_one_line
 
 
@@ -26,9 +27,11 @@ def import_components(entries: Iterable[Entry]) -> dict[str, Callable[..., Any]]
         What makes each of them, by name.
 
     Raises:
+        UntrustedPluginError: One is of a run's own copy that nobody has vouched for.
         PluginError: A plugin can't be imported, or isn't what its source says.
     """
     entries = list(entries)
+    check_trusted(entries)
     factories: dict[str, Callable[..., Any]] = {}
     with register.indexed():
         for entry in entries:

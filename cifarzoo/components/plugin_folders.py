@@ -67,6 +67,19 @@ def read_folder(path: Path, module: str) -> PluginFolder:
     return PluginFolder(path, module, _digest(files), files)
 
 
+def not_covered(folder: PluginFolder) -> str:
+    """A file in a plugin folder that its digest doesn't cover; nothing: there is none.
+
+    The copy that a run keeps has none, and its code could read or import one.
+    """
+    covered = {name for name, _ in folder.files}
+    for found in folder.path.rglob("*"):
+        name = found.relative_to(folder.path).as_posix()
+        if name not in covered and (found.is_symlink() or not found.is_dir()):
+            return name
+    return ""
+
+
 def _files(path: Path) -> Iterator[tuple[str, Path]]:
     """The files that belong to a plugin, by their paths in its folder."""
     left = MAX_FILES

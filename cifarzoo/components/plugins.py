@@ -26,6 +26,7 @@ from cifarzoo.components.plugin_files import (
 from cifarzoo.components.registry import clash, register
 from cifarzoo.components.session import is_of_session, session_entries, source_digest
 from cifarzoo.components.spelling import near
+from cifarzoo.components.trust import is_known
 from cifarzoo.errors import PluginError
 
 __all__ = ["Catalogue", "catalogue", "plugin_provenance"]
@@ -59,8 +60,9 @@ def catalogue(
 
     Args:
         files: Plugin files and folders, such as ``--plugin`` names.
-        kept: A run's copies of its own; one of those that are named and is called so takes its
-            place. They may need what older versions of cifarzoo didn't keep.
+        kept: A run's copies of its own, which are run if this user is known to have run them; one
+            of those that are named and is called so takes its place. They may need what older
+            versions of cifarzoo didn't keep.
         ask_environment: Whether ``CIFARZOO_PLUGINS`` counts.
 
     Raises:
@@ -72,9 +74,9 @@ def catalogue(
     unnamed = {str(Path(text).expanduser()) for text in variable.split(os.pathsep) if text}
     named = {Path(text).name for text in (*variable.split(os.pathsep), *files)}
     copies = [path for path in kept if path.name not in named]
-    read = read_plugins([*copies, *files], variable=variable)
+    read = read_plugins([*files, *copies], variable=variable)  # of the same bytes, what is named
     for plugin in read:
-        found += _of_plugin(plugin, is_copy=plugin.path in copies)
+        found += _of_copy(plugin) if plugin.path in copies else _of_plugin(plugin)
     found += session_entries()
     entries: dict[str, Entry] = {}
     disabled: set[str] = set()
@@ -192,6 +194,12 @@ def _zoo() -> tuple[Entry, ...]:
         parts = path.relative_to(ZOO.parent).with_suffix("").parts
         found += scan(path, ".".join([OURS, *parts]).removesuffix(".__init__"), OURS)
     return tuple(found)
+
+
+def _of_copy(plugin: Plugin) -> list[Entry]:
+    """The components of a run's own copy of a plugin, whoever made that run."""
+    is_trusted = is_known(plugin)
+    return [replace(entry, is_trusted=is_trusted) for entry in _of_plugin(plugin, is_copy=True)]
 
 
 @cache  # by its bytes: what several configs of a process name is taken apart once

@@ -7,9 +7,9 @@ What it means, defaults counted, is in ``effective``: that is compared.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from cifarzoo.components.index import Entry, root
 from cifarzoo.components.loading import import_components
 from cifarzoo.components.plugins import Catalogue, catalogue
 from cifarzoo.components.registry import ROOT
+from cifarzoo.components.trust import remember
 from cifarzoo.config.check import check
 from cifarzoo.config.files import STDIN, recipes, standard_input
 from cifarzoo.config.reader import Binding, Reader
@@ -66,6 +67,27 @@ class Config:
         """The components that the run uses, by name."""
         names = sorted({name for name, _ in self.uses if name != ROOT})
         return tuple(self.catalogue.entries[name] for name in names)
+
+    def untrusted(self) -> tuple[Entry, ...]:
+        """The components that ``build`` refuses to import: see ``components.trust``."""
+        return tuple(entry for entry in self.components() if not entry.is_trusted)
+
+    def trusting(self, warn: Callable[[str], None]) -> Config:
+        """This config, whose run's own copies of plugins may be run, here and by later commands.
+
+        Args:
+            warn: Receives why later commands will have to be told again.
+        """
+        asked = {entry.file.plugin for entry in self.untrusted() if entry.file}
+        if problem := remember(asked):
+            warn(problem)
+        entries = {
+            name: replace(entry, is_trusted=True)
+            if entry.file and entry.file.plugin in asked
+            else entry
+            for name, entry in self.catalogue.entries.items()
+        }
+        return replace(self, catalogue=replace(self.catalogue, entries=entries))
 
     def with_values(
         self, values: Mapping[str, Any], *, sets: Sequence[str] = (), location: str | None = None
@@ -153,6 +175,7 @@ class Config:
         """The run that this describes, with the modules of its components imported.
 
         Raises:
+            UntrustedPluginError: A run's own copy of a plugin may be somebody else's code.
             PluginError: A plugin can't be imported.
             ConfigError: ``run`` refuses a value.
         """
@@ -222,6 +245,7 @@ def from_text(
     text: str,
     *,
     plugins: Sequence[str | Path] = (),
+    kept: Sequence[Path] = (),
     name: str = "config",
     shown_as: str | None = None,
 ) -> Config:
@@ -229,8 +253,9 @@ def from_text(
 
     Args:
         text: Text of a config; what it includes is looked for as in a file of the current folder.
-        plugins: All the plugin files that it may use. ``CIFARZOO_PLUGINS`` isn't asked: what
-            it names may have changed since the text was written.
+        plugins: All the plugin files that it may use, beside ``kept``. ``CIFARZOO_PLUGINS``
+            isn't asked: what it names may have changed since the text was written.
+        kept: A run's copies of its plugins, which are run if this user is known to have run them.
         name: Name of the config.
         shown_as: The file that errors name; None: ``name.gin``.
 
@@ -240,7 +265,7 @@ def from_text(
     """
     reader = Reader()
     reader.text(text, shown_as or f"{name}.gin")
-    return _checked(name, reader, catalogue(kept=list(map(Path, plugins)), ask_environment=False))
+    return _checked(name, reader, catalogue(plugins, kept=kept, ask_environment=False))
 
 
 def _of_a_run(path: Path) -> tuple[str, list[Path]] | None:

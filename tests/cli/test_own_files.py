@@ -45,7 +45,7 @@ def by_hand(here: Path) -> Path:
 
 
 STARTS = {
-    "resume": ("resume", "r"),
+    "resume": ("resume", "r", "--trust-plugins"),
     "run": ("run", "r/config.gin", "--run-dir", "r", "-p", "r/plugins/mine.py"),
 }
 
@@ -68,7 +68,7 @@ def test_a_start_that_fails_on_launched_ranks_leaves_it_so_too(by_hand):
     )
     before = content(by_hand)
 
-    done = cifarzoo("resume", "r", "--nproc", "2")
+    done = cifarzoo("resume", "r", "--trust-plugins", "--nproc", "2")
 
     assert done.exit_code == 2, done.output
     assert "'none.pt', which cannot be read: No such file" in done.stderr
@@ -90,7 +90,7 @@ def test_a_run_that_an_earlier_call_began_is_kept_though_it_did_nothing(by_hand)
     (by_hand / "run.json").write_text(json.dumps(record))
     before = content(by_hand)
 
-    done = cifarzoo("resume", "r")
+    done = cifarzoo("resume", "r", "--trust-plugins")
 
     assert done.exit_code == 2, done.output
     after = content(by_hand)
@@ -106,7 +106,7 @@ def test_a_run_by_hand_trains_and_what_was_there_stays(by_hand):
     (by_hand / "resolved.gin").write_text(resolved)
     before = content(by_hand)
 
-    result_of("resume", "r", "-s", "run.checkpoint_steps=9")
+    result_of("resume", "r", "--trust-plugins", "-s", "run.checkpoint_steps=9")
 
     after = content(by_hand)
     assert {name: after[name] for name in before} == before
@@ -118,7 +118,7 @@ def test_metrics_of_no_run_are_not_cut_off(here):
     (here / "r/metrics.jsonl").write_text('{"epoch": 1}\n')
     before = content(here)
 
-    done = cifarzoo("resume", "r")
+    done = cifarzoo("resume", "r", "--trust-plugins")
 
     assert done.exit_code == 2
     assert "r/metrics.jsonl is there, and no run.json of the run that it is of; put" in done.stderr

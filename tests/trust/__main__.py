@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import importlib
 import os
 import pkgutil
@@ -36,6 +37,9 @@ def main() -> int:
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     # Launchers that were killed leave semaphores to the standard library's tracker, which tells.
     os.environ["PYTHONWARNINGS"] = "ignore:resource_tracker:UserWarning"
+    if "CIFARZOO_STATE" not in os.environ:  # what runs remember isn't this user's own
+        os.environ["CIFARZOO_STATE"] = tempfile.mkdtemp(prefix="trust-state-")
+        atexit.register(shutil.rmtree, os.environ["CIFARZOO_STATE"], ignore_errors=True)
     checks = all_checks()
     chosen = arguments.ids or sorted(checks, key=_order)
     unknown = [name for name in chosen if name not in checks]

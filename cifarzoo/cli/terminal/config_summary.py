@@ -23,12 +23,31 @@ VALUE_WIDTH = 50  # where a line is longer, its origin stands right behind it
 LABEL_WIDTH = len("# not decayed  ")
 
 
-def to_json(config: Config, description: Description) -> dict[str, Any]:
-    """The promised object; scripts lean on its first keys. A step count may be null."""
-    plan = description.plan
+BUILT = (
+    *("num_parameters", "weight_decay", "steps", "flops", "dataset", "num_classes", "optimizer"),
+    *("schedule", "plan", "warnings"),
+)  # keys of what is built
+
+
+def to_json(config: Config, description: Description | None) -> dict[str, Any]:
+    """The promised object; scripts lean on its first keys.
+
+    A step count may be null, and so is all of what is built where that isn't known.
+    """
     return {
         "name": config.name,
         "bindings": {key: bound.source for key, bound in config.bindings.items()},
+        **(_built(description) if description else dict.fromkeys(BUILT)),
+        "values": {
+            name: {"source": value.source, "origin": value.origin, "is_default": value.is_default}
+            for name, value in effective_values(config).items()
+        },
+    }
+
+
+def _built(description: Description) -> dict[str, Any]:
+    plan = description.plan
+    return {
         "num_parameters": description.num_parameters,
         "weight_decay": description.weight_decay,
         "steps": plan.total_steps if plan else None,
@@ -39,17 +58,13 @@ def to_json(config: Config, description: Description) -> dict[str, Any]:
         "schedule": description.schedule,
         "plan": asdict(plan) if plan else None,
         "warnings": description.warnings,
-        "values": {
-            name: {"source": value.source, "origin": value.origin, "is_default": value.is_default}
-            for name, value in effective_values(config).items()
-        },
     }
 
 
-def print_summary(out: Console, config: Config, description: Description) -> None:
+def print_summary(out: Console, config: Config, description: Description | None) -> None:
     """Print every value with where it is from, then what is built: the whole is a config again.
 
-    What isn't set stands in comments, as what is built does.
+    What isn't set stands in comments, as what is built does, if that is known.
     """
     values = effective_values(config).items()
     are_set = [
@@ -61,6 +76,8 @@ def print_summary(out: Console, config: Config, description: Description) -> Non
         for line, value in lines:
             out.print(Text(f"{line:{width}}  # {one_line(value.origin)}"), soft_wrap=True)
         out.print()
+    if description is None:
+        return
     # Broken here, where each line can begin as a comment does.
     width = max(out.width - LABEL_WIDTH, LABEL_WIDTH)
     rows = [

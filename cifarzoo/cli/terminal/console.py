@@ -18,6 +18,7 @@ from rich.text import Text
 
 from cifarzoo.cli.terminal import streams
 from cifarzoo.cli.terminal.units import count, test_error
+from cifarzoo.components.trust import shown
 from cifarzoo.engine.events import EvaluationEvent, to_json
 from cifarzoo.errors import CifarzooError, StoppedError, wants_traceback
 from cifarzoo.runs.strict_json import strict_json
@@ -81,9 +82,10 @@ def warn_of(config: Config) -> None:
 
 def name_copies(config: Config) -> None:
     """Name the copies of plugins in a run's folder whose code a command is about to run."""
-    for plugin in config.plugin_files():
-        if plugin in config.catalogue.kept:
-            note(f"runs the run's own copy {plugin.path} (SHA-256 {plugin.sha256[:12]}…)")
+    copies = config.catalogue.kept
+    its_own = [e for e in config.components() if e.file and e.file.plugin in copies]
+    for plugin in shown(entry for entry in its_own if entry.is_trusted):
+        note(f"runs the run's own copy {plugin}")
 
 
 def show_error(error: CifarzooError) -> None:

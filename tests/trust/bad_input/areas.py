@@ -9,6 +9,7 @@ from tests.trust.bad_input import (
     folders,
     others_folders,
     plugins,
+    received,
     surroundings,
     values,
 )
@@ -24,5 +25,6 @@ AREAS: dict[str, list[Case]] = {
     "excess": excess.CASES,
     "folders": folders.CASES,
     "others_folders": others_folders.CASES,
+    "received": received.CASES,
     "surroundings": surroundings.CASES,
 }

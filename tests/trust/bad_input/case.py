@@ -19,7 +19,9 @@ from pathlib import Path
 
 MOST_SECONDS = 10  # to a refusal
 HANGS = 300  # wall time of a process
-OURS = re.compile(r"CIFARZOO_|RANK$|WORLD_SIZE$|LOCAL_RANK$|MASTER_|COLUMNS$|TERM$|NO_COLOR$")
+OURS = re.compile(
+    r"CIFARZOO_|RANK$|WORLD_SIZE$|LOCAL_RANK$|MASTER_|XDG_STATE_HOME$|COLUMNS$|TERM$|NO_COLOR$"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
