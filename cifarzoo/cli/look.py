@@ -64,8 +64,11 @@ def ls(
         everything = [selection.of_recipe(*recipe) for recipe in recipes().items()]
     else:
         everything = [selection.of_component(entry) for entry in found.entries.values()]
-        _warn_of_broken(found)
     items = query.select(everything)
+    if query.is_everything:
+        items += [selection.of_broken(*each) for each in found.broken]
+    elif query.kind != selection.CONFIG:
+        _warn_of_broken(found)
     if as_json:
         typer.echo(strict_json([item.to_json() for item in items], indent=2))
     elif what or verbose:

@@ -16,6 +16,7 @@ from cifarzoo.components.kinds import KINDS
 from cifarzoo.errors import UsageError
 
 CONFIG = "config"  # what recipes are listed as; no kind of component
+BROKEN = "broken"  # what plugins are listed as that can't be used
 PLURALS = {kind.name: kind.plural for kind in KINDS.values()} | {CONFIG: "configs"}
 
 
@@ -24,9 +25,9 @@ class Item:
     """A component or a recipe, as it is listed.
 
     Attributes:
-        kind: Kind of the component, or ``config``.
-        name: Gin name of the component, or file name of the recipe.
-        doc: First line of its documentation.
+        kind: Kind of the component, ``config``, or ``broken``.
+        name: Gin name of the component, file name of the recipe, or origin of the broken plugin.
+        doc: First line of its documentation, or why the plugin can't be used.
         origin: Provider: ``cifarzoo``, a distribution or a file.
         source: Place of the definition, ``path:line``, or the recipe's path.
         parameters: Default of each parameter as source text; None where a value is required.
@@ -78,6 +79,11 @@ def of_recipe(name: str, path: Path) -> Item:
     )
 
 
+def of_broken(origin: str, problem: str) -> Item:
+    """A plugin that can't be used as an item; its doc says why."""
+    return Item(kind=BROKEN, name=origin, doc=problem, origin=origin, source="", parameters={})
+
+
 @dataclass(frozen=True)
 class Query:
     """What a user asks for.
@@ -91,6 +97,11 @@ class Query:
     kind: str | None = None
     pattern: str | None = None
     correction: str | None = None
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether all components are asked for."""
+        return self.kind is None and self.pattern is None
 
     def select(self, items: Iterable[Item]) -> list[Item]:
         """Those of ``items`` that are asked for, in the order of kinds, then by name."""

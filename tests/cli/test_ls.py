@@ -179,12 +179,16 @@ def test_ls_lives_with_a_broken_installed_plugin_and_says_so(tmp_path, monkeypat
     monkeypatch.syspath_prepend(tmp_path)
 
     result = invoke("ls")
+    *_, row = json.loads(succeed("ls", "--json"))
+    asked = invoke("ls", "schedules")
 
-    assert result.exit_code == 0
+    assert (result.exit_code, result.stderr) == (0, "")
     assert "wrn26_10" in result.stdout
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("warning: the plugin broken-zoo 1.2 cannot be used: ")
-    assert "broken_zoo.py:2: " in line
+    heading, line = result.stdout.splitlines()[-2:]
+    why = f"{tmp_path}/broken_zoo.py:2: invalid syntax"
+    assert (heading, line) == ("plugins that cannot be used", f"  broken-zoo 1.2: {why}")
+    assert (row["kind"], row["name"], row["doc"]) == ("broken", "broken-zoo 1.2", why)
+    assert asked.stderr == f"warning: the plugin broken-zoo 1.2 cannot be used: {why}\n"
 
 
 def test_a_broken_plugin_that_was_asked_for_is_refused_in_one_line(tmp_path):

@@ -13,12 +13,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from cifarzoo.cli.selection import CONFIG, PLURALS, Item
+from cifarzoo.cli.selection import BROKEN, CONFIG, PLURALS, Item
 from cifarzoo.cli.terminal import console
 
 INDENT, GAP = 2, 2  # characters before a row, and between its cells
 WIDE = 120  # characters of a line from which parameters stand beside the summary, not under it
 PROMPT_LINES = 2  # of a screen: the command above, and the prompt below
+HEADINGS = PLURALS | {BROKEN: "plugins that cannot be used"}
 HINT = "cifarzoo ls KIND: a line for each of a kind; cifarzoo show NAME: all about one"
 
 
@@ -42,8 +43,8 @@ class Widths:
 def print_overview(out: Console, items: Sequence[Item]) -> None:
     """Print ``items`` on one screen: as many of the largest kinds as need be by names alone."""
     sizes = {kind: len(list(group)) for kind, group in groupby(items, key=lambda item: item.kind)}
-    largest_first = sorted(sizes, key=lambda kind: -sizes[kind])
-    for number in range(len(sizes) + 1):
+    largest_first = sorted({*sizes} - {BROKEN}, key=lambda kind: -sizes[kind])
+    for number in range(len(largest_first) + 1):
         shown = _by_kind(out, items, by_name=largest_first[:number], is_verbose=False)
         lines = out.render_lines(shown, pad=False)
         if not out.is_terminal or len(lines) <= out.height - PROMPT_LINES:
@@ -66,13 +67,18 @@ def _by_kind(
     out: Console, items: Sequence[Item], *, by_name: Collection[str], is_verbose: bool
 ) -> Group:
     """A heading and a paragraph a kind; only names of those kinds that are in ``by_name``."""
-    in_rows = [item for item in items if item.kind not in by_name]
+    in_rows = [item for item in items if item.kind not in (*by_name, BROKEN)]
     widths = _widths(out, in_rows, is_verbose=is_verbose)
     parts: list[RenderableType] = []
     for kind, each in groupby(items, key=lambda item: item.kind):
         group = list(each)
-        rows = _names(group) if kind in by_name else _rows(group, widths, is_verbose=is_verbose)
-        heading = Text(PLURALS[kind], style="bold")
+        if kind == BROKEN:
+            rows: RenderableType = _reasons(group)
+        elif kind in by_name:
+            rows = _names(group)
+        else:
+            rows = _rows(group, widths, is_verbose=is_verbose)
+        heading = Text(HEADINGS[kind], style="bold")
         parts += [*([""] if parts else []), heading, Padding(rows, (0, 0, 0, INDENT))]
     if by_name:
         parts += ["", Text(HINT, style="dim")]
@@ -114,6 +120,11 @@ def _rows(items: Iterable[Item], widths: Widths, *, is_verbose: bool) -> Table:
         origin = [_origin(item)] if widths.origin else []
         table.add_row(item.name, about, *origin, *([takes] if widths.parameters else []))
     return table
+
+
+def _reasons(items: Iterable[Item]) -> Group:
+    """Why plugins can't be used, whole, whatever lines that takes."""
+    return Group(*(Text(f"{item.name}: {item.doc}") for item in items))
 
 
 def _names(items: Iterable[Item]) -> Columns:
