@@ -32,6 +32,22 @@ def is_of_session(entry: Entry) -> bool:
     return entry.module == SESSION
 
 
+def registered_unnamed(name: str) -> str:
+    """What to say of a component that only a module imported by this process registered.
+
+    Returns:
+        Where, and how configs get to know it, to follow a semicolon; nothing: there is none.
+    """
+    for (module, registered), component in register.known.items():
+        if registered == name and module != SESSION:
+            path = component.source.rpartition(":")[0]
+            return (
+                f"{component.source} registered it, in a module that was imported; configs know "
+                f"the components of files that are named: plugins=[{path!r}]"
+            )
+    return ""
+
+
 def source_digest(entry: Entry) -> str | None:
     """SHA-256 (hex) of the source text of a component of this session; None: it has none.
 

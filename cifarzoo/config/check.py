@@ -15,6 +15,7 @@ from cifarzoo.components.kinds import FACTORIES
 from cifarzoo.components.plugins import Catalogue
 from cifarzoo.components.python_source import literal
 from cifarzoo.components.registry import ROOT
+from cifarzoo.components.session import registered_unnamed
 from cifarzoo.components.spelling import near
 from cifarzoo.config.bare_words import bare_words, constant, meant, short
 from cifarzoo.config.effects import Problem, missing, twice, unused, unused_macros
@@ -251,6 +252,8 @@ class Check:
             return entry
         if entry and name != ROOT:
             close = f"; did you mean {entry.kind}.{name}?"
+        elif place := registered_unnamed(name):
+            close = f"; {place}"
         else:
             close = near(name, self.entries) or "; cifarzoo ls lists them"
         broken = "".join(

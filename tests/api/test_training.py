@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import os
 import random
@@ -412,3 +413,20 @@ def test_progress_that_is_none_is_refused():
         cifarzoo.train(TINY, progress=3)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match=r"^progress is a function that the processes of nproc"):
         cifarzoo.train(TINY, nproc=2, progress=lambda _event: None)
+
+
+def test_what_an_imported_module_registered_is_said_to_need_naming(tmp_path, monkeypatch):
+    path = tmp_path / "my_schedules.py"
+    path.write_text(PLUGIN.replace("slow", "modular"))
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("my_schedules")
+
+    with pytest.raises(ConfigProblemsError, match=r"no component 'modular'; ") as caught:
+        cifarzoo.train(TINY, set={"run.schedule": "@modular"}, progress=False)
+
+    assert str(caught.value).endswith(
+        f"{path}:4 registered it, in a module that was imported; configs know the components of "
+        f"files that are named: plugins=[{str(path)!r}]"
+    )
+    named = config.load(TINY, values={"run.schedule": "@modular"}, plugins=[path])
+    assert named.build().schedule is not None
