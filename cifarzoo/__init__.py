@@ -3,8 +3,6 @@
 The public names are loaded when they are used, so that importing the package costs no torch.
 """
 
-from __future__ import annotations
-
 TYPE_CHECKING = False  # and nothing is imported: ``python -m`` looks into the current folder first
 if TYPE_CHECKING:
     from typing import Any
@@ -48,7 +46,7 @@ _MODULE_OF = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name == "__version__":
         return _version()
     if name not in _MODULE_OF:

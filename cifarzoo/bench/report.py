@@ -22,7 +22,8 @@ from cifarzoo.bench.measurement import (
 )
 from cifarzoo.bench.spreads import rate, ratio
 from cifarzoo.bench.timing import Sample
-from cifarzoo.runs.provenance import git_state, provenance
+from cifarzoo.runs.git import git_state
+from cifarzoo.runs.provenance import provenance
 
 SCHEMA = 1
 

@@ -5,7 +5,7 @@ import os
 
 def main() -> None:
     """Run the command that ``sys.argv`` names."""
-    from cifarzoo.engine.distributed.safe_path import leave_current_folder
+    from cifarzoo.engine.distributed.current_folder import leave_current_folder
 
     leave_current_folder()  # before anything else is imported
     from cifarzoo.cli.terminal import streams

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 
 import cifarzoo
 from cifarzoo.components.code import code_digest
+from cifarzoo.runs.git import git_state, is_tracked
 
 PACKAGES = ("cifarzoo", "torch", "torchvision", "numpy", "gin-config")
 
@@ -43,31 +42,10 @@ def own_code() -> dict[str, str]:
     return {"version": cifarzoo.__version__, "sha256": code_digest(package)}
 
 
-def git_state(folder: Path) -> dict[str, Any] | None:
-    """The commit that is checked out in ``folder`` and whether files differ from it."""
-    said = _git(folder, "status", "--porcelain=v2", "--branch")
-    commit = re.search(r"^# branch\.oid ([0-9a-f]+)$", said or "", re.MULTILINE)
-    if said is None or commit is None:  # no checkout, or one without a commit
-        return None
-    return {"commit": commit[1], "dirty": any(line[0] != "#" for line in said.splitlines())}
-
-
 def _own_git() -> dict[str, Any] | None:
     """The state of cifarzoo's checkout; None: it is installed, may be below another one."""
     here = Path(cifarzoo.__file__)
-    is_tracked = _git(here.parent, "ls-files", "--error-unmatch", here.name) is not None
-    return git_state(here.parent) if is_tracked else None
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    command = ["git", "-C", str(folder), *arguments]
-    try:
-        done = subprocess.run(  # noqa: S603  (a fixed command, no shell)
-            command, capture_output=True, text=True, timeout=10, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
+    return git_state(here.parent) if is_tracked(here) else None
 
 
 def _version(package: str) -> str | None:

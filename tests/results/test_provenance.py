@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import cifarzoo
-from cifarzoo.runs.provenance import git_state, provenance
+from cifarzoo.runs.git import git_state
+from cifarzoo.runs.provenance import provenance
 
 CHECKOUT = Path(cifarzoo.__file__).parents[1]
 

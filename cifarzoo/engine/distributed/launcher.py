@@ -32,8 +32,9 @@ from typing import Any, NoReturn
 
 import torch
 
+from cifarzoo.engine.distributed.current_folder import PATH
 from cifarzoo.engine.distributed.environment import RESTARTS, STORE
-from cifarzoo.engine.distributed.safe_path import PATH, safe_path
+from cifarzoo.engine.distributed.safe_path import safe_path, safe_start
 from cifarzoo.engine.distributed.signals import end_at_once, in_main_thread
 from cifarzoo.engine.distributed.store import FileRankStore
 from cifarzoo.errors import (
@@ -90,7 +91,7 @@ def launch(
     # One import for all ranks and restarts; plain fork is unsafe once OpenMP has run.
     get_context("forkserver").set_forkserver_preload([work.__module__, *PRELOADED])
     environment = _environment(nproc)  # what starts the ranks gets another path of imports
-    with safe_path(), _ignoring_hangups():
+    with safe_path(), safe_start(), _ignoring_hangups():
         _start_quiet_tracker()
         forkserver.ensure_running()
     with (

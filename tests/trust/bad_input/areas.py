@@ -9,6 +9,7 @@ from tests.trust.bad_input import (
     folders,
     others_folders,
     plugins,
+    processes,
     received,
     surroundings,
     values,
@@ -25,6 +26,7 @@ AREAS: dict[str, list[Case]] = {
     "excess": excess.CASES,
     "folders": folders.CASES,
     "others_folders": others_folders.CASES,
+    "processes": processes.CASES,
     "received": received.CASES,
     "surroundings": surroundings.CASES,
 }
