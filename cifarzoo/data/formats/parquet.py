@@ -31,7 +31,7 @@ MOST_FOOTER = 4 << 20  # bytes; 500 groups of 100 images have 2 MB
 ROOM = 1 << 20  # bytes that a file or a column may have besides, however few its rows
 PLAIN_OR_LISTED = frozenset({0, 2, 8})  # encodings: others can say little and mean much
 
-_BATCH, _BATCH_BYTES = 1000, 64 << 20  # rows decoded at once, and bytes of those from a dictionary
+_BATCH, _BATCH_BYTES = 1000, 32 << 20  # rows decoded at once, and bytes of those from a dictionary
 _END = struct.Struct("<I4s")  # size of the footer, magic
 
 

@@ -37,6 +37,7 @@ from cifarzoo.engine.assembly.step_form import (
     take_step,
 )
 from cifarzoo.engine.assembly.weight_decay import split
+from cifarzoo.engine.saved_tensors import read_saved
 from cifarzoo.errors import in_one_line
 from cifarzoo.randomness.global_generators import kept_generators, seed_generators
 
@@ -254,5 +255,4 @@ def _read_back(state: Any) -> Any:
     """As a checkpoint has it."""
     file = io.BytesIO()
     torch.save(state, file)
-    file.seek(0)
-    return torch.load(file, weights_only=True)
+    return read_saved(file.getvalue())
