@@ -75,13 +75,14 @@ def load(model: nn.Module, params: Arrays, state: Arrays) -> None:
             f"these weights are of another network: {_some(missing)} missing from them, "
             f"{_some(extra)} not in {type(model).__name__}"
         )
-    arrays = {name: to_torch(given[theirs[name]]) for name in targets}
     for name, target in targets.items():
-        if arrays[name].shape != target.shape:
+        shape = _transposed(given[theirs[name]]).shape  # before it is copied, or read from a disk
+        if shape != target.shape:
             raise DataError(
                 f"these weights are of another network: {theirs[name]} is {name} of "
-                f"{tuple(arrays[name].shape)}; expected {tuple(target.shape)}"
+                f"{shape}; expected {tuple(target.shape)}"
             )
+    arrays = {name: to_torch(given[theirs[name]]) for name in targets}
     with torch.no_grad():
         for name, target in targets.items():
             target.copy_(arrays[name])
@@ -115,8 +116,12 @@ def our_name(name: str) -> str:
 
 def to_torch(array: np.ndarray[Any, Any]) -> Tensor:
     """A kernel with its output channels first; a vector as it is."""
+    return torch.from_numpy(np.ascontiguousarray(_transposed(array)))
+
+
+def _transposed(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     axes = {4: (3, 2, 0, 1), 2: (1, 0)}.get(array.ndim, range(array.ndim))
-    return torch.from_numpy(np.ascontiguousarray(array.transpose(*axes)))
+    return array.transpose(*axes)
 
 
 def _some(names: Iterable[str], most: int = 3) -> str:

@@ -45,7 +45,7 @@ KINDS = {
 }
 PUT_BACK = "put back what the run wrote"
 MOST_TEXT = 1 << 20  # bytes of a config; all settings of the largest recipe are 6 kB
-MOST_RECORD = 16 << 20  # bytes of run.json; each attempt adds 3 kB
+MOST_RECORD = 16 << 20  # bytes of run.json; each attempt adds 2 kB
 MOST_METRICS = 64 << 20  # bytes of metrics.jsonl; each epoch adds 0.3 kB
 READ_BACK: dict[str, tuple[type, ...]] = {  # entries of run.json that commands go by
     "status": (str,),

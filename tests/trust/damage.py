@@ -19,15 +19,11 @@ import torch
 from cifarzoo.engine.checkpoint import FORMAT, MANIFEST, STATE, Checkpoints
 from cifarzoo.errors import CheckpointError
 from cifarzoo.runs.folder import METRICS, RECORD, RunFolder
+from tests.swelling import deflated
 from tests.trust.attempts import attempt
 from tests.trust.cases import COMPARED, EQUAL, FAULTS, HUNG, WRONG, Budget, Check, Outcome
 from tests.trust.kill_points import arm
-from tests.trust.workload import (
-    EVERYTHING,
-    finals,
-    shortfalls,
-    train,
-)
+from tests.trust.workload import EVERYTHING, finals, shortfalls, train
 
 KEPT = {**EVERYTHING, "keep_checkpoints": 5}  # of the steps 6, 10, 12, 18, 20 and 24 at most
 DIES_AFTER = 22
@@ -246,6 +242,10 @@ TABLE: dict[str, Damage] = {
     "files that belong to nobody": Damage(do=strays),
     "a pickle with code, its digest right": Damage(do=evil, warnings=1),
     "the same in torch's format": Damage(do=evil_in_torch, warnings=1),
+    "a compressed state, its digest right": Damage(
+        do=lambda _, c: replace_state(newest(c), deflated((newest(c) / STATE).read_bytes())),
+        warnings=1,
+    ),
     "a format to come": Damage(
         do=lambda _, c: rewrite_manifest(newest(c), format=FORMAT + 1), refused="newer cifarzoo"
     ),

@@ -95,6 +95,12 @@ def test_another_shape_is_refused_and_nothing_is_loaded(params: Arrays, state: A
     torch.testing.assert_close(dict(model.state_dict()), before, rtol=0, atol=0)
 
 
+def test_a_terabyte_of_another_shape_is_refused_before_it_is_copied(params: Arrays, state: Arrays):
+    params["Dense_4/kernel"] = np.broadcast_to(np.float32(0), (500_000, 500_000))
+    with pytest.raises(DataError, match=r"Dense_4/kernel is head.weight of \(500000, 500000\)"):
+        flax_weights.load(wide(), params, state)
+
+
 def test_weights_of_another_network_are_refused(params: Arrays, state: Arrays):
     model = pyramidnet(10, ResidualPort([shake_drop()]), depth=11, alpha=8.0)
     with pytest.raises(DataError, match="these weights are of another network"):

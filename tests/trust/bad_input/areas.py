@@ -12,6 +12,7 @@ from tests.trust.bad_input import (
     processes,
     received,
     surroundings,
+    swelling,
     values,
 )
 from tests.trust.bad_input.case import Case
@@ -29,4 +30,5 @@ AREAS: dict[str, list[Case]] = {
     "processes": processes.CASES,
     "received": received.CASES,
     "surroundings": surroundings.CASES,
+    "swelling": swelling.CASES,
 }

@@ -21,12 +21,22 @@ def mine():
     return lambda moment: 1.0
 """
 MINE = CONFIG.replace("@constant", "@mine")
-NO_DATA = "".join(f"{line}\n" for line in MINE.replace("@glyphs", "@cifar10").splitlines() if "glyphs." not in line)
-BY_HAND: dict[str, str | bytes] = {"r/config.gin": NO_DATA, "r/plugins/mine.py": PLUGIN, "r/.run.json.swp": "of an editor"}
+NO_DATA = "".join(
+    f"{line}\n"
+    for line in MINE.replace("@glyphs", "@cifar10").splitlines()
+    if "glyphs." not in line
+)
+BY_HAND: dict[str, str | bytes] = {
+    "r/config.gin": NO_DATA,
+    "r/plugins/mine.py": PLUGIN,
+    "r/.run.json.swp": "of an editor",
+}
 WORDS = "CIFAR-10 needs a folder"
 
 
-def by_hand(name: str, says: str, *command: str, change: dict[str, str | bytes] | None = None, **more: Any) -> Case:
+def by_hand(
+    name: str, says: str, *command: str, change: dict[str, str | bytes] | None = None, **more: Any
+) -> Case:
     """A command in a folder that somebody wrote by hand, whose files have to stay as they are."""
     fixed = {"needs_torch": True, "files": {**BY_HAND, **(change or {})}}
     return Case(row=61, name=name, command=command, says=says, **(fixed | more))
