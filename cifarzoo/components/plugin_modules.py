@@ -12,7 +12,7 @@ import importlib.abc
 import importlib.util
 import sys
 from collections.abc import Sequence
-from importlib.machinery import ModuleSpec
+from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 from types import ModuleType
 
 from cifarzoo.components.plugin_files import PluginFile
@@ -94,7 +94,11 @@ class _Finder(importlib.abc.MetaPathFinder):
         name = next((name for name in names if name in files), None)
         is_package = name is None or name.endswith("__init__.py")
         if name is None and inside and not any(each.startswith(f"{base}/") for each in files):
-            return None
+            if any(f"{base}{suffix}" in files for suffix in EXTENSION_SUFFIXES):
+                return None
+            # Python's own finder would take what lies in the folder and is no part of the plugin:
+            # no run would keep it, and no digest covers it.
+            raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
         spec = ModuleSpec(fullname, _Loader(folder, name), is_package=is_package)
         if name is not None:
             spec.origin = str(folder.path / name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import pickle
+import py_compile
 import shutil
 import subprocess
 import sys
@@ -102,6 +103,30 @@ def test_an_edited_folder_is_another_one_and_is_never_run_half(folder):
     digests = [plugin_provenance([c.entries["stepped"]]) for c in (read, catalogue([folder]))]
     assert digests[0][0]["origin"] == digests[1][0]["origin"] == str(folder)
     assert digests[0][0]["sha256"] != digests[1][0]["sha256"]
+
+
+@pytest.mark.parametrize(
+    ("place", "statement"),
+    [
+        ("extra.pyc", "from . import extra"),
+        ("extra.pyc", "from .extra import RATE"),
+        ("extra/__init__.pyc", "from .extra import RATE"),
+        ("data/extra.py", "from .data.extra import RATE"),
+        ("data/extra.py", "from .data import extra"),
+    ],
+)
+def test_what_a_run_would_not_keep_is_not_imported(folder, place, statement):
+    source = folder.parent / "source.py"
+    source.write_text("RATE = 1 / 3\n")
+    (folder / place).parent.mkdir(exist_ok=True)
+    if place.endswith(".pyc"):
+        py_compile.compile(str(source), str(folder / place))
+    else:
+        source.rename(folder / place)
+    write(folder, {"flat.py": f"{FLAT.format(name='half_kept', value=1)}{statement}\n"})
+
+    with pytest.raises(PluginError, match=r"it cannot be imported: (ModuleNotFound|Import)Error"):
+        made(catalogue([folder]).entries["half_kept"])
 
 
 def test_types_are_followed_from_file_to_file(folder):
