@@ -1,0 +1,140 @@
+"""The library is compiled once, kept for this user and machine, and made anew if it is damaged."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cifarzoo.layers.kernels import build
+from cifarzoo.layers.kernels.build import UnavailableError, built, openmp
+
+
+@pytest.fixture
+def folder(kernels_folder: Path, tmp_path: Path) -> Path:
+    """A folder that has the library."""
+    there = tmp_path / "kernels"
+    there.mkdir(mode=0o700)
+    for path in kernels_folder.glob("kernels-*"):
+        shutil.copy2(path, there)
+    return there
+
+
+def compiler(tmp_path: Path, text: str) -> Path:
+    """A program that is called in a compiler's place."""
+    path = tmp_path / "fake-c++"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_a_library_that_is_there_is_taken_without_a_compilation(folder):
+    assert built(folder).seconds is None
+
+
+def test_of_processes_that_start_together_one_compiles(kernels_folder, tmp_path, monkeypatch):
+    log = tmp_path / "log"
+    real = shutil.which("c++")
+    monkeypatch.setenv("CXX", str(compiler(tmp_path, f'echo >> {log}; exec {real} "$@"')))
+    code = "import torch; from cifarzoo.layers.kernels.build import built; from pathlib import Path"
+    code += f"; print(built(Path({str(tmp_path / 'new')!r})).path)"
+    started = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    paths = {process.communicate(timeout=200)[0] for process in started}
+
+    assert [process.returncode for process in started] == [0, 0, 0]
+    assert len(paths) == 1
+    assert Path(paths.pop().strip()).is_file()
+    assert log.read_text() == "\n"
+
+
+@pytest.mark.parametrize("damage", ["flipped", "no note", "a link"])
+def test_a_damaged_library_is_made_anew(folder, damage, tmp_path):
+    path = built(folder).path
+    whole = path.read_bytes()
+    if damage == "flipped":
+        path.write_bytes(whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:])
+    elif damage == "no note":
+        path.with_suffix(".json").unlink()
+    else:
+        path.rename(tmp_path / "elsewhere.so")
+        path.symlink_to(tmp_path / "elsewhere.so")
+
+    again = built(folder)
+
+    assert again.path == path
+    assert again.seconds is not None
+    assert not path.is_symlink()
+    assert built(folder).seconds is None
+
+
+def test_without_a_compiler_it_says_where_it_looked(tmp_path, monkeypatch):
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UnavailableError, match=r"no C\+\+ compiler \(looked for c\+\+, g\+\+, cla"):
+        built(tmp_path / "new")
+    monkeypatch.setenv("CXX", "icc")
+    with pytest.raises(UnavailableError, match=r"no C\+\+ compiler \(CXX names 'icc', which is none\)"):
+        built(tmp_path / "new")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("echo 'x.cpp:3: error: no OpenMP' >&2; exit 1", "cannot compile them: x.cpp:3: error"),
+        ("exit 7", "cannot compile them: exit code 7"),
+        ('while [ "$1" != -o ]; do shift; done; echo x > "$2"', "does not run here"),
+    ],
+)
+def test_a_compiler_that_fails_is_quoted_in_a_line(tmp_path, monkeypatch, text, says):
+    monkeypatch.setenv("CXX", str(compiler(tmp_path, text)))
+
+    with pytest.raises(UnavailableError, match=says):
+        built(tmp_path / "new")
+
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["kernels.lock"]
+
+
+def test_a_folder_that_others_may_write_to_is_not_used(tmp_path):
+    tmp_path.chmod(0o777)
+    with pytest.raises(UnavailableError, match="not a folder that only this user may write to"):
+        built(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path)
+    with pytest.raises(UnavailableError, match="not a folder that only this user may write to"):
+        built(tmp_path / "link")
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+
+    with pytest.raises(UnavailableError, match="file"):
+        built(tmp_path / "file" / "kernels")
+
+
+def test_machines_that_it_is_not_written_for_are_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+    with pytest.raises(UnavailableError, match="none for Linux on riscv64"):
+        built(tmp_path / "new")
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.setattr(build, "_features", lambda: "sse2 avx")
+    with pytest.raises(UnavailableError, match="no fused multiply-add"):
+        built(tmp_path / "new")
+
+
+def test_another_processor_gets_a_library_of_its_own(folder, monkeypatch):
+    here = built(folder).identity
+    features = build._features()
+    monkeypatch.setattr(build, "_features", lambda: f"{features} zz_new")
+
+    assert build._identity(build._compiler(), build._flags()) != here
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="named as on x86_64")
+def test_torchs_openmp_is_the_only_one():
+    assert Path(openmp()).name.startswith("libgomp")
