@@ -137,6 +137,22 @@ class _Plain(Grouped):
             eps=self.eps,
         )
 
+    def take_in(self, statistics: Tensor, count: int) -> None:
+        """Move the running statistics, which are tracked, by those of a batch.
+
+        Args:
+            statistics: Means and biased variances (2, C), means over the groups.
+            count: Numbers a channel that a group has.
+        """
+        if self.running_mean is None or self.running_var is None:
+            return
+        momentum = self._count_step()
+        mean, var = statistics.to(self.running_mean.dtype)
+        with torch.no_grad():
+            self.running_mean.lerp_(mean, momentum)
+            factor = count / (count - 1) if self.unbiased else 1.0
+            self.running_var.mul_(1 - momentum).add_(var, alpha=momentum * factor)
+
     def _count_step(self) -> float:
         """The weight of this step in the running statistics."""
         if self.num_batches_tracked is not None:

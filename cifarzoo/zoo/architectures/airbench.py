@@ -15,6 +15,7 @@ from cifarzoo import register
 from cifarzoo.errors import ConfigError
 from cifarzoo.layers.batch_norm import BatchNorm2d
 from cifarzoo.protocols import PositiveFloat, PositiveInt
+from cifarzoo.zoo.architectures.blocks import chain
 from cifarzoo.zoo.architectures.limits import check_at_least
 from cifarzoo.zoo.architectures.whitening import Whitening
 
@@ -47,7 +48,7 @@ class Airbench(nn.Module):
         return logits * self.logit_scale
 
 
-class Block(nn.Module):
+def block(in_channels: int, channels: int, *, bn_momentum: float, bn_eps: float) -> nn.Sequential:
     """Convolution, pooling, norm, GELU; convolution, norm, GELU.
 
     Args:
@@ -55,24 +56,19 @@ class Block(nn.Module):
         channels: Channels of the output.
         bn_momentum: Weight of a step in the running statistics.
         bn_eps: Added to the variance.
+
+    Returns:
+        A module from (N, in_channels, H, W) to (N, channels, H // 2, W // 2).
     """
-
-    def __init__(
-        self, in_channels: int, channels: int, *, bn_momentum: float, bn_eps: float
-    ) -> None:
-        super().__init__()
-        self.conv1 = identity_conv(in_channels, channels, kind=EvenConv2d)
-        self.pool = nn.MaxPool2d(2)
-        self.norm1 = unscaled_norm(channels, bn_momentum, bn_eps)
-        self.conv2 = identity_conv(channels, channels, kind=nn.Conv2d)
-        self.norm2 = unscaled_norm(channels, bn_momentum, bn_eps)
-        self.activation = nn.GELU()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Images (N, in_channels, H, W) to (N, channels, H // 2, W // 2)."""
-        x = self.activation(self.norm1(self.pool(self.conv1(x))))
-        output: Tensor = self.activation(self.norm2(self.conv2(x)))
-        return output
+    return chain(
+        conv1=identity_conv(in_channels, channels, kind=EvenConv2d),
+        pool=nn.MaxPool2d(2),
+        norm1=unscaled_norm(channels, bn_momentum, bn_eps),
+        gelu1=nn.GELU(),
+        conv2=identity_conv(channels, channels, kind=nn.Conv2d),
+        norm2=unscaled_norm(channels, bn_momentum, bn_eps),
+        gelu2=nn.GELU(),
+    )
 
 
 class EvenConv2d(nn.Conv2d):
@@ -157,7 +153,7 @@ def airbench(
     )
     blocks = nn.Sequential(
         *(
-            Block(*shape, bn_momentum=bn_momentum, bn_eps=bn_eps)
+            block(*shape, bn_momentum=bn_momentum, bn_eps=bn_eps)
             for shape in pairwise([whitening.channels, *widths])
         )
     )

@@ -80,7 +80,9 @@ def test_without_a_compiler_it_says_where_it_looked(tmp_path, monkeypatch):
     with pytest.raises(UnavailableError, match=r"no C\+\+ compiler \(looked for c\+\+, g\+\+, cla"):
         built(tmp_path / "new")
     monkeypatch.setenv("CXX", "icc")
-    with pytest.raises(UnavailableError, match=r"no C\+\+ compiler \(CXX names 'icc', which is none\)"):
+    with pytest.raises(
+        UnavailableError, match=r"no C\+\+ compiler \(CXX names 'icc', which is none\)"
+    ):
         built(tmp_path / "new")
 
 
