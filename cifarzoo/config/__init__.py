@@ -275,6 +275,7 @@ def _of_a_run(path: Path) -> tuple[str, list[Path]] | None:
     if path.name not in (CONFIG, RESOLVED) or not path.with_name(RECORD).is_file():
         return None
     folder = RunFolder(path.parent)
+    folder.check()
     return folder.record.get("config", path.stem), folder.plugins
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import tarfile
 import zlib
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cifarzoo.data.damage import DamageError
-from cifarzoo.files.real_folder import read_regular
+from cifarzoo.files.real_folder import RealFolder
 
 MOST_BYTES = 256 << 20  # of a member; the largest, all training images of CIFAR-100, has 155 MB
 
@@ -84,13 +85,13 @@ class Contents:
     digests: Mapping[str, str]
 
 
-def read_archive(archive: Archive, path: Path) -> Contents:
-    """Read the members out of the archive at ``path``.
+def read_archive(archive: Archive, folder: RealFolder) -> Contents:
+    """Read the members out of the archive in ``folder``.
 
     Raises:
         DamageError: Its size, digest or a member is not as published.
     """
-    raw = read_checked(archive, path)
+    path, raw = folder.path / archive.file_name, read_checked(archive, folder)
     try:
         members = _untar(archive, raw, path)
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
@@ -101,43 +102,46 @@ def read_archive(archive: Archive, path: Path) -> Contents:
     return Contents(members=members, digests={path.name: archive.sha256})
 
 
-def read_folder(archive: Archive, folder: Path) -> Contents:
+def read_folder(archive: Archive, folder: RealFolder) -> Contents:
     """Read the members of an archive that somebody has unpacked into ``folder``.
 
     Raises:
         DamageError: A file is missing, or its size or digest is not as published.
     """
     names = [member.name for member in archive.members]
-    missing = [name for name in names if not (folder / name).is_file()]
+    missing = [name for name in names if not folder.kind(name)]
     if missing:
         there = len(names) - len(missing)
         raise DamageError(
-            f"{folder} has {there} of the {len(names)} files; {', '.join(missing)} missing"
+            f"{folder.path} has {there} of the {len(names)} files; {', '.join(missing)} missing"
         )
     members, digests = {}, {}
     for member in archive.members:
-        path = folder / member.name
-        _check_size(member, path.stat().st_size, str(path))
-        raw = read_regular(path, at_most=member.most)
+        path = folder.path / member.name
+        _check_size(member, folder.size(member.name), str(path))
+        raw = folder.read(member.name, at_most=member.most)
         _check_digest(member, raw, path)
         members[member.name] = raw
         digests[member.name] = hashlib.sha256(raw).hexdigest()
     return Contents(members=members, digests=digests)
 
 
-def read_checked(archive: Archive, path: Path) -> bytes:
-    """Read the archive at ``path`` without unpacking it.
+def read_checked(archive: Archive, folder: RealFolder) -> bytes:
+    """Read the archive in ``folder`` without unpacking it.
 
     Raises:
         DamageError: It is a web page, or its size or digest is not as published.
+        OddFileError: It is no regular file.
+        FileNotFoundError: There is none.
     """
-    size = path.stat().st_size
-    if size != archive.size:
-        with path.open("rb") as file:
+    path = folder.path / archive.file_name
+    with os.fdopen(folder.open(archive.file_name), "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size != archive.size:
             is_page = file.read(64).lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<")
-        problem = "is a web page, not an archive" if is_page else f"is {size:,} bytes"
-        raise DamageError(f"{path} {problem}; expected {archive.size:,} bytes")
-    raw = read_regular(path, at_most=size)
+            problem = "is a web page, not an archive" if is_page else f"is {size:,} bytes"
+            raise DamageError(f"{path} {problem}; expected {archive.size:,} bytes")
+        raw = file.read(size)
     digest = hashlib.sha256(raw).hexdigest()
     if digest != archive.sha256:
         raise DamageError(f"{path} has the sha256 {digest}; expected {archive.sha256}")

@@ -6,10 +6,14 @@ Readers of formats know neither the dataset nor where it can be had again: they 
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cifarzoo.errors import DataError
+from cifarzoo.files.real_folder import OddFileError
+
+LINKED = "; name the folder where it lies by --data, or put a copy of it there"
 
 
 class DamageError(DataError):
@@ -36,4 +40,5 @@ def advised(remedy: str) -> Iterator[None]:
     except DamageError as error:
         raise DataError(f"{error}; {remedy}") from error
     except OSError as error:
-        raise DataError(f"cannot read {error.filename}: {error.strerror}") from error
+        hint = LINKED if error.errno == errno.ELOOP and isinstance(error, OddFileError) else ""
+        raise DataError(f"cannot read {error.filename}: {error.strerror}{hint}") from error

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from cifarzoo.data.archive import Archive, read_checked
 from cifarzoo.data.damage import DamageError
 from cifarzoo.errors import DataError
-from cifarzoo.files.real_folder import FILE, OddFileError, RealFolder
+from cifarzoo.files.real_folder import OddFileError, RealFolder
 
 PAUSES = (1.0, 2.0, 4.0)  # seconds before each further attempt, counted from the last progress
 TIMEOUT = 30.0  # seconds without a byte
@@ -160,9 +160,8 @@ class _Part:
 
 
 def _is_whole(archive: Archive, files: RealFolder) -> bool:
-    files.check(archive.file_name, FILE)
     try:
-        read_checked(archive, files.path / archive.file_name)
+        read_checked(archive, files)
     except (DamageError, FileNotFoundError):
         return False
     return True

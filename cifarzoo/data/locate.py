@@ -18,6 +18,7 @@ from cifarzoo.data.sources import (
     binary_decoder,
     decode_batch,
 )
+from cifarzoo.files.real_folder import FILE, RealFolder
 
 PARQUET = tuple(f"{split}-00000-of-00001.parquet" for split in ("train", "test"))
 
@@ -36,13 +37,14 @@ def locate(published: Published, folder: Path, *, labelling: Labelling) -> Sourc
     Raises:
         MissingError: There is no such folder, or nothing of the dataset in it.
         DamageError: What is there cannot be what it is named.
+        OddFileError: Something else than a regular file, or a real folder, has its name.
     """
     remedy = published.remedy(folder)
     if not folder.exists():
         raise MissingError(f"there is no folder {folder}; {remedy}")
     if not folder.is_dir():
         raise MissingError(f"{folder} is a file; expected the folder that holds {published.title}")
-    places = [*_named_after(published, folder), folder]
+    places = [*_named_after(published, folder), RealFolder(folder)]
     foreign: list[ForeignError] = []
     source = next(_candidates(published, places, labelling, foreign), None)
     if source is None:
@@ -53,19 +55,24 @@ def locate(published: Published, folder: Path, *, labelling: Labelling) -> Sourc
     return source
 
 
-def _named_after(published: Published, folder: Path) -> list[Path]:
+def _named_after(published: Published, folder: Path) -> list[RealFolder]:
     """The sub-folders ``cifar10``, ``CIFAR-10``, ``cifar_10`` and the like."""
 
     def letters(name: str) -> str:
         return re.sub(r"[^a-z0-9]", "", name.lower())
 
-    found = (path for path in folder.iterdir() if letters(path.name) == published.name)
-    return sorted(path for path in found if path.is_dir())
+    here = RealFolder(folder)
+    return _inside(here, *(name for name in here.names() if letters(name) == published.name))
+
+
+def _inside(place: RealFolder, *names: str) -> list[RealFolder]:
+    """Those of the sub-folders that are there; what is no real one is refused when it is read."""
+    return [place.below(name) for name in names if place.kind(name) not in ("", FILE)]
 
 
 def _candidates(
     published: Published,
-    places: list[Path],
+    places: list[RealFolder],
     labelling: Labelling,
     foreign: list[ForeignError],
 ) -> Iterator[Source]:
@@ -82,42 +89,55 @@ def _candidates(
 
 
 def _archives(
-    published: Published, archive: Archive, places: list[Path], version: str, decode: Decoder
+    published: Published, archive: Archive, places: list[RealFolder], version: str, decode: Decoder
 ) -> Iterator[Source]:
-    def source(form: str, path: Path) -> Source:
+    def source(form: str, folder: RealFolder, *, is_unpacked: bool) -> Source:
         return ArchiveSource(
             form=f"{version} {form}",
-            path=path,
+            folder=folder,
             archive=archive,
+            is_unpacked=is_unpacked,
             num_train=published.num_train,
             num_test=published.num_test,
             decode=decode,
         )
 
     for place in places:
-        if (place / archive.file_name).is_file():
-            yield source("archive", place / archive.file_name)
+        if _holds(place, archive.file_name):
+            yield source("archive", place, is_unpacked=False)
     for place in places:
-        for folder in (place / archive.folder, place):
-            if any((folder / member.name).is_file() for member in archive.members):
-                yield source("files", folder)
+        for folder in (*_inside(place, archive.folder), place):
+            if _holds(folder, *(member.name for member in archive.members)):
+                yield source("files", folder, is_unpacked=True)
 
 
-def _parquet_folders(published: Published, places: list[Path]) -> Iterator[Path]:
+def _holds(folder: RealFolder, *names: str) -> bool:
+    """Whether one of the files is in ``folder``.
+
+    Raises:
+        OddFileError: Something else than a regular file has its name.
+    """
+    for name in names:
+        folder.check(name, FILE)
+    return any(folder.kind(name) for name in names)
+
+
+def _parquet_folders(published: Published, places: list[RealFolder]) -> Iterator[RealFolder]:
     for place in places:
-        for folder in (place, place / "plain_text", place / "data", place / published.name):
-            if any((folder / name).is_file() for name in PARQUET):
+        for folder in (place, *_inside(place, "plain_text", "data", published.name)):
+            if _holds(folder, *PARQUET):
                 yield folder
 
 
-def _parquet(folder: Path, labelling: Labelling) -> Source:
-    train, test = (folder / name for name in PARQUET)
-    for path, other in ((train, test), (test, train)):
-        if not path.is_file():
-            raise DamageError(f"{folder} holds {other.name} but no {path.name}")
-    num_train, codec = parquet.peek(train, label=labelling.column)
-    num_test, test_codec = parquet.peek(test, label=labelling.column)
+def _parquet(folder: RealFolder, labelling: Labelling) -> Source:
+    train, test = PARQUET
+    for name, other in ((train, test), (test, train)):
+        if not folder.kind(name):
+            raise DamageError(f"{folder.path} holds {other} but no {name}")
+    num_train, codec = parquet.peek(folder, train, label=labelling.column)
+    num_test, test_codec = parquet.peek(folder, test, label=labelling.column)
     return ParquetSource(
+        folder=folder,
         train=train,
         test=test,
         num_train=num_train,

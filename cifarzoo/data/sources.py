@@ -14,7 +14,7 @@ from cifarzoo.data.archive import Archive, Member
 from cifarzoo.data.formats import batches, parquet, records
 from cifarzoo.data.published import Labelling, Published
 from cifarzoo.data.splits import Images, Labels, join
-from cifarzoo.files.real_folder import read_regular
+from cifarzoo.files.real_folder import RealFolder
 
 Decoder: TypeAlias = Callable[[bytes, Labelling, str], tuple[Images, Labels]]
 
@@ -40,8 +40,9 @@ class ArchiveSource:
 
     Attributes:
         form: Name of the form for people.
-        path: Path of the archive, or of the folder.
+        folder: Folder that holds the archive, or its members.
         archive: Contents that it should have.
+        is_unpacked: Whether the folder holds the members.
         num_train: Number of training images.
         num_test: Number of test images.
         decode: Function from the bytes of a member to images and labels.
@@ -49,17 +50,23 @@ class ArchiveSource:
     """
 
     form: str
-    path: Path
+    folder: RealFolder
     archive: Archive
+    is_unpacked: bool
     num_train: int
     num_test: int
     decode: Decoder
     codec: str | None = None
 
+    @property
+    def path(self) -> Path:
+        """Path of the archive, or of the folder."""
+        return self.folder.path / ("" if self.is_unpacked else self.archive.file_name)
+
     def read(self, labelling: Labelling) -> Reading:
         """Read and check everything; raises DamageError."""
-        read = archives.read_folder if self.path.is_dir() else archives.read_archive
-        contents = read(self.archive, self.path)
+        read = archives.read_folder if self.is_unpacked else archives.read_archive
+        contents = read(self.archive, self.folder)
 
         def split(members: tuple[Member, ...]) -> Split:
             parts = [
@@ -80,16 +87,18 @@ class ParquetSource:
     """The two files of the Hugging Face hub's layout.
 
     Attributes:
-        train: Path of the file of training images.
-        test: Path of the file of test images.
+        folder: Folder of the files.
+        train: Name of the file of training images.
+        test: Name of the file of test images.
         num_train: Number of training images.
         num_test: Number of test images.
         codec: Compression of the images: ``JPEG``, ``PNG``, or None for neither.
         form: Name of the form for people.
     """
 
-    train: Path
-    test: Path
+    folder: RealFolder
+    train: str
+    test: str
     num_train: int
     num_test: int
     codec: str | None
@@ -98,15 +107,16 @@ class ParquetSource:
     @property
     def path(self) -> Path:
         """The folder."""
-        return self.train.parent
+        return self.folder.path
 
     def read(self, labelling: Labelling) -> Reading:
         """Read and check everything; raises DamageError."""
         digests = {}
 
-        def split(path: Path, num_images: int) -> Split:
-            raw = read_regular(path, at_most=parquet.most_bytes(num_images))
-            digests[path.name] = hashlib.sha256(raw).hexdigest()
+        def split(name: str, num_images: int) -> Split:
+            path = self.path / name
+            raw = self.folder.read(name, at_most=parquet.most_bytes(num_images))
+            digests[name] = hashlib.sha256(raw).hexdigest()
             part = parquet.decode(raw, label=labelling.column, where=path)
             return join([part], num_classes=len(labelling.classes), where=str(path))
 

@@ -293,12 +293,11 @@ def _check(name: str, here: int, path: Path, wanted: str) -> None:
 
 
 def _odd(kind: str, path: Path, wanted: str, target: str = "") -> OddFileError:
-    number = errno.ENOTDIR if wanted == FOLDER else errno.EISDIR if kind == FOLDER else errno.ELOOP
     if kind == LINK:
         problem = f"it is a link to {target[:SHOWN]!r}; expected the {wanted} itself"
-    else:
-        problem = f"it is a {kind}; expected a {wanted}"
-    return OddFileError(number, problem, str(path))
+        return OddFileError(errno.ELOOP, problem, str(path))
+    number = errno.ENOTDIR if wanted == FOLDER else errno.EISDIR if kind == FOLDER else errno.EINVAL
+    return OddFileError(number, f"it is a {kind}; expected a {wanted}", str(path))
 
 
 def _kind(mode: int) -> str:

@@ -1,6 +1,7 @@
 """The author's own versions: what is read, what is preferred, and what is refused."""
 
 import io
+import os
 import pickle
 import tarfile
 from dataclasses import replace
@@ -14,6 +15,7 @@ from cifarzoo.data.formats import batches
 from cifarzoo.data.locate import locate
 from cifarzoo.data.opening import open_published
 from cifarzoo.errors import DataError
+from cifarzoo.files.real_folder import RealFolder
 from tests.small_cifar import (
     NAMES,
     Small,
@@ -220,7 +222,7 @@ def test_members_are_taken_by_their_exact_name_and_nothing_else_is_written(tmp_p
     data = with_archive(data, tar_gz({**evil, **files, "data_batch_1.bin": b"x"}))
     path = data.write_archive("binary", tmp_path / "data")
 
-    contents = read_archive(data.published.binary, path)
+    contents = read_archive(data.published.binary, RealFolder(path.parent))
 
     assert dict(contents.members) == data.files["binary"]
     assert list(tmp_path.rglob("*")) == [tmp_path / "data", path]
@@ -384,3 +386,51 @@ def test_the_stand_ins_are_what_they_claim():
     raw = data.files["python"]["data_batch_1"]
     assert b"numpy.core.multiarray" in raw  # as the real ones, which NumPy 1 wrote
     assert pickle.load(io.BytesIO(raw))["labels"] == data.labels[:10].tolist()
+
+
+ODD = {
+    "a link": (
+        lambda path, mine: path.symlink_to(mine),
+        "a link to '/.*'; expected the f.* itself",
+    ),
+    "a pipe": (lambda path, _mine: os.mkfifo(path), "a named pipe; expected a f"),
+    "a device": (lambda path, _mine: path.symlink_to("/dev/zero"), "a link to '/dev/zero'"),
+}
+
+
+@pytest.mark.timeout(20)  # a pipe that is waited for
+@pytest.mark.parametrize(("make", "what"), ODD.values(), ids=ODD)
+@pytest.mark.parametrize("is_folder", [False, True], ids=["file", "folder"])
+@pytest.mark.parametrize("form", FORMS)
+def test_what_is_no_file_or_folder_itself_is_refused_at_once(tmp_path, form, is_folder, make, what):
+    """Whatever a data folder from elsewhere has in the place of a file, or of a sub-folder."""
+    put(small(), form, tmp_path / "data/cifar10")
+    whole = tmp_path / "data/cifar10"
+    path = whole if is_folder else next(each for each in whole.rglob("*") if each.is_file())
+    path.rename(tmp_path / "mine")
+    make(path, tmp_path / "mine")
+
+    with pytest.raises(DataError, match=rf"^cannot read {path}: it is {what}") as caught:
+        open_small(small(), tmp_path / "data").load()
+
+    hint = "; name the folder where it lies by --data, or put a copy of it there"
+    assert str(caught.value).endswith(hint) == path.is_symlink()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_folder_itself_may_be_a_link_and_lie_below_one(tmp_path, form):
+    put(small(), form, tmp_path / "disk/data")
+    (tmp_path / "linked").symlink_to("disk")
+    (tmp_path / "data").symlink_to("linked/data")
+
+    for folder in (tmp_path / "data", tmp_path / "linked/data"):
+        assert len(open_small(small(), folder).load()[0].labels) == 20
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_files_that_have_the_names_of_folders_are_in_nobodys_way(tmp_path, form):
+    put(small(), form, tmp_path)
+    for name in ("cifar10", "plain_text", "data"):
+        (tmp_path / name).write_text("")
+
+    assert len(open_small(small(), tmp_path).load()[0].labels) == 20

@@ -21,6 +21,7 @@ from cifarzoo.data.formats import pictures
 from cifarzoo.data.formats.parquet_pages import Page, pages
 from cifarzoo.data.splits import Images, Labels
 from cifarzoo.errors import DataError
+from cifarzoo.files.real_folder import RealFolder
 
 IMAGES = "img"
 MOST_IMAGES = 200_000  # in a file; CINIC-10, the largest known of 32 x 32 pixels, has 90,000
@@ -35,11 +36,12 @@ _BATCH, _BATCH_BYTES = 1000, 32 << 20  # rows decoded at once, and bytes of thos
 _END = struct.Struct("<I4s")  # size of the footer, magic
 
 
-def peek(path: Path, *, label: str) -> tuple[int, str | None]:
+def peek(folder: RealFolder, name: str, *, label: str) -> tuple[int, str | None]:
     """Count the images and tell the first one's codec, reading as little as possible.
 
     Args:
-        path: Path of the file.
+        folder: Folder of the file.
+        name: Name of the file.
         label: Name of the column of labels.
 
     Returns:
@@ -49,7 +51,8 @@ def peek(path: Path, *, label: str) -> tuple[int, str | None]:
         ForeignError: It has other columns.
         DamageError: It is no Parquet file, or not one that can be read in reasonable memory.
     """
-    with _reading(path), path.open("rb") as source:
+    path = folder.path / name
+    with _reading(path), os.fdopen(folder.open(name), "rb") as source:
         file, _ = _open(source, label, path)
         first = next(file.iter_batches(batch_size=1, columns=[f"{IMAGES}.bytes"]))
         picture = first.column(0)[0].as_py() or {}

@@ -1,6 +1,6 @@
 # ruff: noqa: E501  # a case is easiest to read on a line
 
-"""Rows 61 and 67: folders that somebody else wrote, and a user's own files in them."""
+"""Rows 61 and 67: runs and data that somebody else wrote, and a user's own files beside them."""
 
 from __future__ import annotations
 
@@ -141,4 +141,45 @@ ODD = [
     after(67, "a folder of runs that leads to everything", r"^\. has more than 20,000 folders besides runs, with those that its links lead to",
           lambda run: (run.parent / "all").symlink_to("/"), "resume", "latest", "--out", "."),
 ]  # fmt: skip
-CASES = [*OWN, *ODD]
+
+
+def found(
+    name: str, says: str, path: str, make: Callable[[Path], Any], *command: str, **more: Any
+) -> Case:
+    """A command on a data folder ``d`` in which ``path`` is no file, or folder, itself."""
+
+    def prepare(folder: Path) -> None:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        make(folder / path)
+
+    files = {"mine": "mine", "c.gin": NO_DATA.replace("@mine", "@constant")}
+    return Case(row=67, name=name, command=command or ("data", "verify", "cifar10", "--data", "d"), says=says,
+                **{"files": files, "prepare": prepare, **more})  # fmt: skip
+
+
+def to_mine(path: Path) -> None:
+    """A link to a file of the user's."""
+    path.symlink_to(next(each / "mine" for each in path.parents if (each / "mine").exists()))
+
+
+ARCHIVE, BATCH, PARQUET = (
+    "d/cifar-10-binary.tar.gz",
+    "d/cifar-10-batches-bin/data_batch_1.bin",
+    "d/train-00000-of-00001.parquet",
+)
+FETCH = ("data", "fetch", "cifar10", "--data", "d")
+TO = r"it is a link to '/.*'; expected the file itself"
+DATA = [
+    *(found(f"a link for {path}", rf"^cannot read {path}: {TO}; name the folder where it lies by --data", path, to_mine) for path in (ARCHIVE, BATCH, PARQUET)),
+    *(found(f"a pipe for {path}", rf"^cannot read {path}: {PIPE}", path, os.mkfifo) for path in (ARCHIVE, BATCH, PARQUET)),
+    found("a device that never ends for an archive", r"it is a link to '/dev/zero'; expected the file itself", ARCHIVE, lambda path: path.symlink_to("/dev/zero")),
+    found("a link for a folder of the dataset", r"^cannot read d/cifar10: it is a link to '/.*'; expected the folder itself", "d/cifar10", to_mine),
+    found("a run of a pipe", rf"^cannot read {ARCHIVE}: {PIPE}", ARCHIVE, os.mkfifo, "run", "c.gin", "--data", "d", needs_torch=True),
+    *(found(f"fetching where there is a link for {path}", rf"^{path} cannot be used: {TO}; take it away, or name another --data", path, to_mine, *FETCH)
+      for path in (ARCHIVE, f"{ARCHIVE}.part")),
+    found("fetching where there is a pipe", rf"^{ARCHIVE}\.part cannot be used: {PIPE}; take it away", f"{ARCHIVE}.part", os.mkfifo, *FETCH),
+    *(found(f"first weights from {name}", says, "d/pipe", os.mkfifo, "run", "w.gin", needs_torch=True,
+            files={"w.gin": f"{CONFIG}run.initial_weights = '{name}'\n"})
+      for name, says in (("d/pipe", "it is a named pipe; expected a file"), ("/dev/zero", "it is a device; expected a file"))),
+]  # fmt: skip
+CASES = [*OWN, *ODD, *DATA]
