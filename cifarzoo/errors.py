@@ -6,6 +6,8 @@ Anything else that is raised is a bug and keeps its traceback.
 
 import os
 
+from cifarzoo.escaping import visible_line
+
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_NOT_FINITE = 4
@@ -27,7 +29,9 @@ def in_one_line(error: BaseException) -> str:
 class CifarzooError(Exception):
     """Something the user can act on: what was given, what was expected, what to do.
 
-    Lines below the message, such as where a plugin's code failed, are its notes (``add_note``).
+    Each argument is a line of its own. What they have of others (names of files, of columns, what
+    code of theirs said) is shown as text, whoever prints it. Lines below the message, such as where
+    a plugin's code failed, are its notes (``add_note``).
 
     Attributes:
         is_reported: Whether another rank reports it; None: that was not asked.
@@ -35,6 +39,9 @@ class CifarzooError(Exception):
 
     exit_code = EXIT_FAILED
     is_reported: bool | None = None
+
+    def __str__(self) -> str:
+        return "\n".join(visible_line(str(line)) for line in self.args)
 
 
 class UsageError(CifarzooError):
@@ -68,15 +75,18 @@ class ConfigError(UsageError):
         name = ".".join(filter(None, (self.component, self.parameter)))
         gap = "" if self.problem.startswith("[") else " "  # else a place inside the value follows
         subject = f"{name}: " if name and self.parameter is None else f"{name}{gap}" if name else ""
-        return f"{self.location}: " * bool(self.location) + subject + self.problem
+        return visible_line(f"{self.location}: " * bool(self.location) + subject + self.problem)
 
 
 class ConfigProblemsError(UsageError):
     """All the problems of one config, a line each, in the order of its lines."""
 
     def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
+        super().__init__(problems)
         self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(map(visible_line, self.problems))
 
 
 class PluginError(UsageError):

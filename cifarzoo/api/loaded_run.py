@@ -20,6 +20,7 @@ from cifarzoo.config import Config
 from cifarzoo.engine.events import Event, ResultEvent, WarningEvent
 from cifarzoo.engine.trained import Trained, Weights, load_trained
 from cifarzoo.errors import UsageError
+from cifarzoo.escaping import visible_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -256,4 +257,4 @@ def _warn_of(event: Event) -> None:
 
 
 def _warn(message: str) -> None:
-    warnings.warn(message, stacklevel=3)
+    warnings.warn(visible_line(message), stacklevel=3)

@@ -25,6 +25,7 @@ from cifarzoo.engine.events import (
     to_json,
 )
 from cifarzoo.errors import UsageError
+from cifarzoo.escaping import visible_line
 
 # Makes the listener of a run, where the run is: a launched process gets it and not a listener.
 ListenerFactory: TypeAlias = Callable[[], AbstractContextManager[Listener]]
@@ -75,7 +76,7 @@ def print_event(event: Event) -> None:
     line = _line(event)
     if line:
         out = _stream()
-        out.write(f"{line}\n")
+        out.write(f"{visible_line(line)}\n")
         out.flush()
 
 

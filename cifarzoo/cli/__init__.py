@@ -1,6 +1,7 @@
 """The command line, one file a group of commands."""
 
 import os
+import sys
 
 
 def main() -> None:
@@ -15,5 +16,11 @@ def main() -> None:
     # time at each barrier once anything else runs: small networks were ten times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from cifarzoo.cli.app import app
+    from cifarzoo.cli.terminal.console import print_traceback
+    from cifarzoo.errors import EXIT_FAILED
 
-    app()
+    try:
+        app()
+    except Exception as error:  # a bug, of ours or of a plugin's
+        print_traceback(error)
+        sys.exit(EXIT_FAILED)

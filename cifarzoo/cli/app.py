@@ -20,7 +20,7 @@ app = typer.Typer(
     name="cifarzoo",
     cls=Commands,
     no_args_is_help=True,
-    pretty_exceptions_show_locals=False,
+    pretty_exceptions_enable=False,  # what a plugin says in one isn't markup
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

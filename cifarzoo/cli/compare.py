@@ -30,6 +30,6 @@ def compare(
     if as_json:
         typer.echo(strict_json([difference.to_json() for difference in found], indent=2))
     elif not found:
-        typer.echo(f"{first} and {second} are the same run")
+        console.say(f"{first} and {second} are the same run")
     else:
         differences_table.print_differences(console.results(), first, second, found)

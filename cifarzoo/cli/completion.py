@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 from cifarzoo.components.user_paths import expanded
 from cifarzoo.errors import CifarzooError
+from cifarzoo.escaping import visible_line
 
 if TYPE_CHECKING:
     from cifarzoo.components.index import Entry
 
 MAX_TITLES = 500  # files at hand that are opened for their first lines
+NO_SYNTAX = dict.fromkeys(map(ord, "\\\"'$`"))
 Offer = tuple[str, str]  # what is typed, and what it means
 
 
@@ -92,4 +94,12 @@ def _entries() -> list[Entry]:
 
 
 def _starting(offers: Iterable[Offer], incomplete: str) -> list[Offer]:
-    return [offer for offer in offers if offer[0].startswith(incomplete)]
+    """Those that begin with what was typed, without what a shell would run or a terminal obey.
+
+    zsh evaluates what it is offered, and the quoting that it gets knows no backslash.
+    """
+    return [
+        (typed, visible_line(meaning).translate(NO_SYNTAX))
+        for typed, meaning in offers
+        if typed.startswith(incomplete) and typed == visible_line(typed).translate(NO_SYNTAX)
+    ]

@@ -78,9 +78,8 @@ def fetch(
         return
     state = "fetched" if fetched.is_new else "already there"
     size = f"{archive.size:,} bytes, sha256 {archive.sha256}"
-    console.results().print(f"{fetched.path} {state}: {size}", soft_wrap=True, markup=False)
-    hint = f"use it with --data {data} or CIFARZOO_DATA={data}"
-    console.messages().print(hint, soft_wrap=True, markup=False)
+    console.say(f"{fetched.path} {state}: {size}")
+    console.messages().print(f"use it with --data {data} or CIFARZOO_DATA={data}", soft_wrap=True)
 
 
 @app.command(cls=Command)
@@ -105,7 +104,7 @@ def verify(
     else:
         dataset_table.print_verifications(verified)
     if problems:
-        raise DataError("\n".join(problems))
+        raise DataError(*problems)
 
 
 def _published(name: str) -> Published:

@@ -142,11 +142,11 @@ def check(
             later = checked.checked_at_run()
             untrusted = shown(checked.untrusted())
             if not as_json:
-                typer.echo(f"{name}: fine ({', '.join(reached)})")
+                console.say(f"{name}: fine ({', '.join(reached)})")
                 for plugin in untrusted:
-                    typer.echo(f"  {plugin} is code that run needs --trust-plugins for")
+                    console.say(f"  {plugin} is code that run needs --trust-plugins for")
                 for setting, declared in later.items():
-                    typer.echo(
+                    console.say(
                         f"  {setting} is checked by run: {declared} is known to its code alone"
                     )
             verdicts.append(_verdict(name, components=reached, later=[*later], untrusted=untrusted))

@@ -170,7 +170,7 @@ def parse(name: str, text: str) -> Table:
         return TypeAdapter(Table).validate_json(content, strict=True)
     except ValidationError as invalid:
         errors = invalid.errors(include_url=False)
-        raise UsageError("\n".join(_problem(name, error) for error in errors)) from invalid
+        raise UsageError(*(_problem(name, error) for error in errors)) from invalid
 
 
 def _complete(row: dict[str, Any]) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from cifarzoo.cli.terminal import console
+from cifarzoo.cli.terminal.text import Text
 from cifarzoo.cli.terminal.units import count, plural
 
 GIGA = 1e9

@@ -9,9 +9,9 @@ from collections.abc import Collection
 from typing import Any
 
 from rich.console import Console
-from rich.text import Text
 
 from cifarzoo.cli.terminal import console
+from cifarzoo.cli.terminal.text import Text
 from cifarzoo.components.index import Entry, Parameter
 from cifarzoo.components.reference import docstring_of, snippet
 

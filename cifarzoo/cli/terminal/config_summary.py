@@ -7,10 +7,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.text import Text
 
 from cifarzoo.cli.terminal import console
 from cifarzoo.cli.terminal.patterns import listed
+from cifarzoo.cli.terminal.text import Text
 from cifarzoo.cli.terminal.units import count, plural, scaled
 from cifarzoo.config.effective import effective_values, one_line
 

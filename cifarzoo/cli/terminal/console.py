@@ -10,23 +10,26 @@ import os
 import sys
 import traceback
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from rich.console import Console, RenderableType
 from rich.table import Table
-from rich.text import Text
 
 from cifarzoo.cli.terminal import streams
+from cifarzoo.cli.terminal.text import SafeConsole, Text
 from cifarzoo.cli.terminal.units import count, test_error
 from cifarzoo.components.trust import shown
 from cifarzoo.engine.events import EvaluationEvent, to_json
 from cifarzoo.errors import CifarzooError, StoppedError, wants_traceback
+from cifarzoo.escaping import visible
 from cifarzoo.runs.strict_json import strict_json
 
 if TYPE_CHECKING:
     from cifarzoo.config import Config
 
 PIPE_WIDTH = 10_000
+MAX_LINE = 5_000  # characters of an error; a path has at most 4,096
 
 
 def results() -> Console:
@@ -64,6 +67,11 @@ def labelled(rows: Iterable[tuple[str, str]], *, indent: int = 2) -> Table:
     return table
 
 
+def say(message: str) -> None:
+    """Print a line of a command's result."""
+    results().print(Text(message), soft_wrap=True)
+
+
 def note(message: str) -> None:
     """Print on stderr, in dim letters, what is being done."""
     messages().print(Text(message, style="dim"), soft_wrap=True)
@@ -97,14 +105,26 @@ def show_error(error: CifarzooError) -> None:
     marked = sys.stderr.isatty() and not isinstance(error, StoppedError)
     prefix = Text("error: ", style="bold red") if marked else Text()
     if wants_traceback():
-        traceback.print_exception(error)
+        print_traceback(error)
     try:
-        for line in str(error).splitlines():
-            console.print(prefix + Text(line), soft_wrap=True)
+        for line in str(error).split("\n"):
+            console.print(prefix + Text(_not_endless(line)), soft_wrap=True)
         for line in () if wants_traceback() else getattr(error, "__notes__", ()):
             console.print(Text(line), soft_wrap=True)
     except OSError:  # nobody can be told; the exit code still can
         streams.drop(sys.stderr)
+
+
+def print_traceback(error: BaseException) -> None:
+    """Print how ``error`` came about on stderr, as Python does."""
+    with suppress(OSError):
+        sys.stderr.write(visible("".join(traceback.format_exception(error))))
+        sys.stderr.flush()
+
+
+def _not_endless(line: str) -> str:
+    """The beginning of a line that names something of far too many letters."""
+    return line if len(line) <= MAX_LINE else f"{line[:MAX_LINE]}… ({len(line):,} characters)"
 
 
 def print_evaluation(event: EvaluationEvent, *, as_json: bool) -> None:
@@ -120,13 +140,7 @@ def print_evaluation(event: EvaluationEvent, *, as_json: bool) -> None:
     results().print(Text.assemble(run, error, f", {rest}, {step}"), soft_wrap=True)
 
 
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        """Leave it to the command, where rich would end the process."""
-        raise  # noqa: PLE0704  # what rich is handling
-
-
 def _console(*, stderr: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     in_pipe = not stream.isatty() and "COLUMNS" not in os.environ
-    return _Console(stderr=stderr, highlight=False, width=PIPE_WIDTH if in_pipe else None)
+    return SafeConsole(stderr=stderr, width=PIPE_WIDTH if in_pipe else None)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.table import Table
-from rich.text import Text
 
 from cifarzoo.cli.terminal import console
+from cifarzoo.cli.terminal.text import Text
 
 if TYPE_CHECKING:
     from cifarzoo.data.verify import Verification

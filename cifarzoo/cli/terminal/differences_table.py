@@ -6,9 +6,9 @@ import re
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from cifarzoo.cli.terminal import console
+from cifarzoo.cli.terminal.text import Text
 from cifarzoo.cli.terminal.units import plural
 from cifarzoo.config.differences import Difference
 from cifarzoo.config.effective import EffectiveValue

@@ -47,7 +47,7 @@ class Bar:
 
     def __init__(self, name: str) -> None:
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             DownloadColumn(),
             TransferSpeedColumn(),
@@ -114,7 +114,7 @@ class Lines:
         return f", {scaled(speed)}B/s{left}"
 
     def _say(self, text: str) -> None:
-        self._out.print(text, soft_wrap=True, markup=False)
+        self._out.print(text, soft_wrap=True)
 
 
 def _retrying(problem: str, seconds: float) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from rich.text import Text
-
 from cifarzoo.cli.diagnosis import Finding
 from cifarzoo.cli.terminal import console
+from cifarzoo.cli.terminal.text import Text
 
 
 def print_findings(findings: list[Finding]) -> None:

@@ -11,10 +11,10 @@ from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
-from rich.text import Text
 
 from cifarzoo.cli.selection import BROKEN, CONFIG, PLURALS, Item
 from cifarzoo.cli.terminal import console
+from cifarzoo.cli.terminal.text import Text
 
 INDENT, GAP = 2, 2  # characters before a row, and between its cells
 WIDE = 120  # characters of a line from which parameters stand beside the summary, not under it
@@ -114,9 +114,10 @@ def _rows(items: Iterable[Item], widths: Widths, *, is_verbose: bool) -> Table:
     if widths.parameters:
         table.add_column(width=widths.parameters, style="dim")
     for item in items:
-        about, takes = Text(_summary(item)), Text(signature(item), style="dim")
+        about: RenderableType = Text(_summary(item))
+        takes = Text(signature(item), style="dim")
         if is_verbose and not widths.parameters and takes:
-            about = Text("\n").join([about, takes])
+            about = Group(about, takes)
         origin = [_origin(item)] if widths.origin else []
         table.add_row(item.name, about, *origin, *([takes] if widths.parameters else []))
     return table

@@ -11,11 +11,11 @@ import shlex
 import sys
 from typing import Protocol, Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
-from rich.text import Text
 
 from cifarzoo.cli.terminal import console
+from cifarzoo.cli.terminal.text import Text
 from cifarzoo.cli.terminal.units import count, duration, percent, plural, test_error
 from cifarzoo.engine.distributed.environment import is_launched_by_us
 from cifarzoo.engine.events import (
@@ -185,7 +185,7 @@ class PlainProgress:
         line = f"cifarzoo {command} {shlex.quote(str(run))}"
         self.say(Text.assemble(("next: ", "dim"), (line, "cyan")))
 
-    def say(self, text: Text) -> None:
+    def say(self, text: RenderableType) -> None:
         """Print a line that is never broken, so that paths and commands can be copied."""
         self.out.print(text, soft_wrap=True)
 
@@ -290,12 +290,12 @@ def epoch_cells(event: EpochEvent) -> dict[str, str]:
 def progress_bar(out: Console) -> Progress:
     """The bar: how far, how fast, how long yet."""
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TextColumn("{task.fields[speed]}"),
-        TextColumn("{task.fields[loss]}"),
-        TextColumn("{task.fields[left]}"),
+        TextColumn("{task.percentage:>3.0f} %", markup=False),
+        TextColumn("{task.fields[speed]}", markup=False),
+        TextColumn("{task.fields[loss]}", markup=False),
+        TextColumn("{task.fields[left]}", markup=False),
         console=out,
         transient=True,
         expand=True,

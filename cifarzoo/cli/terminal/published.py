@@ -9,9 +9,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table as Grid
-from rich.text import Text
 
 from cifarzoo.cli.terminal import console
+from cifarzoo.cli.terminal.text import Text
 from cifarzoo.cli.terminal.units import plural
 from cifarzoo.data.catalogue import CATALOGUE, CIFAR10
 from cifarzoo.results.reproduction import ON_GLYPHS, Attempt, Outcome, attempts, outcome

@@ -45,6 +45,7 @@ from cifarzoo.errors import (
     StoppedError,
     wants_traceback,
 )
+from cifarzoo.escaping import visible
 from cifarzoo.runs.strict_json import strict_json
 
 SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
@@ -329,7 +330,7 @@ def _raise_failure(rank: int, exit_code: int, folder: Path) -> NoReturn:
     _raise_stopped(notes)
     for note in notes:
         if not note.get("is_fault"):
-            raised = CifarzooError(note["message"])
+            raised = CifarzooError(*note["message"].split("\n"))
             raised.exit_code = note["exit_code"]
             for line in note["notes"]:
                 raised.add_note(line)
@@ -338,7 +339,7 @@ def _raise_failure(rank: int, exit_code: int, folder: Path) -> NoReturn:
     if hung:
         raise _FaultError(hung, advice=RESUME_HINT) from None
     for note in notes:
-        sys.stderr.write(note["traceback"])
+        sys.stderr.write(visible(note["traceback"]))
         raise _FaultError(note["message"]) from None
     reason = signal.Signals(-exit_code).name if exit_code < 0 else f"exit code {exit_code}"
     raise _FaultError(f"rank {rank} ended with {reason}", advice=RESUME_HINT) from None

@@ -133,7 +133,7 @@ FILES = [
     whole(7, "NUL", BASE + "\0", r"^c\.gin:7: it holds a NUL byte"),
     whole(7, "empty", "", r"run\.architecture is not set", lines=None),
     whole(7, "10 MB", "# x\n" * 2_500_000, r"^c\.gin: it has more than 131072 bytes; expected at most"),
-    added(7, "nested 50 deep", f"run.seed = {'[' * 50}1{']' * 50}", r"run.seed is \[{56,57}\.\.\.; "),
+    added(7, "nested 50 deep", f"run.seed = {'[' * 50}1{']' * 50}", r"run\.seed is \[{50}1\]{6}\.\.\.; "),
     added(7, "nested 5,000 deep", f"run.seed = {'[' * 5000}1{']' * 5000}", ".*nested too deeply"),
     added(7, "an open bracket", "run.augmentations = [@flip", "a bracket or a quote is left open"),
     added(7, "an open quote", "run.precision = 'float32", "a bracket or a quote is left open"),
