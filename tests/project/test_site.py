@@ -6,12 +6,14 @@ import re
 
 import pytest
 import typer
+from markdown_it import MarkdownIt
 
 from cifarzoo import errors as tree
 from cifarzoo.cli.app import app
 from cifarzoo.components.index import root
 from cifarzoo.components.kinds import KINDS
 from cifarzoo.components.reference import parse_docstring, snippet
+from cifarzoo.escaping import visible
 from cifarzoo_docs import commands, components, errors, links, markdown
 
 PAGES = components.kind_pages()
@@ -85,6 +87,36 @@ def test_code_that_names_a_component_leads_to_its_section():
 
 def test_markup_in_a_docstring_is_text():
     assert markdown.prose("a_b * <c> [d] ``a * b_c``") == r"a\_b \* \<c\> \[d\] ``a * b_c``"
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "<script>alert(1)</script>",
+        "`a\n\n<script>alert(1)</script>`",
+        "`a\n<div onclick=x>`",
+        "```{raw} html\n<script>\n```",
+        "``a\n```{include} /etc/passwd\n``",
+        "{raw}`<b>` [a](javascript:x) ![](http://evil/x.png) <http://evil>",
+        "# A heading\n===\n&lt;b&gt; | $x$",
+        "\x1b[2J\u202e\x9b",
+    ],
+)
+def test_a_docstring_puts_nothing_into_a_page_but_text(hostile):
+    html = MarkdownIt("commonmark", {"html": True}).enable("table").render(markdown.prose(hostile))
+
+    assert set(re.findall(r"<(\w+)", html)) <= {"p", "code"}
+    assert visible(html) == html
+
+
+@pytest.mark.parametrize("hostile", ["a``b", "```\n<b>\n```", "`", "a\x1b[2J"])
+def test_code_of_others_stays_code(hostile):
+    markup = MarkdownIt("commonmark", {"html": True})
+    inside, alone = markdown.code(hostile), markdown.block("gin", hostile)
+
+    assert set(re.findall(r"<(\w+)", markup.render(inside))) == {"p", "code"}
+    assert set(re.findall(r"<(\w+)", markup.render(alone))) == {"pre", "code"}
+    assert visible(inside + alone) == inside + alone
 
 
 def test_an_arxiv_number_leads_to_the_paper():

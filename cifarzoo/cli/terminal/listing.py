@@ -15,6 +15,7 @@ from rich.table import Table
 from cifarzoo.cli.selection import BROKEN, CONFIG, PLURALS, Item
 from cifarzoo.cli.terminal import console
 from cifarzoo.cli.terminal.text import Text
+from cifarzoo.escaping import visible
 
 INDENT, GAP = 2, 2  # characters before a row, and between its cells
 WIDE = 120  # characters of a line from which parameters stand beside the summary, not under it
@@ -86,9 +87,10 @@ def _by_kind(
 
 
 def _widths(out: Console, items: Sequence[Item], *, is_verbose: bool) -> Widths:
-    name = _longest(item.name for item in items)
+    most = out.width // 3  # of a name: a long one of somebody's takes no summary away
+    name = min(_longest(item.name for item in items), most)
     is_ours = all(item.origin == "cifarzoo" for item in items)
-    origin = 0 if is_ours else _longest(map(_origin, items))
+    origin = 0 if is_ours else min(_longest(map(_origin, items)), most)
     left = out.width - INDENT - name - GAP - (origin + GAP if origin else 0)
     summary = _longest(map(_summary, items))
     parameters = _longest(map(signature, items)) if is_verbose else 0
@@ -101,7 +103,7 @@ def _widths(out: Console, items: Sequence[Item], *, is_verbose: bool) -> Widths:
 
 
 def _longest(texts: Iterable[str]) -> int:
-    return max(map(len, texts), default=0)
+    return max((len(visible(text)) for text in texts), default=0)
 
 
 def _rows(items: Iterable[Item], widths: Widths, *, is_verbose: bool) -> Table:
