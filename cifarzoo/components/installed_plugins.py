@@ -53,7 +53,7 @@ def _installed(point: EntryPoint) -> list[Entry]:
     """The components of an installed plugin; those of a module or of a whole package."""
     try:
         module = point.module
-    except AttributeError:  # what importlib.metadata makes of it
+    except (AttributeError, AssertionError, ValueError):  # each Python has its own
         its = f"the entry point {point.name!r} is {point.value!r}"
         raise PluginError(f"{its}; expected the name of a module") from None
     files = _source_files(module)

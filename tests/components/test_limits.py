@@ -73,7 +73,7 @@ REFUSED = {
         + "@r4999.schedule\ndef mine():\n    'Mine.'\n",
         r"p\.py: it is nested too deeply",
     ),
-    "a sum of 5,000 numbers": (f"{HEAD}x = {'1+' * 5000}1\n", r"p\.py: it is nested too deeply"),
+    "a sum of 40,000 numbers": (f"{HEAD}x = {'1+' * 40_000}1\n", r"p\.py: it is nested too deeply"),
     "a large file": (HEAD + "#" * 2**19, r"p\.py: it has more than 524,288 bytes; expected at mos"),
     "very many components": (
         HEAD + "".join(f"@register.loss\ndef c{i}():0\n" for i in range(2001)),

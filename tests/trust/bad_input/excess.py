@@ -80,7 +80,7 @@ PLUGINS = [
            r"^p\.py: it cannot be read: Exceeds the limit"),
     plugin("classes in a chain of 3,000", f"{HEAD}class A0: pass\n" + "".join(f"class A{i}(A{i - 1}): pass\n" for i in range(1, 3000)) + "@register.schedule\nclass mine(A2999):\n    'Mine.'\n",
            r"^p\.py:\d+: mine has more than 100 base classes"),
-    plugin("a sum of 5,000 numbers", f"{HEAD}x = {'1+' * 5000}1\n", r"^p\.py: it is nested too deeply"),
+    plugin("a sum of 40,000 numbers", f"{HEAD}x = {'1+' * 40_000}1\n", r"^p\.py: it is nested too deeply"),
     plugin("a large file", HEAD + "#" * 2**20, r"^p\.py: it has more than 524,288 bytes"),
     plugin("20,000 components", HEAD + "".join(f"@register.loss\ndef c{i}():0\n" for i in range(15_000)), r"^p\.py: it registers 15,000 components; expected at most 2,000"),
     plugin("numbers that nobody computes", f"{HEAD}@register.schedule\ndef mine(*, a: Literal['9' * 10**6] = 10**10**8):\n    'Mine.'\n", "", exit_code=0, prints="mine"),
