@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 import zlib
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -88,9 +89,11 @@ class Decoder:
         if self._codec == "JPEG":
             _decode_jpegs(pictures, images, self._where, self.done)
         else:
-            for index, picture in enumerate(pictures):
-                where = f"{self._where}: image {self.done + index}"
-                images[index] = _decode_png(picture, where)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of large ones, which are refused
+                for index, picture in enumerate(pictures):
+                    where = f"{self._where}: image {self.done + index}"
+                    images[index] = _decode_png(picture, where)
         self.done += len(pictures)
 
     def _check(self, picture: bytes, where: str) -> None:
