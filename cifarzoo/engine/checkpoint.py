@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
-import json
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -21,18 +20,21 @@ from typing import Any
 
 import torch
 
-from cifarzoo.engine.saved_tensors import most_bytes, read_saved
+from cifarzoo.engine.fitting import MisfitError
+from cifarzoo.engine.saved_tensors import UnusableError, most_bytes, read_saved
+from cifarzoo.engine.state_schema import check_state
 from cifarzoo.errors import CheckpointError
 from cifarzoo.files.real_folder import FILE, FOLDER, RealFolder
 from cifarzoo.runs.folder import STEP, saved_steps
+from cifarzoo.runs.schemas import Manifest, ManifestFormat, entries
 from cifarzoo.runs.strict_json import strict_json
 
 FORMAT = 2  # 1 had other names where regularizers follow a residual path; they are loaded too
 STATE = "state.pt"
 MANIFEST = "manifest.json"
-FACTS = {"size", "sha256"}  # what a manifest says of a file
 MOST_MANIFEST = 1 << 20  # bytes; ours have 1 kB
 UNFINISHED = re.compile(r"\.(tmp|del)-[0-9]+-[0-9]+")  # folders that a killed save leaves
+BACK = "going back to the checkpoint before it"
 
 State = dict[str, Any]
 
@@ -135,35 +137,53 @@ class Checkpoints:
             if old != best and self._is_ours(self.path(old).name):
                 self._remove(old)
 
-    def load(self, config_digest: str) -> Loaded | None:
+    def load(
+        self, config_digest: str, use: Callable[[Loaded], object] = lambda _loaded: None
+    ) -> Loaded | None:
         """The newest whole checkpoint, or None where there is none at all.
 
         A damaged one is warned of and the one before it is taken. Nothing in the folder changes:
         a run may be saving there while another process tests it.
 
+        Args:
+            config_digest: SHA-256 (hex) of the run's config.
+            use: Puts one to use; where that raises MisfitError, the one before it is taken if it
+                fits, and otherwise the error is raised.
+
         Raises:
-            CheckpointError: All are damaged, one is of another config, or one was written
-                by a newer cifarzoo.
+            CheckpointError: All are damaged or none fits, one is of another config, or one was
+                written by a newer cifarzoo.
         """
         steps = self.steps()
+        misfits: list[MisfitError] = []
         for step in reversed(steps):
             try:
                 loaded = self.read(step)
+                self._check_config(loaded, config_digest)
+                use(loaded)
             except _DamagedError as damage:
-                self._warn(f"{damage}; going back to the checkpoint before it")
-                continue
-            if loaded.manifest["config"] != config_digest:
-                raise CheckpointError(
-                    f"{self.path(step)} is of another config than config.gin beside it; "
-                    "start a new run"
-                )
-            return loaded
+                self._warn(f"{damage}; {BACK}")
+            except MisfitError as error:
+                misfits.append(error)
+            else:
+                for misfit in misfits:
+                    self._warn(f"{misfit}; {BACK}")
+                return loaded
+        if misfits:  # none fits: it is the run that is another one
+            raise misfits[0]
         if steps:
             raise CheckpointError(
                 f"all {len(steps)} checkpoints in {self._folder} are damaged; delete them to "
                 "start this run over"
             )
         return None
+
+    def _check_config(self, loaded: Loaded, digest: str) -> None:
+        if loaded.manifest["config"] != digest:
+            raise CheckpointError(
+                f"{self.path(loaded.step)} is of another config than config.gin beside it; "
+                "start a new run"
+            )
 
     def read(self, step: int) -> Loaded:
         """The checkpoint of ``step``.
@@ -186,10 +206,13 @@ class Checkpoints:
             raise _DamagedError(f"{folder / STATE} differs from its sha256 in the manifest")
         try:
             state = read_saved(data)
-        except Exception as error:
-            # Whole by its digest and yet unreadable: made by somebody else.
-            reason = str(error).partition("\n")[0]
-            raise _DamagedError(f"{folder / STATE} cannot be read: {reason}") from error
+            check_state(state)
+            if state["numbers"]["step"] != step:
+                raise ValueError(f"says that it is of step {state['numbers']['step']}")
+        except UnusableError as problem:
+            raise _DamagedError(f"{folder / STATE} cannot be read: {problem}") from problem
+        except ValueError as problem:  # whole by its digest: made by somebody else
+            raise _DamagedError(f"{folder / STATE} {problem}") from problem
         return Loaded(step=step, state=state, manifest=manifest)
 
     def _write(self, step: int, data: memoryview, facts: Mapping[str, Any]) -> None:
@@ -201,8 +224,8 @@ class Checkpoints:
         files = self._files.below(temporary)
         files.write(STATE, data)
         digest = hashlib.sha256(data).hexdigest()
-        entries = {STATE: {"size": len(data), "sha256": digest}}
-        manifest = {"format": FORMAT, "step": step, "files": entries, **facts}
+        listed = {STATE: {"size": len(data), "sha256": digest}}
+        manifest = {"format": FORMAT, "step": step, "files": listed, **facts}
         files.write(MANIFEST, _manifest_text(manifest).encode())
         files.sync()
         if self._files.kind(name):  # resumed from before it, or saved for another reason
@@ -273,15 +296,12 @@ def _read_manifest(files: RealFolder) -> dict[str, Any]:
     body, _, digest = text[:-1].rpartition("\n")
     if f"{hashlib.sha256(body.encode()).hexdigest()}\n" != f"{digest}{text[-1:]}":
         raise _DamagedError(f"{path} differs from its own sha256")
-    manifest: dict[str, Any] = json.loads(body)
     try:
-        is_ours = isinstance(manifest["config"], str) and manifest["files"][STATE].keys() == FACTS
-        is_ours = is_ours and all(isinstance(manifest[name], int) for name in ("format", "step"))
-    except (KeyError, TypeError, AttributeError):
-        is_ours = False
-    if not is_ours:  # whole by its digest: made by somebody else
-        raise _DamagedError(f"{path} is no manifest of cifarzoo's")
-    return manifest
+        known = entries(ManifestFormat, body)
+        # A newer cifarzoo's may say anything else.
+        return known if known["format"] > FORMAT else entries(Manifest, body)
+    except ValueError as problem:  # whole by its digest: made by somebody else
+        raise _DamagedError(f"{path} {problem}") from problem
 
 
 def _read_state(files: RealFolder, size: object) -> bytes:

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from cifarzoo.components.user_paths import expanded
 from cifarzoo.engine.checkpoint import STATE, Checkpoints
-from cifarzoo.engine.saved_tensors import most_bytes, read_saved
+from cifarzoo.engine.saved_tensors import UnusableError, most_bytes, read_saved
+from cifarzoo.engine.state_schema import check_plain
 from cifarzoo.errors import ConfigError
 from cifarzoo.files.real_folder import read_regular
 from cifarzoo.runs.folder import CHECKPOINTS, RunFolder
@@ -133,11 +134,11 @@ def read_initial_weights(given: str) -> InitialWeights:
         raise _refused(given, f"cannot be read: {error.strerror}") from error
     try:
         state = read_saved(data)
-    except Exception as error:
-        reason = str(error).partition("\n")[0]
-        raise _refused(
-            given, f"is no file of weights: {reason}; expected torch.save(model.state_dict(), …)"
-        ) from error
+        check_plain(state)
+    except ValueError as problem:
+        wrong = problem if isinstance(problem, UnusableError) else f"it {problem}"
+        expected = "expected torch.save(model.state_dict(), …)"
+        raise _refused(given, f"is no file of weights: {wrong}; {expected}") from problem
     return InitialWeights(
         path=given, sha256=hashlib.sha256(data).hexdigest(), tensors=_state_dict(state, given)
     )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from cifarzoo.engine.branch import begin_branch, parents_checkpoint
 from cifarzoo.engine.checkpoint import Loaded
 from cifarzoo.engine.distributed.environment import restarts
 from cifarzoo.engine.events import ResumedEvent, WarningEvent
+from cifarzoo.engine.fitting import MisfitError
 from cifarzoo.engine.training import Training
 from cifarzoo.errors import CheckpointError, UsageError
-from cifarzoo.runs.folder import METRICS, RunFolder, this_process
+from cifarzoo.runs.folder import METRICS, PUT_BACK, RunFolder, this_process
 
 SHORT = 12  # hexadecimal digits of a SHA-256 in a message
 DECIDE_BITS = ("world_size", "threads", "precision", "torch")
@@ -19,14 +21,16 @@ DECIDE_BITS = ("world_size", "threads", "precision", "torch")
 def restore(training: Training) -> None:
     """Go on from the newest checkpoint of the run, if there is one."""
     session, state, world = training.session, training.state, training.setup.world
-    # Rank 0 reads and hands over: ranks on other hosts need not see the run's folder.
+    # Rank 0 reads, goes on from the newest that fits and hands it over: ranks on other hosts need
+    # not see the run's folder.
     loaded, parent = world.on_main(lambda: _newest(training))
     world.on_main(lambda: _check_data(training, loaded))
     if loaded is None:
         if world.is_main:
             _start_over(training)
         return
-    state.load_state_dict(loaded.state)
+    if not world.is_main:
+        state.load_state_dict(loaded.state)
     if parent is not None:
         world.on_main(lambda: begin_branch(training, parent))
     session.checkpoints.saved_step = state.step
@@ -44,9 +48,32 @@ def restore(training: Training) -> None:
 def _newest(training: Training) -> tuple[Loaded | None, dict[str, Any] | None]:
     """The newest checkpoint; of a run that has none the one it begins from, and its parent."""
     session = training.session
-    loaded = session.checkpoints.load(session.facts["config"])
+    loaded = session.checkpoints.load(session.facts["config"], partial(_go_on, training))
     parent = None if loaded else session.folder.record.get("parent")
-    return (parents_checkpoint(training, parent) if parent else loaded), parent
+    if parent:
+        loaded = parents_checkpoint(training, parent)
+        training.state.load_state_dict(loaded.state)
+    return loaded, parent
+
+
+def _go_on(training: Training, loaded: Loaded) -> None:
+    """Load a checkpoint of the run.
+
+    Raises:
+        MisfitError: It isn't of this network, optimizer or average, of this length, or doesn't
+            go with the metrics.
+    """
+    folder, total = training.session.folder, training.setup.plan.total_steps
+    where = training.session.checkpoints.path(loaded.step)
+    if loaded.step > total:
+        raise MisfitError(f"{where} is beyond the {total} steps of the run")
+    size = loaded.state["metrics_size"]
+    if not folder.has_counted(size, loaded.step):
+        raise MisfitError(
+            f"{where} counts {size} bytes of {folder.path / METRICS}, which are not its epochs up "
+            f"to step {loaded.step}; {PUT_BACK}"
+        )
+    training.state.load_state_dict(loaded.state)
 
 
 def _check_data(training: Training, loaded: Loaded | None) -> None:

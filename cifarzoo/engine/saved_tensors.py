@@ -7,7 +7,9 @@ a few functions whose results are of any size. ``torch.save`` writes neither.
 from __future__ import annotations
 
 import io
+import pickle
 import pickletools
+import re
 import struct
 import sys
 import warnings
@@ -19,6 +21,7 @@ import torch
 from torch import Tensor
 
 from cifarzoo.engine.assembly.validation import memory_of
+from cifarzoo.errors import in_one_line
 
 MOST_PICKLED = (
     8 << 20
@@ -50,19 +53,24 @@ def read_saved(data: bytes) -> Any:
         data: All bytes of the file.
 
     Raises:
-        UnusableError: They would take more memory than the file has bytes.
-        Exception: Whatever torch raises on what is damaged.
+        UnusableError: They can't be read, or would take more memory than the file has bytes.
     """
     for name, what in GROWING.items():
         if name in data:
             raise UnusableError(f"it holds {what}; expected tensors, numbers and texts alone")
-    if data.startswith(ARCHIVE):
-        _check_archive(data)
-    else:
-        _check_pickles(data)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about forms of pickles
-        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    reason, state = "", None
+    try:
+        check = _check_archive if data.startswith(ARCHIVE) else _check_pickles
+        check(data)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about forms of pickles and of tensors
+            state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except UnusableError:
+        raise
+    except Exception as error:
+        reason = _reason(error)
+    if reason:  # not from torch's error, which advises to run what is in the file
+        raise UnusableError(reason)
     shown = sum(tensor.nbytes for tensor in _tensors(state) if tensor.layout == torch.strided)
     if shown > (most := MOST_SHARED * len(data) + ROOM):
         raise UnusableError(
@@ -70,6 +78,16 @@ def read_saved(data: bytes) -> Any:
             f"{most:,}"
         )
     return state
+
+
+def _reason(error: Exception) -> str:
+    """Why torch couldn't read a file; never its advice to turn ``weights_only`` off."""
+    text = str(error)
+    if (named := re.search(r"GLOBAL ([\w.]+)", text)) is not None:
+        return f"it would run {named[1][:100]}; expected tensors, numbers and texts alone"
+    if "weights_only" in text or isinstance(error, pickle.UnpicklingError):
+        return "it holds other things than tensors, numbers and texts"
+    return in_one_line(error)[:200]
 
 
 def _check_archive(data: bytes) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from typing import Any
@@ -24,7 +23,8 @@ from cifarzoo.engine.assembly.optimizer_trial import OptimizerTrial
 from cifarzoo.engine.device.compiling import compile_network
 from cifarzoo.engine.device.precision import Policy, Scaler
 from cifarzoo.engine.distributed.world import World
-from cifarzoo.errors import CheckpointError, NotFiniteError, in_one_line
+from cifarzoo.engine.fitting import check_average, check_tensors, fitting, fitting_optimizer
+from cifarzoo.errors import NotFiniteError
 from cifarzoo.layers import norms
 from cifarzoo.layers.dropout import Dropout, dropouts
 from cifarzoo.randomness.gates import SiteDraw, site_draws
@@ -188,16 +188,21 @@ class TrainingState:
         """Go on from ``state``.
 
         Raises:
-            CheckpointError: It is not of this network, optimizer or average.
+            MisfitError: It is not of this network, optimizer or average.
         """
+        names = [number.name for number in fields(Progress)]
+        progress = Progress(**{name: state["numbers"][name] for name in names})
         with fitting():
+            check_tensors(self.model.state_dict(), state["model"], "model")
             self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            self.optimizer.load_state_dict(
+                fitting_optimizer(self.optimizer, state["optimizer"], progress.step)
+            )
             if self.average is not None:
+                check_average(self.average, state, progress.step)
                 self.average.load_state_dict(state["average"])
             self.scaler.load_state_dict(state["scaler"])
-            names = [number.name for number in fields(Progress)]
-            self.progress = Progress(**{name: state["numbers"][name] for name in names})
+            self.progress = progress
             statistics = state.get("statistics")  # older checkpoints have none
             if statistics is not None:
                 self.statistics = Statistics(step=self.step, tensors=statistics)
@@ -240,23 +245,6 @@ def wrap(
 def trainable(model: nn.Module) -> list[bool]:
     """Which of the parameters are trained."""
     return [parameter.requires_grad for parameter in model.parameters()]
-
-
-@contextmanager
-def fitting() -> Iterator[None]:
-    """While parts of a checkpoint are loaded: what doesn't fit is refused in words.
-
-    Raises:
-        CheckpointError: It is not of this network, optimizer or average.
-    """
-    try:
-        yield
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        reason = in_one_line(error)[:200]
-        raise CheckpointError(
-            f"the checkpoint does not fit this run ({reason}); its code or plugins have "
-            "changed since; bring them back, or start a new run"
-        ) from error
 
 
 def digest_of(tensors: Mapping[str, Any]) -> str:

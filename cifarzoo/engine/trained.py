@@ -6,10 +6,10 @@ no running statistics yet, and nothing in the run's folder changes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import torch
 from torch import nn
@@ -26,9 +26,10 @@ from cifarzoo.engine.device.precision import Scaler, choose, numerics
 from cifarzoo.engine.distributed.world import init_distributed
 from cifarzoo.engine.evaluation import offers_views, score
 from cifarzoo.engine.events import EvaluationEvent, Listener, Score, WarningEvent
+from cifarzoo.engine.fitting import check_average, check_tensors, fitting
 from cifarzoo.engine.resume import SHORT, trained_data
 from cifarzoo.engine.running_statistics import are_recomputed, recomputed
-from cifarzoo.engine.state import digest_of, fitting
+from cifarzoo.engine.state import digest_of
 from cifarzoo.engine.training import Setup, settle, to_device, train_rows
 from cifarzoo.errors import CheckpointError, UsageError
 from cifarzoo.layers import dropout, norms
@@ -77,19 +78,21 @@ def load_trained(
         ConfigError: A factory refused its parameters, or components don't fit together.
     """
     checkpoints = Checkpoints(folder.checkpoints, keep=run.keep_checkpoints, warn=warn)
-    loaded = checkpoint_of(weights, checkpoints, folder)
+    if not checkpoints.steps():
+        raise CheckpointError(f"{folder.path} has no checkpoint yet")
     components = build(run, folder=None)
     model = dropout.convert(norms.convert(components.model))
     if run.precision == "float64":
         model = model.double()
-    network, is_whole = restored(model, components, loaded.state, is_averaged=weights != "last")
-    if not is_whole:
+    found = load_weights(weights, checkpoints, folder, model, components)
+    if not found.is_whole:
         warn(
-            f"the averaged weights of step {loaded.step} have no running statistics of their own "
-            "yet, which are computed at the end of a run; those of the weights that were trained "
-            "are in their place; cifarzoo eval computes them"
+            f"the averaged weights of step {found.loaded.step} have no running statistics of their "
+            "own yet, which are computed at the end of a run; those of the weights that were "
+            "trained are in their place; cifarzoo eval computes them"
         )
-    return Trained(network=network.eval(), components=components, step=loaded.step)
+    network = found.network.eval()
+    return Trained(network=network, components=components, step=found.loaded.step)
 
 
 def evaluate_run(
@@ -128,14 +131,12 @@ def evaluate_run(
             components = build_within_memory(run, folder=data, device=world.device)
             train, test = read_dataset(components.dataset)
             setup = settle(run, components, (train, test), world=world, policy=policy)
-            loaded = checkpoint_of(weights, checkpoints, folder)
+            found = load_weights(weights, checkpoints, folder, to_device(setup), components)
+            loaded, network = found.loaded, found.network
             here, there = digest(train, test), trained_data(folder, loaded)
             if there not in (None, here):
                 emit(WarningEvent(message=_other_data(folder, str(there), here)))
-            model = to_device(setup)
-            is_averaged = weights != "last"
-            network, is_whole = restored(model, components, loaded.state, is_averaged=is_averaged)
-            if not is_whole:
+            if not found.is_whole:
                 network = _with_statistics(setup, network, train, emit)
             tested, tta_test = _scores(setup, network, test)
     return EvaluationEvent(
@@ -185,66 +186,99 @@ def _scores(setup: Setup, network: nn.Module, test: Split) -> tuple[Score, Score
     return tested, score(setup, network, scaler, store, views=True)
 
 
-def checkpoint_of(weights: Weights, checkpoints: Checkpoints, folder: RunFolder) -> Loaded:
-    """The checkpoint that has the weights of that name.
+@dataclass(frozen=True, kw_only=True)
+class Restored:
+    """A network with the weights of a checkpoint.
+
+    Attributes:
+        network: The network, or the average of it.
+        is_whole: Whether it has running statistics that belong to its weights.
+        loaded: Checkpoint that they are of.
+    """
+
+    network: nn.Module
+    is_whole: bool
+    loaded: Loaded
+
+
+def load_weights(
+    weights: Weights,
+    checkpoints: Checkpoints,
+    folder: RunFolder,
+    model: nn.Module,
+    components: Components,
+) -> Restored:
+    """The network with the weights of that name.
+
+    Args:
+        weights: Which ones; see ``load_trained``.
+        checkpoints: Checkpoints of the run, one at least.
+        folder: Folder of the run.
+        model: The network, with the engine's layers.
+        components: What the run's factories made.
 
     Raises:
-        CheckpointError: There is none yet, or none is whole or of this config.
+        CheckpointError: None is whole, of this config and of this network.
         UsageError: The run has no such weights.
     """
-    loaded = newest(checkpoints, folder)
-    if weights == "average" and loaded.state["average"] is None:
-        raise UsageError(
-            f"{folder.path} has no averaged weights; expected a run with a regularizer that "
-            "averages them, such as ema"
-        )
-    if weights != "best":
-        return loaded
-    step = loaded.state["numbers"]["best_step"]
-    if step is None:
-        raise UsageError(
-            f"{folder.path} has no best weights, which are chosen on validation images; "
-            "expected a run with run.validation_images, tested at least once"
-        )
-    return loaded if step == loaded.step else checkpoints.read(step)
+    found: list[Restored] = []
 
+    def use(loaded: Loaded) -> None:
+        if weights == "average" and loaded.state["average"] is None:
+            raise UsageError(
+                f"{folder.path} has no averaged weights; expected a run with a regularizer that "
+                "averages them, such as ema"
+            )
+        found.append(restored(model, components, loaded, is_averaged=weights != "last"))
 
-def newest(checkpoints: Checkpoints, folder: RunFolder) -> Loaded:
-    """The newest whole checkpoint of a run.
-
-    Raises:
-        CheckpointError: There is none yet, or none is whole or of this config.
-    """
-    loaded = checkpoints.load(folder.config_digest)
-    if loaded is None:
+    newest = checkpoints.load(folder.config_digest, use)
+    if newest is None:
         raise CheckpointError(f"{folder.path} has no checkpoint yet")
-    return loaded
+    if weights == "best" and (step := _best_step(newest, folder)) != newest.step:
+        use(checkpoints.read(step))
+    return found[-1]
 
 
 def restored(
-    model: nn.Module, components: Components, state: Mapping[str, Any], *, is_averaged: bool
-) -> tuple[nn.Module, bool]:
+    model: nn.Module, components: Components, loaded: Loaded, *, is_averaged: bool
+) -> Restored:
     """The network with the weights of a checkpoint.
 
     Args:
         model: The network, with the engine's layers.
         components: What the run's factories made.
-        state: Tensors of the checkpoint.
+        loaded: The checkpoint.
         is_averaged: Whether averaged weights are taken, where a regularizer averages.
 
-    Returns:
-        The network, and whether it has running statistics that belong to its weights.
-
     Raises:
-        CheckpointError: They are not of this network.
+        MisfitError: They are not of this network.
     """
+    state = loaded.state
     average = build_average(components, model) if is_averaged else None
     with fitting(), torch.no_grad():
+        check_tensors(model.state_dict(), state["model"], "model")
         model.load_state_dict(state["model"])
         if average is None:
-            return model, True
+            return Restored(network=model, is_whole=True, loaded=loaded)
+        check_average(average, state, loaded.step)
         average.load_state_dict(state["average"])
         statistics = state.get("statistics")
         if statistics is not None:
             average.module.load_state_dict(statistics, strict=False)
-    return average.module, statistics is not None or not are_recomputed(average)
+    is_whole = statistics is not None or not are_recomputed(average)
+    return Restored(network=average.module, is_whole=is_whole, loaded=loaded)
+
+
+def _best_step(newest: Loaded, folder: RunFolder) -> int:
+    """The step of the best weights on validation.
+
+    Raises:
+        UsageError: The run has none.
+    """
+    step: int | None = newest.state["numbers"]["best_step"]
+    if step is None:
+        raise UsageError(
+            f"{folder.path} has no best weights, which are chosen on validation images; "
+            "expected a run with run.validation_images, tested at least once"
+        )
+    return step

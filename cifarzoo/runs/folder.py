@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import secrets
@@ -26,6 +25,7 @@ from cifarzoo.components.plugin_files import Plugin
 from cifarzoo.errors import CifarzooError, UsageError
 from cifarzoo.files.real_folder import FILE, FOLDER, OddFileError, RealFolder, is_leftover
 from cifarzoo.runs import kept_plugins
+from cifarzoo.runs.schemas import MetricsLine, Record, entries
 from cifarzoo.runs.strict_json import strict_json
 
 SCHEMA = 1
@@ -47,18 +47,6 @@ PUT_BACK = "put back what the run wrote"
 MOST_TEXT = 1 << 20  # bytes of a config; all settings of the largest recipe are 6 kB
 MOST_RECORD = 16 << 20  # bytes of run.json; each attempt adds 2 kB
 MOST_METRICS = 64 << 20  # bytes of metrics.jsonl; each epoch adds 0.3 kB
-READ_BACK: dict[str, tuple[type, ...]] = {  # entries of run.json that commands go by
-    "status": (str,),
-    "config": (str,),
-    "world_size": (int,),
-    "process": (dict,),
-    "data_folder": (str, type(None)),
-    "data": (dict,),
-    "plugins": (list,),
-    "cifarzoo": (dict,),
-    "attempts": (list,),
-    "parent": (dict,),
-}
 
 
 def saved_steps(checkpoints: Path) -> list[int]:
@@ -149,22 +137,15 @@ class RunFolder:
     @property
     def record(self) -> dict[str, Any]:
         """What ``run.json`` says; empty before it was first written."""
+        path = self.path / RECORD
         try:
-            content = self._files.read(RECORD, at_most=MOST_RECORD)
-            record: dict[str, Any] = json.loads(content.decode())
+            return entries(Record, self._files.read(RECORD, at_most=MOST_RECORD))
         except FileNotFoundError:
             return {}
         except ValueError as error:
-            raise UsageError(f"{self.path / RECORD} is not JSON: {error}") from error
+            raise UsageError(f"{path} {error}; {PUT_BACK}") from error
         except OSError as error:
-            raise UsageError(f"{self.path / RECORD} cannot be read: {error.strerror}") from error
-        if not isinstance(record, dict):
-            raise UsageError(f"{self.path / RECORD} holds no JSON object; {PUT_BACK}")
-        for name, kinds in READ_BACK.items():
-            if name in record and not isinstance(record[name], kinds):
-                wrong = f"has {name} {record[name]!r:.40}"
-                raise UsageError(f"{self.path / RECORD} {wrong}; {PUT_BACK}")
-        return record
+            raise UsageError(f"{path} cannot be read: {error.strerror}") from error
 
     def update(self, **changes: Any) -> None:
         """Change entries of ``run.json``, which is replaced whole.
@@ -278,6 +259,29 @@ class RunFolder:
         path, data = self.path / METRICS, self._metrics()[:size]
         whole = data[: data.rfind(b"\n") + 1].splitlines()
         return [_metrics_line(path, number, line) for number, line in enumerate(whole, start=1)]
+
+    def has_counted(self, size: int, step: int) -> bool:
+        """Whether a checkpoint of ``step`` can have counted ``size`` bytes of the metrics.
+
+        They are whole lines, none of them of a later step, and what follows isn't of an earlier
+        one. Where the file is shorter, lines are missing, and nothing can be said.
+
+        Raises:
+            UsageError: One of the lines makes no sense.
+        """
+        data = self._metrics()
+        if size > len(data):
+            return True
+        before = self.metrics(size)
+        if size and data[size - 1 : size] != b"\n":
+            return False
+        later = []
+        for line in data[size:].splitlines():
+            with suppress(ValueError):  # whatever it is, it is cut off
+                later.append(entries(MetricsLine, line))
+        steps_before = [line.get("step", step) for line in before]
+        steps_later = [line.get("step", step) for line in later]
+        return max(steps_before, default=step) <= step <= min(steps_later, default=step)
 
     @property
     def metrics_size(self) -> int:
@@ -396,15 +400,11 @@ def _is_of_a_start(name: str) -> bool:
 
 def _metrics_line(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
-        entries = json.loads(line)
-    except ValueError:
-        entries = None
-    if not isinstance(entries, dict):
+        return entries(MetricsLine, line)
+    except ValueError as problem:
         raise UsageError(
-            f"line {number} of {path} is no JSON object; put back what the run wrote, or take the "
-            "line out"
-        )
-    return entries
+            f"line {number} of {path} {problem}; {PUT_BACK}, or take the line out"
+        ) from problem
 
 
 def _start(path: Path, config_text: str) -> RunFolder:

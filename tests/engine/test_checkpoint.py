@@ -8,16 +8,34 @@ import json
 import os
 import pickle
 import shutil
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from cifarzoo.engine.checkpoint import FORMAT, Checkpoints
+from cifarzoo.engine.state import Progress
 from cifarzoo.errors import CheckpointError
 from tests.full_disk import no_file_larger_than
 
-STATE = {"model": {"w": torch.arange(2000.0)}, "numbers": {"step": 3, "name": "x"}}
+
+def state_of(step: int, **changes: Any) -> dict[str, Any]:
+    """A state that a run may have at ``step``."""
+    numbers = asdict(Progress(step=step))
+    return {
+        "model": {"w": torch.arange(2000.0)},
+        "optimizer": {},
+        "average": None,
+        "scaler": {},
+        "numbers": numbers,
+        "metrics_size": 0,
+        **changes,
+    }
+
+
+STATE = state_of(7)
 FACTS = {"config": "digest"}
 
 
@@ -33,8 +51,7 @@ def checkpoints(tmp_path, warnings) -> Checkpoints:
 
 def save(checkpoints: Checkpoints, *steps: int, best: int | None = None) -> None:
     for step in steps:
-        state = {**STATE, "numbers": {"step": step}}
-        assert checkpoints.save(step, state, facts=FACTS, best=best)
+        assert checkpoints.save(step, state_of(step), facts=FACTS, best=best)
 
 
 def rewrite_manifest(folder: Path, **changes: object) -> None:

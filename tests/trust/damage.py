@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import pickle
@@ -89,9 +90,9 @@ def fuzz(folder: Path, number: int, seed: int, answer: Path) -> None:
 def random_damage(budget: Budget) -> Iterator[Outcome]:
     """Damage each file of the newest of two checkpoints."""
     root, number = budget.scratch, budget.take(300, 20)
-    died = _died(root)
+    run = died(root)
     ended = attempt(
-        fuzz, died.checkpoints, number, budget.seed, root / "answer.json", log=root / "fuzz.log"
+        fuzz, run.checkpoints, number, budget.seed, root / "answer.json", log=root / "fuzz.log"
     )
     assert ended.code == 0, ended.said
     for name, tally in json.loads((root / "answer.json").read_text()).items():
@@ -256,16 +257,16 @@ TABLE: dict[str, Damage] = {
         do=lambda _, c: rewrite_manifest(newest(c), files={}), warnings=1
     ),
     "a state of other parts": Damage(
-        do=lambda _, c: replace_state(newest(c), _saved({"numbers": {"step": 20}})),
+        do=lambda _, c: replace_state(newest(c), saved({"numbers": {"step": 20}})),
         refused="does not fit this run",
     ),
     "half a line of metrics": Damage(do=lambda f, _: append(f, '{"epoch": 4, "te')),
     "lines that no checkpoint counts": Damage(do=lambda f, _: append(f, '{"epoch": 9}\n')),
     "garbage within the metrics": Damage(
-        do=lambda f, _: add_line(f, b"\xff\xfe nonsense\n"), refused="is no JSON object"
+        do=lambda f, _: add_line(f, b"\xff\xfe nonsense\n"), refused="is not JSON"
     ),
     "a number for a line of metrics": Damage(
-        do=lambda f, _: add_line(f, b"1\n"), refused="is no JSON object"
+        do=lambda f, _: add_line(f, b"1\n"), refused="holds no JSON object"
     ),
     "a record that is no JSON": Damage(
         do=lambda f, _: (f.path / RECORD).write_text("{"), refused="is not JSON"
@@ -281,10 +282,10 @@ def table(budget: Budget) -> Iterator[Outcome]:
     whole = attempt(train, root, "whole", KEPT, log=root / "whole.log")
     assert whole.code == 0, whole.said
     expected = finals(RunFolder(root / "whole"))
-    died = _died(root)
+    run = died(root)
     cases = list(TABLE.items())
     for name, damage in cases[:: budget.take(1, 7)]:
-        yield _resume(root, name, damage, died=died, expected=expected)
+        yield _resume(root, name, damage, died=run, expected=expected)
 
 
 def _resume(
@@ -320,7 +321,8 @@ def _resume(
     )
 
 
-def _died(root: Path) -> RunFolder:
+def died(root: Path) -> RunFolder:
+    """A run that was killed after ``DIES_AFTER`` steps."""
     kill = partial(arm, "after a step", rank=0, at=DIES_AFTER)
     attempt(train, root, "died", KEPT, (kill,), log=root / "died.log")
     return RunFolder(root / "died")
@@ -333,9 +335,8 @@ def _content(path: Path) -> dict[str, bytes]:
     return {str(file): file.read_bytes() for file in kept if "tensorboard" not in file.parts}
 
 
-def _saved(state: dict[str, Any]) -> bytes:
-    import io
-
+def saved(state: object) -> bytes:
+    """What ``torch.save`` makes of a state."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
     return buffer.getvalue()

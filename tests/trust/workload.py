@@ -160,7 +160,7 @@ def finals(folder: RunFolder) -> dict[str, str]:
     result = {k: record.get(k) for k in ("status", "test_error", "test_loss", "weights_sha256")}
     steps = sorted(path.name for path in folder.checkpoints.iterdir())
     parts = {**state, "numbers": numbers, "metrics": lines, "result": result, "kept": steps}
-    return {name: _digest(part) for name, part in parts.items() if name != "metrics_size"}
+    return {name: digest(part) for name, part in parts.items() if name != "metrics_size"}
 
 
 def differences(one: dict[str, str], other: dict[str, str]) -> list[str]:
@@ -196,7 +196,8 @@ def kill_now() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _digest(value: Any) -> str:
+def digest(value: Any) -> str:
+    """SHA-256 (hex) of all that a nested state holds."""
     flat: dict[str, Any] = {}
     plain: list[str] = []
     flatten(value, "", flat, plain)
