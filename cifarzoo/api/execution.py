@@ -233,7 +233,7 @@ def _launch(
     from cifarzoo.engine.assembly.describe import describe
     from cifarzoo.engine.distributed.launcher import launch
     from cifarzoo.engine.distributed.world import pick_device
-    from cifarzoo.engine.events import ResultEvent
+    from cifarzoo.engine.runner import recorded_result
     from cifarzoo.engine.trial_step import try_step
 
     size = resolve_world_size(processes.nproc)
@@ -265,7 +265,7 @@ def _launch(
             warn=processes.warn,
             at_second_interrupt=processes.at_second_interrupt,
         )
-    return ResultEvent.from_record(str(folder.path), folder.record)
+    return recorded_result(folder)
 
 
 def _check_importable(config: Config, size: int) -> None:

@@ -17,7 +17,8 @@ from cifarzoo.api.preprocess import Preprocess
 from cifarzoo.api.reopening import Reopened, data_folder, reopen, runs_folder
 from cifarzoo.api.result import Evaluation, Result
 from cifarzoo.config import Config
-from cifarzoo.engine.events import Event, ResultEvent, WarningEvent
+from cifarzoo.engine.events import Event, WarningEvent
+from cifarzoo.engine.runner import recorded_result
 from cifarzoo.engine.trained import Trained, Weights, load_trained
 from cifarzoo.errors import UsageError
 from cifarzoo.escaping import visible_line
@@ -66,8 +67,7 @@ class LoadedRun:
             raise UsageError(
                 f"{self.path} has no result: it is {self.status}; cifarzoo.resume goes on with it"
             )
-        record = self._reopened.folder.record
-        return Result.of(ResultEvent.from_record(str(self.path), record))
+        return Result.of(recorded_result(self._reopened.folder))
 
     @property
     def history(self) -> History:

@@ -155,7 +155,7 @@ class Checkpoints:
                 written by a newer cifarzoo.
         """
         steps = self.steps()
-        misfits: list[MisfitError] = []
+        misfits: list[tuple[int, MisfitError]] = []
         for step in reversed(steps):
             try:
                 loaded = self.read(step)
@@ -164,13 +164,13 @@ class Checkpoints:
             except _DamagedError as damage:
                 self._warn(f"{damage}; {BACK}")
             except MisfitError as error:
-                misfits.append(error)
+                misfits.append((step, error))
             else:
-                for misfit in misfits:
-                    self._warn(f"{misfit}; {BACK}")
+                for later, misfit in misfits:
+                    self._warn(f"{self.path(later)} does not fit this run: {misfit.reason}; {BACK}")
                 return loaded
         if misfits:  # none fits: it is the run that is another one
-            raise misfits[0]
+            raise misfits[0][1]
         if steps:
             raise CheckpointError(
                 f"all {len(steps)} checkpoints in {self._folder} are damaged; delete them to "

@@ -450,7 +450,7 @@ def score_in(entries: Mapping[str, Any], name: str) -> Score | None:
     """
     if entries.get(f"{name}_error") is None:
         return None
-    loss = entries[f"{name}_loss"]
+    loss = entries.get(f"{name}_loss")
     return Score(math.nan if loss is None else loss, entries[f"{name}_error"])
 
 

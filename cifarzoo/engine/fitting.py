@@ -19,13 +19,30 @@ from cifarzoo.runs.schemas import shown
 
 WEIGHTS = (torch.float32, torch.float64)
 NUMBER = "a number"
+OTHER_CODE = "its code or plugins have changed since; bring them back, or start a new run"
 ADAM = {"step", "exp_avg", "exp_avg_sq"}
 # Entries of an optimizer's groups that a device decides, or the schedule.
 OF_DEVICE = frozenset(("fused", "foreach", "capturable", "lr"))
 
 
 class MisfitError(CheckpointError):
-    """A checkpoint that makes sense and isn't of this network, optimizer or average."""
+    """A checkpoint that makes sense and isn't of this network, optimizer or average.
+
+    Args:
+        reason: What of it doesn't fit.
+        advice: What helps where no checkpoint of the run fits.
+
+    Attributes:
+        reason: What of it doesn't fit.
+    """
+
+    def __init__(self, reason: str, advice: str = OTHER_CODE) -> None:
+        super().__init__(f"the checkpoint does not fit this run ({reason}); {advice}")
+        self.reason = reason
+        self.advice = advice
+
+    def __reduce__(self) -> tuple[type[MisfitError], tuple[str, str]]:
+        return type(self), (self.reason, self.advice)  # from rank 0 to the others
 
 
 def check_average(average: Average, state: Mapping[str, Any], step: int) -> None:
@@ -37,23 +54,23 @@ def check_average(average: Average, state: Mapping[str, Any], step: int) -> None
         step: Optimizer steps done.
 
     Raises:
-        TypeError: Something in it is of another kind than the average's.
-        ValueError: It counts more steps than were done, or statistics are of another network.
+        MisfitError: Something in it is of another kind than the average's, it counts more steps
+            than were done, or statistics are of another network.
     """
     fresh, found = average.state_dict(), state["average"]
     if found is None:
-        raise TypeError("average is None; expected the state of one")
+        raise MisfitError("average is None; expected the state of one")
     check_tensors(fresh, found, "average")
     if is_ours(average):
         for name in fresh.keys() & found.keys():
             if isinstance(fresh[name], int):
                 if not isinstance(found[name], int):
-                    raise TypeError(f"average.{name} is {shown(found[name])}; expected a count")
+                    raise MisfitError(f"average.{name} is {shown(found[name])}; expected a count")
                 check_count(found[name], step, f"average.{name}")
     there, here = state.get("statistics") or {}, average.module.state_dict()
     for name, tensor in there.items():
         if name not in here or tensor.shape != here[name].shape:
-            raise ValueError(f"statistics.{name} is not of this network")
+            raise MisfitError(f"statistics.{name} is not of this network")
     check_tensors(here, there, "statistics")
 
 
@@ -68,7 +85,7 @@ def check_tensors(expected: Any, found: Any, where: str) -> None:
         where: Name of the part, for messages.
 
     Raises:
-        TypeError: What is of another kind, and of which.
+        MisfitError: What is of another kind, and of which.
     """
     if isinstance(expected, Mapping) and isinstance(found, Mapping):
         for name in expected.keys() & found.keys():
@@ -80,19 +97,19 @@ def check_tensors(expected: Any, found: Any, where: str) -> None:
         here, there = _kind(expected), _kind(found)
         is_count = NUMBER in (here, there) and "tensor" in here + there
         if here != there and not is_count:  # some optimizers make tensors of their counts
-            raise TypeError(f"{where} is {there} there and {here} here")
+            raise MisfitError(f"{where} is {there} there and {here} here")
 
 
 def check_count(count: Any, step: int, where: str) -> None:
     """Refuse a number of steps that a run can't have done.
 
     Raises:
-        ValueError: It is negative, or more than were done.
+        MisfitError: It is negative, or more than were done.
     """
     if isinstance(count, Tensor) and count.numel() != 1:
-        raise ValueError(f"{where} has {count.numel()} elements; expected a number")
+        raise MisfitError(f"{where} has {count.numel()} elements; expected a number")
     if not 0 <= float(count) <= step:
-        raise ValueError(f"{where} is {shown(float(count))}; expected 0 to {step}")
+        raise MisfitError(f"{where} is {shown(float(count))}; expected 0 to {step}")
 
 
 def fitting_optimizer(optimizer: Any, found: Mapping[str, Any], step: int) -> dict[str, Any]:
@@ -104,8 +121,8 @@ def fitting_optimizer(optimizer: Any, found: Mapping[str, Any], step: int) -> di
         step: Optimizer steps done.
 
     Raises:
-        TypeError: Something in it is of another kind than the optimizer's.
-        ValueError: A setting isn't the config's, or a tensor isn't of its parameter.
+        MisfitError: Something in it is of another kind than the optimizer's, a setting isn't the
+            config's, or a tensor isn't of its parameter.
     """
     fresh = optimizer.state_dict()
     check_tensors(fresh, found, "optimizer")
@@ -121,7 +138,7 @@ def fitting_optimizer(optimizer: Any, found: Mapping[str, Any], step: int) -> di
     for index, entries in found["state"].items():
         where = f"optimizer.state.{shown(index)}"
         if type(index) is not int or not 0 <= index < len(parameters):
-            raise ValueError(f"{where}: expected a number below {len(parameters)}")
+            raise MisfitError(f"{where}: expected a number below {len(parameters)}")
         _check_parameter_state(optimizer, entries, parameters[index], step=step, where=where)
     return {**found, "param_groups": groups}
 
@@ -140,12 +157,10 @@ def fitting() -> Iterator[None]:
     """
     try:
         yield
+    except MisfitError:
+        raise
     except Exception as error:  # plugins' ``load_state_dict`` may raise anything
-        reason = in_one_line(error)[:200]
-        raise MisfitError(
-            f"the checkpoint does not fit this run ({reason}); its code or plugins have "
-            "changed since; bring them back, or start a new run"
-        ) from error
+        raise MisfitError(in_one_line(error)[:200]) from error
 
 
 def _kind(value: object) -> str:
@@ -174,7 +189,7 @@ def _is_known(optimizer: object) -> bool:
 def _fitting_group(fresh: Mapping[str, Any], found: Mapping[str, Any], where: str) -> Any:
     for name in fresh.keys() & found.keys() - OF_DEVICE:
         if found[name] != fresh[name]:
-            raise ValueError(
+            raise MisfitError(
                 f"{where}.{name} is {shown(found[name])} there and {shown(fresh[name])} here"
             )
     # An older torch has fewer settings, and another device other kernels.
@@ -185,21 +200,22 @@ def _check_parameter_state(
     optimizer: object, entries: Any, parameter: Tensor, *, step: int, where: str
 ) -> None:
     if not isinstance(entries, dict):
-        raise TypeError(f"{where} is {_kind(entries)}; expected a dict")
+        raise MisfitError(f"{where} is {_kind(entries)}; expected a dict")
     missing = ADAM - entries.keys() if isinstance(optimizer, torch.optim.Adam) else set()
     if entries and missing:
-        raise ValueError(f"{where} has no {min(missing)}")
+        raise MisfitError(f"{where} has no {min(missing)}")
     for name, value in entries.items():
         its = f"{where}.{name}"
         if name == "step":
             check_count(value, step, its)
+        elif value is None:  # a momentum that hasn't begun
+            continue
         elif not isinstance(value, Tensor):
-            if value is not None:  # a momentum that hasn't begun
-                raise TypeError(f"{its} is {_kind(value)}; expected a tensor")
+            raise MisfitError(f"{its} is {_kind(value)}; expected a tensor")
         elif value.shape != parameter.shape or not value.is_floating_point():
-            raise ValueError(
+            raise MisfitError(
                 f"{its} is {tuple(value.shape)} of {value.dtype}; expected the shape of its "
                 f"parameter, {tuple(parameter.shape)}"
             )
         elif value.requires_grad:
-            raise ValueError(f"{its} requires a gradient")
+            raise MisfitError(f"{its} requires a gradient")

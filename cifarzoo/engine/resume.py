@@ -64,14 +64,13 @@ def _go_on(training: Training, loaded: Loaded) -> None:
             go with the metrics.
     """
     folder, total = training.session.folder, training.setup.plan.total_steps
-    where = training.session.checkpoints.path(loaded.step)
     if loaded.step > total:
-        raise MisfitError(f"{where} is beyond the {total} steps of the run")
+        raise MisfitError(f"it is of step {loaded.step}, and the run has {total}")
     size = loaded.state["metrics_size"]
     if not folder.has_counted(size, loaded.step):
         raise MisfitError(
-            f"{where} counts {size} bytes of {folder.path / METRICS}, which are not its epochs up "
-            f"to step {loaded.step}; {PUT_BACK}"
+            f"{size} bytes of {folder.path / METRICS} are not its epochs up to step {loaded.step}",
+            PUT_BACK,
         )
     training.state.load_state_dict(loaded.state)
 

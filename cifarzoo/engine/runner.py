@@ -47,9 +47,9 @@ from cifarzoo.engine.state import TrainingState, digest_of
 from cifarzoo.engine.tensorboard import TensorBoard
 from cifarzoo.engine.training import Training, open_session, prepare
 from cifarzoo.engine.trial_step import try_run
-from cifarzoo.errors import CifarzooError, NotFiniteError, StoppedError, UsageError
+from cifarzoo.errors import CheckpointError, CifarzooError, NotFiniteError, StoppedError, UsageError
 from cifarzoo.runs.attempts import Attempt
-from cifarzoo.runs.folder import PUT_BACK, RECORD, TENSORBOARD, RunFolder
+from cifarzoo.runs.folder import METRICS, PUT_BACK, RECORD, TENSORBOARD, RunFolder
 
 RECORDED = ("num_parameters", "weight_decay", "steps", "steps_per_epoch", "world_size", "device")
 
@@ -113,6 +113,20 @@ def execute(
         attempt = Attempt(folder) if world.is_main else None
         with _status(folder, attempt, emit), world.naming_lost_ranks():
             return _train(task, folder, attempt, world=world, stop=stop, emit=emit)
+
+
+def recorded_result(folder: RunFolder) -> ResultEvent:
+    """The result of a run that is done, as run.json has it.
+
+    Raises:
+        UsageError: It isn't all there.
+    """
+    try:
+        return ResultEvent.from_record(str(folder.path), folder.record)
+    except KeyError as missing:
+        raise UsageError(
+            f"{folder.path / RECORD} has status 'done' and no {missing}; {PUT_BACK}"
+        ) from None
 
 
 def _train(
@@ -281,9 +295,10 @@ def _result(training: Training) -> ResultEvent:
 
     Raises:
         NotFiniteError: One of the losses isn't finite.
+        CheckpointError: The metrics don't end with the last step.
     """
     folder, state = training.session.folder, training.state
-    last = training.setup.world.on_main(lambda: folder.metrics()[-1])
+    last = training.setup.world.on_main(partial(_last_epoch, folder, state.step))
     result = ResultEvent.from_record(
         str(folder.path),
         {
@@ -305,16 +320,18 @@ def _result(training: Training) -> ResultEvent:
     return result
 
 
+def _last_epoch(folder: RunFolder, step: int) -> dict[str, Any]:
+    lines = folder.metrics()
+    if lines and lines[-1].get("step") == step and {"test_error", "train_loss"} <= lines[-1].keys():
+        return lines[-1]
+    raise CheckpointError(
+        f"{folder.path / METRICS} doesn't end with the scores of step {step}, which are the "
+        f"result; {PUT_BACK}, or test the weights with cifarzoo eval"
+    )
+
+
 def _finished(folder: RunFolder) -> ResultEvent | None:
-    record = folder.record
-    if record.get("status") != "done":
-        return None
-    try:
-        return ResultEvent.from_record(str(folder.path), record)
-    except KeyError as missing:
-        raise UsageError(
-            f"{folder.path / RECORD} has status 'done' and no {missing}; {PUT_BACK}"
-        ) from None
+    return recorded_result(folder) if folder.record.get("status") == "done" else None
 
 
 @contextmanager

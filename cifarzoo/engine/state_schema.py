@@ -49,7 +49,7 @@ def check_state(state: Any) -> None:
     plain = {name: state[name] for name in ("numbers", "metrics_size")}
     problem = _misfit(PlainState, plain)
     if problem is None and state["scaler"] != {}:
-        problem = _misfit(LossScale, state["scaler"])
+        problem = _misfit(LossScale, state["scaler"], "scaler")
     if problem is not None:
         raise ValueError(problem)
 
@@ -105,9 +105,9 @@ def _tensor_problem(tensor: Tensor) -> str | None:
     return f"has no data ({tensor.device})" if tensor.device.type != "cpu" else None
 
 
-def _misfit(schema: type, part: Any) -> str | None:
+def _misfit(schema: type, part: Any, *within: str) -> str | None:
     """What of plain values doesn't fit ``schema``, which are read as the JSON that they are."""
     try:
-        return misfit(schema, json.dumps(part))
+        return misfit(schema, json.dumps(part), *within)
     except (TypeError, ValueError) as error:
         return f"has numbers that are none: {in_one_line(error)[:200]}"

@@ -97,7 +97,7 @@ class PluginFacts:
 
     def __post_init__(self) -> None:
         if self.path is not None and self.sha256 is None:
-            raise ValueError("has a path and no sha256")
+            raise ValueError("path has no sha256")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,9 +236,9 @@ class Numbers:
     def __post_init__(self) -> None:
         for name, steps in (("loss_steps", self.loss_steps), ("best_step", self.best_step)):
             if steps is not None and steps > self.step:
-                raise ValueError(f"has {name} {steps} at step {self.step}")
+                raise ValueError(f"{name} is {steps} at step {self.step}")
         if (self.best_error is None) != (self.best_step is None):
-            raise ValueError("has one of best_error and best_step; expected both or none")
+            raise ValueError("best_error and best_step are not both there")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -290,20 +290,25 @@ def entries(schema: type, text: bytes | str) -> dict[str, Any]:
     return found
 
 
-def misfit(schema: type, text: bytes | str) -> str | None:
+def misfit(schema: type, text: bytes | str, *within: str) -> str | None:
     """The first thing in a JSON object that doesn't fit ``schema``; None: it all does.
 
     Read as JSON, strictly: no text passes for a number, nor True for 1.
+
+    Args:
+        schema: One of the classes above.
+        text: The object.
+        within: Keys of what it is in.
     """
     try:
         _adapter(schema).validate_json(text, strict=True)
     except ValidationError as invalid:
         error = invalid.errors(include_url=False)[0]
-        place = ".".join(map(str, error["loc"]))
+        place = ".".join(map(str, (*within, *error["loc"])))
         if error["type"] == "missing":
             return f"has no {place}"
         if error["type"] == "value_error":
-            return f"{place} {error['ctx']['error']}".lstrip()
+            return f"has {place}, whose {error['ctx']['error']}"
         return f"has {place} {shown(error['input'])}; expected {_expected(error)}"
     return None
 
