@@ -55,10 +55,11 @@ PROMISES = (
         text=(
             "A checkpoint, config or dataset file that is damaged, or that does not fit, is "
             "refused in one line that says what was found, where, and what to do. A damaged "
-            "checkpoint is passed over for the one before it, with a warning; if all are "
-            "damaged, the run isn't silently started over."
+            "checkpoint is passed over for the one before it, with a warning, and so is one whose "
+            "digests are right and whose content makes no sense; if all are damaged, the run "
+            "isn't silently started over."
         ),
-        checks=("C1", "C2", "B1"),
+        checks=("C1", "C2", "C6", "B1"),
     ),
     Promise(
         title="A save that fails costs nothing else",
