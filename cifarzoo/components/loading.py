@@ -15,6 +15,7 @@ from cifarzoo.components.plugin_modules import run
 from cifarzoo.components.registry import Component, register
 from cifarzoo.components.trust import check_trusted
 from cifarzoo.errors import PluginError, in_one_line
+from cifarzoo.files.own_folders import compile_cache
 
 
 def import_components(entries: Iterable[Entry]) -> dict[str, Callable[..., Any]]:
@@ -32,6 +33,7 @@ def import_components(entries: Iterable[Entry]) -> dict[str, Callable[..., Any]]
     """
     entries = list(entries)
     check_trusted(entries)
+    compile_cache()  # before any of them imports what asks for it
     factories: dict[str, Callable[..., Any]] = {}
     with register.indexed():
         for entry in entries:

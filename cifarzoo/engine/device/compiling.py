@@ -9,10 +9,13 @@ import inspect
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+
+from cifarzoo.files.own_folders import compile_cache
 
 LEAST_REPEATS = 4
 MODES = 4  # in which a block may be compiled: training and testing, each in two precisions
@@ -28,6 +31,8 @@ def compile_network(network: nn.Module, backend: str = "inductor") -> list[nn.Mo
     Returns:
         The modules that are compiled: its blocks, or itself where it has none.
     """
+    if backend == "inductor":
+        _keep_headers_private(compile_cache())
     parts = list(blocks(network)) or [network]
     config = torch._dynamo.config  # noqa: SLF001  # where torch documents it
     # Blocks share their code, and each shape of theirs is one more compilation of it.
@@ -39,6 +44,19 @@ def compile_network(network: nn.Module, backend: str = "inductor") -> list[nn.Mo
     for part in parts:
         part.compile(**options)
     return parts
+
+
+def _keep_headers_private(folder: Path) -> None:
+    """Have precompiled headers in ``folder`` too, for which torch doesn't ask the environment."""
+    from torch._inductor import codecache, config
+
+    headers = folder / "precompiled_headers"
+    places = {"_HEADER_DIR": headers, "_HEADER_LOCK_DIR": headers / "locks"}
+    if all(hasattr(codecache, name) for name in places):
+        for name, place in places.items():
+            setattr(codecache, name, str(place))
+    else:  # without them compiling takes twice the time
+        config.cpp_cache_precompile_headers = False
 
 
 def forget_compiled() -> None:

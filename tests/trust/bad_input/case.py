@@ -20,6 +20,7 @@ from pathlib import Path
 MOST_SECONDS = 10  # to a refusal
 LARGE = 1 << 30  # bytes of a file that isn't read: one of nothing
 HANGS = 300  # wall time of a process
+CACHES = "caches"  # where torch may make folders of its own
 OURS = re.compile(
     r"CIFARZOO_|RANK$|WORLD_SIZE$|LOCAL_RANK$|MASTER_|XDG_STATE_HOME$|COLUMNS$|TERM$|NO_COLOR$"
 )
@@ -182,6 +183,7 @@ def _surroundings(case: Case, root: Path) -> Iterator[None]:
     for name in [name for name in os.environ if OURS.match(name)]:
         del os.environ[name]
     os.environ |= {"HOME": str(root / "home"), "TMPDIR": str(root / "tmp"), "NO_COLOR": "1"}
+    os.environ |= {"XDG_CACHE_HOME": str(root / CACHES)}
     for name, value in case.environment.items():
         os.environ.pop(name, None)
         if value is not None:
@@ -204,10 +206,10 @@ def _snapshot(root: Path) -> dict[str, str]:
     """What lies below ``root``: a digest of each file, the target of each link."""
     found: dict[str, str] = {}
     for folder, folders, files in os.walk(root):
+        if Path(folder) == root and CACHES in folders:
+            folders.remove(CACHES)
         for name in [*folders, *files]:
             path = Path(folder, name)
-            if name.startswith("torchinductor_"):  # an empty folder that torch's optimizers make
-                continue
             if path.is_symlink():
                 content = f"-> {path.readlink()}"
             elif path.is_file() and path.stat().st_size > LARGE:

@@ -1,9 +1,10 @@
 # ruff: noqa: E501  # a case is easiest to read on a line
 
-"""Rows 61 and 67: runs and data that somebody else wrote, and a user's own files beside them."""
+"""Rows 61, 67 and 72: runs and data that somebody else wrote, a user's own files, shared /tmp."""
 
 from __future__ import annotations
 
+import getpass
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -182,4 +183,29 @@ DATA = [
             files={"w.gin": f"{CONFIG}run.initial_weights = '{name}'\n"})
       for name, says in (("d/pipe", "it is a named pipe; expected a file"), ("/dev/zero", "it is a device; expected a file"))),
 ]  # fmt: skip
-CASES = [*OWN, *ODD, *DATA]
+
+
+def caches(
+    name: str,
+    shell: str,
+    prints: str = "",
+    prepare: Callable[[Path], Any] | None = None,
+    **more: Any,
+) -> Case:
+    """A run in a process of its own; nothing may be left in the folder for temporary files."""
+    return Case(row=72, name=name, command=("run", "c.gin", "-s", "run.max_steps=1", "--run-dir", "o"), shell=shell, prints=prints, exit_code=0,
+                files={"c.gin": CONFIG}, prepare=prepare, leaves=("o",), needs_torch=True, **more)  # fmt: skip
+
+
+def guessed(folder: Path) -> None:
+    """The folder that torch takes by itself, as somebody else may make it first."""
+    (folder.parent / "tmp" / f"torchinductor_{getpass.getuser()}").mkdir(mode=0o777)
+
+
+QUIETLY = '"$@" >/dev/null 2>&1 || exit 9; '
+OWNED = [
+    caches("the mode of torch's caches", QUIETLY + 'stat -c %a "$XDG_CACHE_HOME"/cifarzoo/torch', "^700$"),
+    caches("a folder in /tmp that was there first", QUIETLY + 'ls -A "$TMPDIR"/torchinductor_*', prepare=guessed),
+    caches("no home folder for caches", QUIETLY + 'ls -A "$TMPDIR"', environment={"XDG_CACHE_HOME": "", "HOME": "/proc/none"}),
+]  # fmt: skip
+CASES = [*OWN, *ODD, *DATA, *OWNED]
