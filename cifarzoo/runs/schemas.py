@@ -318,8 +318,8 @@ def _expected(error: Any) -> str:
     words = EXPECTED.get(error["type"])
     if words is None:
         return str(error["msg"]).removeprefix("Input should ").removeprefix("be ")
-    limits = error.get("ctx", {})
-    return words.format(**{name: f"{limit:,}" for name, limit in limits.items() if name in LIMITS})
+    limits = {name: limit for name, limit in error.get("ctx", {}).items() if name in LIMITS}
+    return words.format(**{name: f"{limit:,}".removesuffix(".0") for name, limit in limits.items()})
 
 
 def shown(value: object) -> str:

@@ -12,6 +12,7 @@ from tests.trust.bad_input import (
     plugins,
     processes,
     received,
+    senseless,
     surroundings,
     swelling,
     values,
@@ -31,6 +32,7 @@ AREAS: dict[str, list[Case]] = {
     "others_folders": others_folders.CASES,
     "processes": processes.CASES,
     "received": received.CASES,
+    "senseless": senseless.CASES,
     "surroundings": surroundings.CASES,
     "swelling": swelling.CASES,
 }
