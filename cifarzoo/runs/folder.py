@@ -165,7 +165,7 @@ class RunFolder:
         Raises:
             UsageError: One does already, or the folder cannot be written to.
         """
-        self._files.check(LOCK, FILE)
+        self.check()
         lock = FileLock(self.path / LOCK, timeout=0)
         try:
             with self._creating(LOCK):

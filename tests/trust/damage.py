@@ -22,6 +22,7 @@ from tests.swelling import deflated
 from tests.trust.attempts import attempt
 from tests.trust.cases import COMPARED, EQUAL, FAULTS, HUNG, WRONG, Budget, Check, Outcome
 from tests.trust.kill_points import arm
+from tests.trust.odd_files import ODD_FILES
 from tests.trust.workload import EVERYTHING, finals, shortfalls, train
 
 KEPT = {**EVERYTHING, "keep_checkpoints": 5}  # of the steps 6, 10, 12, 18, 20 and 24 at most
@@ -210,6 +211,7 @@ TABLE: dict[str, Damage] = {
     ),
     "no record": Damage(do=lambda f, _: (f.path / RECORD).unlink()),
     "moved elsewhere, and a link to it": Damage(do=moved),
+    **{name: Damage(**about) for name, about in ODD_FILES.items()},
 }
 
 
