@@ -22,7 +22,7 @@ LARGE = 1 << 30  # bytes of a file that isn't read: one of nothing
 HANGS = 300  # wall time of a process
 CACHES = "caches"  # where torch may make folders of its own
 OURS = re.compile(
-    r"CIFARZOO_|RANK$|WORLD_SIZE$|LOCAL_RANK$|MASTER_|XDG_STATE_HOME$|COLUMNS$|TERM$|NO_COLOR$"
+    r"CIFARZOO_|TORCHINDUCTOR_|RANK$|WORLD_SIZE$|LOCAL_RANK$|MASTER_|XDG_STATE_HOME$|COLUMNS$|TERM$|NO_COLOR$"
 )
 
 
