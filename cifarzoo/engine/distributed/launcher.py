@@ -10,7 +10,6 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +33,12 @@ import torch
 
 from cifarzoo.engine.distributed.current_folder import PATH
 from cifarzoo.engine.distributed.environment import RESTARTS, STORE
+from cifarzoo.engine.distributed.private_folder import (
+    ATTEMPT,
+    hold,
+    keep_sockets_private,
+    private_folder,
+)
 from cifarzoo.engine.distributed.safe_path import safe_path, safe_start
 from cifarzoo.engine.distributed.signals import end_at_once, in_main_thread
 from cifarzoo.engine.distributed.store import FileRankStore
@@ -94,16 +99,17 @@ def launch(
     environment = _environment(nproc)  # what starts the ranks gets another path of imports
     with safe_path(), safe_start(), _ignoring_hangups():
         _start_quiet_tracker()
+        keep_sockets_private()
         forkserver.ensure_running()
     with (
         safe_path(),
-        tempfile.TemporaryDirectory(prefix="cifarzoo-") as folder,
+        private_folder() as folder,
         _noting_signals(folder, at_second_interrupt) as received,
         nullcontext() if work.__module__ == "__main__" else _main_module_left_out(),
     ):
         for restart in range(max_restarts + 1):
             # New files for each attempt: ranks would read the dead ones' addresses in the old.
-            rendezvous_folder = Path(folder) / f"attempt-{restart}"
+            rendezvous_folder = folder / f"{ATTEMPT}{restart}"
             rendezvous_folder.mkdir()
             try:
                 store = {STORE: str(rendezvous_folder), RESTARTS: f"{restart} {max_restarts}"}
@@ -121,6 +127,7 @@ def _environment(nproc: int) -> dict[str, str]:
     """What ranks find in their environment: a fork server keeps what it was started with."""
     return {
         "GLOO_SOCKET_IFNAME": "lo",
+        "NCCL_SOCKET_IFNAME": "lo",  # where NCCL's ranks find each other; it avoids it by itself
         "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // nproc)),
         **os.environ,
         "WORLD_SIZE": str(nproc),
@@ -192,7 +199,7 @@ def _end(ranks: Sequence[BaseProcess], number: int, seconds: float) -> None:
 
 @contextmanager
 def _noting_signals(
-    folder: str, at_second_interrupt: Callable[[], NoReturn]
+    folder: Path, at_second_interrupt: Callable[[], NoReturn]
 ) -> Iterator[_Received]:
     """Within ``with``, the first signal is noted; a second Ctrl-C ends all at once.
 
@@ -275,6 +282,7 @@ def _worker(work: Callable[[Any], None], job: Any, environment: dict[str, str], 
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.environ.pop(PATH, None)  # the fork server's own
     os.environ.update(environment, RANK=str(rank), LOCAL_RANK=str(rank))
+    hold(Path(environment[STORE]).parent)  # it may live longer than the launcher
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     Thread(target=_stop_without_parent, daemon=True).start()
     try:

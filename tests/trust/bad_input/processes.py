@@ -1,6 +1,6 @@
 # ruff: noqa: E501  # a case is easiest to read on a line
 
-"""Rows 62 and 63: files of the current folder that a run's processes, or git, might run."""
+"""Rows 62, 63 and 66: what a run's processes, or git, might run of the current folder, and ports."""
 
 from __future__ import annotations
 
@@ -146,4 +146,12 @@ GIT = [
     in_repository("a repository with a hook", repository({"core.pager": "PROGRAM", "diff.external": "PROGRAM"}, with_hook)),
     in_repository("a repository that lacks what a program would fetch", repository({**PARTIAL, "remote.origin.url": "ext::PROGRAM"}, without_objects)),
 ]  # fmt: skip
-CASES = [*IMPORTS, *GIT]
+PORTS = [
+    Case(row=66, name=name, command=command, shell='"$1" -m tests.listening "$@"', exit_code=0, lines=None, prints=prints, files={"c.gin": CONFIG},
+         environment={"PYTHONPATH": HOME}, leaves=("runs",), needs_torch=True)
+    for name, command, prints in (
+        ("ports of two processes", ("run", "c.gin", "-n", "2"), "^loopback alone$"),
+        ("ports of one process", ("run", "c.gin"), "^nothing$"),
+    )
+]  # fmt: skip
+CASES = [*IMPORTS, *GIT, *PORTS]
