@@ -29,6 +29,7 @@ from cifarzoo.data.download import fetch
 from cifarzoo.data.formats.parquet import peek
 from cifarzoo.errors import CifarzooError, ConfigError, ConfigProblemsError, DataError
 from cifarzoo.escaping import visible, visible_line
+from cifarzoo.files.real_folder import RealFolder
 from tests.archive_server import Handler, running_server
 
 # The window's title, a cleared screen, C1 of the same, a colour that rich never sends, what is
@@ -111,6 +112,8 @@ def mine(*, a: Literal["{HOSTILE}"] = "{HOSTILE}", b: int = 1):
     .replace("\x0c", "")
     .replace("\x0b", "")
 )
+DATE = "2026-11-27T10:00:00+00:00"
+BEGUN = {"schema": 1, "status": "running"}
 CONFIG = """
 run.architecture = @resnet8
 run.dataset = @glyphs
@@ -179,12 +182,14 @@ def test_nothing_that_others_named_is_obeyed_where_source_and_configs_are_read(p
 def test_nothing_that_others_named_is_obeyed_where_runs_are_made_and_read(place: Path):
     python, config = f"{NAME}.py", f"{NAME}.gin"
     for run, record in {
-        "r": {"config": HOSTILE, "process": {"pid": HOSTILE, "host": HOSTILE, "started": HOSTILE}},
+        "r": {"config": HOSTILE, "process": {"pid": 1, "host": HOSTILE, "started": DATE}},
         "q": {"config": HOSTILE, "plugins": [{"origin": f"__main__.{HOSTILE}"}]},
     }.items():
         (place / run).mkdir()
         (place / run / "config.gin").write_text(CONFIG)
-        (place / run / "run.json").write_text(json.dumps({"schema": 1, "status": "new"} | record))
+        (place / run / "run.json").write_text(
+            json.dumps({"schema": 1, "status": "running"} | record)
+        )
 
     with FileLock(place / "r/.lock"):
         got = on_terminal(
@@ -202,7 +207,7 @@ def test_nothing_that_others_named_is_obeyed_where_runs_are_made_and_read(place:
     assert "test error" in got
     assert "mine: refuses its settings: [red]z[/red]:smile:" in got
     assert "Traceback (most recent call last)" in got
-    assert "r is in use by another run (process [red]z" in got
+    assert "r is in use by another run (process 1 on [red]z" in got
     assert "q needs [red]z[/red]:smile:" in got
     assert re.findall(r"<\w+ ended with (\d)>", got) == ["0", "2", "2", "2", "2", "2", "0"]
 
@@ -257,7 +262,7 @@ def test_the_names_of_columns_are_text(tmp_path: Path):
     pyarrow.parquet.write_table(table, path)
 
     with pytest.raises(DataError, match=r"has the columns \[red\]z\[/red\]:smile:") as caught:
-        peek(path, label="label")
+        peek(RealFolder(tmp_path), path.name, label="label")
 
     assert left(str(caught.value)) == set()
 

@@ -37,7 +37,7 @@ def run(path: Path) -> None:
     (path / "r/config.gin").write_text(CONFIG)
     record = {
         "schema": 1,
-        "status": "new",
+        "status": "running",
         "config": HOSTILE,
         "plugins": [{"origin": f"__main__.{HOSTILE}"}],
     }
