@@ -15,6 +15,7 @@ from cifarzoo.components.user_paths import expanded
 from cifarzoo.config import Config
 from cifarzoo.config.effective import decides_numbers
 from cifarzoo.errors import UsageError
+from cifarzoo.runs.disclosure import disclosed
 from cifarzoo.runs.finding import find_run
 from cifarzoo.runs.folder import CHECKPOINTS, STEP, RunFolder, saved_steps
 
@@ -99,8 +100,9 @@ def note_parent(folder: RunFolder, parent: Parent, *, is_new: bool) -> None:
     Raises:
         UsageError: There is a run in it that began otherwise.
     """
-    there = folder.record.get("parent")
-    if not is_new and there != parent.record:
+    record = folder.record
+    there, here = record.get("parent"), disclosed({**record, "parent": parent.record})["parent"]
+    if not is_new and there not in (here, parent.record):  # as an older cifarzoo wrote it
         began = f"at step {there['step']} of {there['run']}" if there else "at its first step"
         raise UsageError(f"{folder.path} holds a run that began {began}; choose another --run-dir")
     folder.update(parent=parent.record)

@@ -55,6 +55,7 @@ class RankJob:
         argv: Command that started the run, for run.json.
         progress: Makes the listener.
         is_tried: Whether the launching process has tried the run.
+        is_anonymous: Whether run.json names no host, user and folder elsewhere.
     """
 
     config: Config
@@ -63,6 +64,7 @@ class RankJob:
     argv: tuple[str, ...]
     progress: ListenerFactory
     is_tried: bool = False
+    is_anonymous: bool = False
 
 
 def opener(config: Config, *, out: Path, run_dir: Path | None = None) -> OpenFolder:
@@ -93,6 +95,7 @@ def execute_config(
     processes: Processes,
     progress: ListenerFactory,
     parent: Parent | None = None,
+    is_anonymous: bool = False,
 ) -> ResultEvent:
     """Train what ``config`` describes to its end, here or in launched processes.
 
@@ -103,6 +106,7 @@ def execute_config(
         processes: The processes that train.
         progress: Makes the listener, in the process that reports.
         parent: Checkpoint of another run that a new one begins from; None: its first step.
+        is_anonymous: Whether run.json names no host, user and folder elsewhere, from now on.
 
     Raises:
         StoppedError: A signal stopped it, and a checkpoint was saved.
@@ -114,14 +118,21 @@ def execute_config(
     size = resolve_world_size(processes.nproc)
     if parent is not None:
         check_parent(parent, config)
-    for note in [*config.notes(), *filter(None, [lone_task()])]:
+    for note in [*config.notes(), *_secrets(config), *filter(None, [lone_task()])]:
         processes.warn(note)
     if size > 1 and not is_worker():
         return _launch(
-            config, open_folder, data=data, processes=processes, progress=progress, parent=parent
+            config,
+            open_folder,
+            data=data,
+            processes=processes,
+            progress=progress,
+            parent=parent,
+            is_anonymous=is_anonymous,
         )
     with config.locating(), progress() as listener:
         task = _task(config, open_folder, listener, data=data, argv=sys.argv, parent=parent)
+        task = replace(task, is_anonymous=is_anonymous)
         listeners = [listener, _noting_plugins(config, listener)]
         return execute(task, listeners, at_second_interrupt=processes.at_second_interrupt)
 
@@ -174,7 +185,8 @@ def train_rank(job: RankJob) -> None:
     with job.config.locating(), job.progress() as listener:
         task = _task(job.config, open_folder, listener, data=job.data, argv=job.argv)
         listeners = [listener, _noting_plugins(job.config, listener)]
-        execute(replace(task, is_tried=job.is_tried), listeners)
+        task = replace(task, is_tried=job.is_tried, is_anonymous=job.is_anonymous)
+        execute(task, listeners)
 
 
 def _opened(
@@ -229,6 +241,7 @@ def _launch(
     processes: Processes,
     progress: ListenerFactory,
     parent: Parent | None,
+    is_anonymous: bool,
 ) -> ResultEvent:
     from cifarzoo.engine.assembly.describe import describe
     from cifarzoo.engine.distributed.launcher import launch
@@ -255,6 +268,7 @@ def _launch(
         argv=tuple(sys.argv),
         progress=progress,
         is_tried=is_tried,
+        is_anonymous=is_anonymous,
     )
     with _discarding(folder):
         launch(
@@ -266,6 +280,19 @@ def _launch(
             at_second_interrupt=processes.at_second_interrupt,
         )
     return recorded_result(folder)
+
+
+def _secrets(config: Config) -> Iterator[str]:
+    """A line for each setting that looks like a secret, which a published folder would tell."""
+    from cifarzoo.runs.disclosure import is_secret
+    from cifarzoo.runs.folder import CONFIG, RESOLVED
+
+    for binding in config.bindings.values():
+        if is_secret(binding.parameter, binding.value):
+            yield (
+                f"{binding.component}.{binding.parameter} looks like a secret, and {CONFIG} and "
+                f"{RESOLVED} in the run's folder keep it; let the plugin read it from a variable"
+            )
 
 
 def _check_importable(config: Config, size: int) -> None:

@@ -21,6 +21,8 @@ from cifarzoo.runs.folder import CONFIG, RunFolder
 
 DATA = "CIFARZOO_DATA"
 RUNS = "CIFARZOO_RUNS"
+ANONYMOUS = "CIFARZOO_ANONYMOUS"
+OFF = frozenset({"", "0", "false", "f", "no", "n", "off"})  # as the command line reads variables
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +96,7 @@ def reopen(name: str | Path, *, out: Path, data: Path | None) -> Reopened:
     )
     recorded = record.get("data_folder")
     return Reopened(
-        folder=folder, config=config, data=data or (Path(recorded) if recorded else None)
+        folder=folder, config=config, data=data or (expanded(recorded) if recorded else None)
     )
 
 
@@ -102,6 +104,11 @@ def data_folder(data: str | os.PathLike[str] | None) -> Path | None:
     """The folder of the data that a caller means; None: that of ``CIFARZOO_DATA``, if any."""
     given = os.environ.get(DATA) if data is None else data
     return expanded(given) if given else None
+
+
+def asks_anonymous(given: bool) -> bool:
+    """Whether a caller, or else ``CIFARZOO_ANONYMOUS``, asks for an anonymous record."""
+    return given or os.environ.get(ANONYMOUS, "").strip().lower() not in OFF
 
 
 def runs_folder(out: str | os.PathLike[str] | None) -> Path:

@@ -13,7 +13,7 @@ from cifarzoo.api.execution import OpenFolder, Processes, execute_config, opener
 from cifarzoo.api.global_state import own_global_state
 from cifarzoo.api.loaded_run import RunName, name_of
 from cifarzoo.api.progress import Progress, listener_factory, print_event
-from cifarzoo.api.reopening import data_folder, reopen, runs_folder
+from cifarzoo.api.reopening import asks_anonymous, data_folder, reopen, runs_folder
 from cifarzoo.api.result import Result
 from cifarzoo.components.user_paths import expanded
 from cifarzoo.config import Config
@@ -39,6 +39,7 @@ def train(
     run_dir: str | os.PathLike[str] | None = None,
     from_run: RunName | None = None,
     trust_plugins: bool = False,
+    anonymous: bool = False,
     progress: Progress = True,
 ) -> Result:
     """Train what a config describes, as ``cifarzoo run`` does.
@@ -65,6 +66,8 @@ def train(
             own: for longer, or by another schedule; None: it begins at the first step.
         trust_plugins: Whether the plugins that lie beside the config of a run may be run though
             no run of this user's is known to have begun with them.
+        anonymous: Whether the run's folder names no host, no user and no folder elsewhere, also of
+            earlier attempts; then a resumed run needs ``data``. ``CIFARZOO_ANONYMOUS=1`` asks too.
         progress: Whether lines are printed; or a function that is called with each event, a dict
             as ``cifarzoo run --json`` writes it.
 
@@ -86,7 +89,15 @@ def train(
     folder = opener(loaded, out=runs_folder(out), run_dir=expanded(run_dir) if run_dir else None)
     processes = _processes(nproc, max_restarts)
     parent = find_parent(name_of(from_run), out=runs_folder(out)) if from_run else None
-    return _train(loaded, folder, data_folder(data), processes, progress, parent=parent)
+    return _train(
+        loaded,
+        folder,
+        data_folder(data),
+        processes,
+        progress,
+        parent=parent,
+        is_anonymous=asks_anonymous(anonymous),
+    )
 
 
 def resume(
@@ -98,6 +109,7 @@ def resume(
     max_restarts: int = 0,
     out: str | os.PathLike[str] | None = None,
     trust_plugins: bool = False,
+    anonymous: bool = False,
     progress: Progress = True,
 ) -> Result:
     """Go on with a run that was stopped, from its last checkpoint, as ``cifarzoo resume`` does.
@@ -112,6 +124,7 @@ def resume(
         out: Where runs are; None: ``CIFARZOO_RUNS``, or ``runs``.
         trust_plugins: Whether the plugins in its folder may be run though no run of this user's
             is known to have begun with them.
+        anonymous: See ``train``; the run is so from then on.
         progress: See ``train``.
 
     Returns:
@@ -126,7 +139,14 @@ def resume(
     folder = reopened.folder
     processes = _processes(nproc or folder.record.get("world_size"), max_restarts)
     config = reopened.with_bookkeeping(values=set)
-    return _train(config, lambda: folder, reopened.data, processes, progress)
+    return _train(
+        config,
+        lambda: folder,
+        reopened.data,
+        processes,
+        progress,
+        is_anonymous=asks_anonymous(anonymous),
+    )
 
 
 def _train(
@@ -137,6 +157,7 @@ def _train(
     progress: Progress,
     *,
     parent: Parent | None = None,
+    is_anonymous: bool,
 ) -> Result:
     is_launched = resolve_world_size(processes.nproc, name="nproc") > 1
     listeners = listener_factory(progress, is_launched=is_launched)
@@ -155,6 +176,7 @@ def _train(
                 processes=processes,
                 progress=listeners,
                 parent=parent,
+                is_anonymous=is_anonymous,
             )
     except StoppedError as stopped:
         if stopped.signal != "SIGINT":

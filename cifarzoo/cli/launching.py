@@ -31,6 +31,7 @@ def train(
     processes: Processes,
     as_json: bool,
     parent: Parent | None = None,
+    is_anonymous: bool = False,
 ) -> None:
     """Train to the end; what a signal stopped ends with its exit code, as the listener has said."""
     try:
@@ -41,6 +42,7 @@ def train(
             processes=processes,
             progress=partial(listener_for, as_json),
             parent=parent,
+            is_anonymous=is_anonymous,
         )
     except StoppedError as error:
         raise typer.Exit(error.exit_code) from error

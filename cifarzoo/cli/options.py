@@ -111,4 +111,13 @@ TrustPlugins = Annotated[
         "begun with them, and remember them: they are code.",
     ),
 ]
+Anonymous = Annotated[
+    bool,
+    typer.Option(
+        "--anonymous",
+        envvar="CIFARZOO_ANONYMOUS",
+        help="Keep host, user and folders elsewhere out of the run's folder, also those of earlier "
+        "attempts.",
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be built, and stop.")]

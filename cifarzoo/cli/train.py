@@ -12,6 +12,7 @@ from cifarzoo.api.execution import opener, try_config
 from cifarzoo.api.reopening import Reopened, reopen
 from cifarzoo.cli.launching import processes, train
 from cifarzoo.cli.options import (
+    Anonymous,
     ConfigName,
     DataFolder,
     DryRun,
@@ -73,6 +74,7 @@ def run(
     data: DataFolder = None,
     dry_run: DryRun = False,
     trust_plugins: TrustPlugins = False,
+    anonymous: Anonymous = False,
     as_json: Json = False,
 ) -> None:
     """Train what a config describes."""
@@ -101,6 +103,7 @@ def run(
         processes=processes(nproc, max_restarts),
         as_json=as_json,
         parent=find_parent(parent, out=out) if parent else None,
+        is_anonymous=anonymous,
     )
 
 
@@ -123,6 +126,7 @@ def resume(
     out: RunsFolder = Path("runs"),
     data: DataFolder = None,
     trust_plugins: TrustPlugins = False,
+    anonymous: Anonymous = False,
     as_json: Json = False,
 ) -> None:
     """Go on with a run that was stopped, from its last checkpoint."""
@@ -133,6 +137,7 @@ def resume(
         data=run.data,
         processes=processes(nproc or run.folder.record.get("world_size"), max_restarts),
         as_json=as_json,
+        is_anonymous=anonymous,
     )
 
 

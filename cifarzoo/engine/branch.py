@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
+from cifarzoo.components.user_paths import expanded
 from cifarzoo.engine.checkpoint import Checkpoints, Loaded
 from cifarzoo.engine.events import BranchedEvent, WarningEvent
 from cifarzoo.engine.training import Training
@@ -26,7 +26,7 @@ def parents_checkpoint(training: Training, parent: Mapping[str, Any]) -> Loaded:
         UsageError: There is nothing left to train, or steps are of other images.
     """
     session, plan = training.session, training.setup.plan
-    folder, step = RunFolder(Path(parent["run"])), parent["step"]
+    folder, step = RunFolder(expanded(parent["run"])), parent["step"]
     checkpoints = Checkpoints(
         folder.path / CHECKPOINTS,
         keep=1,
@@ -64,7 +64,7 @@ def begin_branch(training: Training, parent: Mapping[str, Any]) -> None:
     session.emit(
         BranchedEvent(
             run=str(session.folder.path),
-            parent=parent["run"],
+            parent=str(expanded(parent["run"])),
             step=state.step,
             steps=setup.plan.total_steps,
             epoch=state.step / setup.plan.steps_per_epoch,

@@ -66,6 +66,7 @@ class Task:
         data: Folder of the data; None: not known.
         provenance: What run.json says of where the result comes from.
         is_tried: Whether the run was tried before, by the process that launched this one.
+        is_anonymous: Whether run.json names no host, user and folder elsewhere, from now on.
     """
 
     run: Run
@@ -75,6 +76,7 @@ class Task:
     data: Path | None
     provenance: dict[str, Any]
     is_tried: bool = False
+    is_anonymous: bool = False
 
 
 def execute(
@@ -104,6 +106,8 @@ def execute(
     ):
         folder = world.on_main(task.open_folder)
         world.on_main(lambda: held.enter_context(folder.locked()) and None)
+        if task.is_anonymous:
+            world.on_main(folder.anonymize)
         emit = emit_to_all(listeners) if world.is_main else ignore_event
         finished = world.on_main(lambda: _finished(folder))
         if finished is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from itertools import count
 from pathlib import Path
 from typing import BinaryIO
@@ -24,6 +25,7 @@ SCALARS = {
     "images_per_second": "speed/images_per_second",
 }
 STEP_LOSS = "loss/step"
+WITHOUT_HOST = re.compile(r"(?<=\.tfevents\.\d{10}).*")
 SAFELY = "cifarzoo"  # before a path: tensorboardX opens its files as we say
 
 
@@ -70,8 +72,11 @@ class _SafeFiles:
             pass
 
     def open(self, path: str) -> BinaryIO:
-        """A new file; another one of the same second gets a number."""
-        folder, name = _real(Path(path).parent), Path(path).name
+        """A new file; another one of the same second gets a number.
+
+        tensorboardX ends its name with the host's, which is nobody's business.
+        """
+        folder, name = _real(Path(path).parent), WITHOUT_HOST.sub("", Path(path).name)
         number = next(i for i in count() if not folder.kind(f"{name}.{i}" if i else name))
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         return os.fdopen(folder.open(f"{name}.{number}" if number else name, flags), "wb")

@@ -25,6 +25,7 @@ from cifarzoo.components.plugin_files import Plugin
 from cifarzoo.errors import CifarzooError, UsageError
 from cifarzoo.files.real_folder import FILE, FOLDER, OddFileError, RealFolder, is_leftover
 from cifarzoo.runs import kept_plugins
+from cifarzoo.runs.disclosure import ANONYMOUS, disclosed, disclosed_origins
 from cifarzoo.runs.schemas import MetricsLine, Record, entries
 from cifarzoo.runs.strict_json import strict_json
 
@@ -97,7 +98,7 @@ class RunFolder:
             UsageError: The folder cannot be written to.
         """
         with _beginning(self.path), self._creating(RESOLVED):
-            self._files.replace(RESOLVED, text.encode())
+            self._files.replace(RESOLVED, disclosed_origins(text).encode())
 
     @property
     def has_begun(self) -> bool:
@@ -153,10 +154,22 @@ class RunFolder:
         Raises:
             CifarzooError: It cannot be written: a full disk.
         """
-        record = {"schema": SCHEMA, **self.record, **changes}
+        record = disclosed({"schema": SCHEMA, **self.record, **changes})
         with _writing(self.path / RECORD), self._creating(RECORD):
             self._files.sweep(RECORD)
             self._files.replace(RECORD, (strict_json(record, indent=1) + "\n").encode())
+
+    def anonymize(self) -> None:
+        """Take the host, the user and folders elsewhere out of its record, for good.
+
+        Raises:
+            CifarzooError: It cannot be written: a full disk.
+        """
+        self.update(**{ANONYMOUS: True})
+        if (text := self.resolved_text) is not None:
+            with _writing(self.path / RESOLVED):
+                without = disclosed_origins(text, is_anonymous=True)
+                self._files.replace(RESOLVED, without.encode())
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -174,7 +187,7 @@ class RunFolder:
             who = self.record.get("process", {})
             raise UsageError(
                 f"{self.path} is in use by another run (process {who.get('pid', '?')} on "
-                f"{who.get('host', '?')}, since {who.get('started', '?')})"
+                f"{who.get('host') or '?'}, since {who.get('started', '?')})"
             ) from None
         except OSError as error:
             raise UsageError(f"{self.path} cannot be written to: {error.strerror}") from error

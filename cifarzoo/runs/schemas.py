@@ -50,6 +50,7 @@ Status = Literal["running", "done", "stopped", "failed", "diverged", "refused"]
 OPTIONS = ConfigDict(allow_inf_nan=False)
 LIMITS = ("ge", "gt", "le", "lt", "max_length")
 EXPECTED = {  # pydantic's kinds of error, and what was expected then
+    "bool_type": "true or false",
     "int_type": "a whole number",
     "int_from_float": "a whole number",
     "float_type": "a number",
@@ -75,7 +76,7 @@ class ProcessFacts:
     """Who is or was at work."""
 
     pid: Annotated[int, Ge(1), Le(MOST_BYTES)] = ABSENT
-    host: Text = ABSENT
+    host: Text | None = ABSENT
     started: AwareDatetime = ABSENT
 
 
@@ -156,6 +157,7 @@ class Record(Scores):
     started: AwareDatetime = ABSENT
     world_size: Ranks = ABSENT
     data_folder: Text | None = ABSENT
+    anonymous: bool = ABSENT
     data: DataIdentity = ABSENT
     plugins: list[PluginFacts] = ABSENT
     cifarzoo: CodeFacts = ABSENT

@@ -20,7 +20,7 @@ def folder(tmp_path) -> RunFolder:
 def attempted(folder: RunFolder, command: str, *, from_step: int = 0) -> Attempt:
     attempt = Attempt(folder)
     attempt.begin(command=command)
-    folder.update(started="then")
+    folder.update(started="2026-11-27T10:00:00+00:00")
     attempt.go_on(from_step=from_step, device="cpu")
     return attempt
 
