@@ -71,8 +71,8 @@ def test_one_that_is_refused_after_it_has_gone_on_has_failed(folder):
 
 def test_what_an_older_record_has_of_its_last_attempt_is_the_first_of_the_list(folder):
     folder.update(
-        status="stopped", error="SIGTERM", started="then", process={"pid": 1}, command=["old"],
-        git={"commit": "abc"}, steps=9,
+        status="stopped", error="SIGTERM", process={"pid": 1}, command=["old"],
+        started="2026-11-27T10:00:00+00:00", git={"commit": "abc"}, steps=9,
     )  # fmt: skip
 
     attempted(folder, "new").end("done")

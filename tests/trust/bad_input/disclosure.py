@@ -34,6 +34,7 @@ def kept(
         "exit_code": 0,
         "lines": None,
         "leaves": ("r", "state"),
+        "environment": STATE,
         "needs_torch": True,
     }
     return Case(row=ROW, name=name, says=says, command=("run", "c.gin", "--run-dir", "r", "--data", "data", *options),
