@@ -1,4 +1,4 @@
-.PHONY: check test floor docs pages trust format
+.PHONY: check test floor docs pages trust full audit constraints format
 
 check:
 	ruff check
@@ -34,6 +34,21 @@ tests/pages/node_modules: tests/pages/package.json
 # Injects faults into runs for half an hour, and writes docs/trust.md.
 trust:
 	python -m tests.trust --write --jobs 2
+
+# All that takes long: with the lowest versions, with faults, and the published holes.
+full: check test floor trust audit
+
+# Exit code 2 and a line where the database of holes couldn't be asked: that is no pass.
+audit:
+	python -m venv build/audit
+	build/audit/bin/pip install --quiet pip-audit
+	build/audit/bin/python .ci/audit.py
+
+# What a release needs, with hashes.
+constraints:
+	mkdir -p build
+	python .ci/constraints.py >build/constraints.txt
+	mv build/constraints.txt constraints.txt
 
 format:
 	ruff check --fix

@@ -110,11 +110,11 @@ PARQUETS: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "a PNG of a text of 60 MB": (
         lambda path: write_parquet(path, [png(chunk(b"zTXt", b"a\0\0" + packed_zeros(60)))]),
-        r"image 0 cannot be decoded \(Decompressed data too large",
+        r"image 0 cannot be decoded \(",
     ),
     "a PNG of a profile of 60 MB": (
         lambda path: write_parquet(path, [png(chunk(b"iCCP", b"a\0\0" + packed_zeros(60)))]),
-        r"image 0 cannot be decoded \(Decompressed data too large",
+        r"image 0 cannot be decoded \(",
     ),
     "a PNG that goes on for 64 MB": (
         lambda path: write_parquet(path, [png() + bytes(64 << 20)], use_dictionary=False),

@@ -192,7 +192,7 @@ def _reading(path: Path) -> Iterator[None]:
         ) from error
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, UnicodeError, OSError) as error:  # a name that is no UTF-8
         if isinstance(error, OSError) and error.filename:
             raise
         reason = str(error).splitlines()[0].rstrip(". ")
