@@ -45,7 +45,8 @@ def resolved(wanted: list[str]) -> list[tuple[str, str, str]]:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.json")
         command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed"]
-        subprocess.run([*command, "--quiet", "--report", str(report), *wanted], check=True)
+        command += ["--quiet", "--report", str(report), *wanted]
+        subprocess.run(command, check=True)  # noqa: S603  # of our own making
         found = json.loads(report.read_text(encoding="utf-8"))["install"]
     return [
         (

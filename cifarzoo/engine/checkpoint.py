@@ -96,10 +96,10 @@ class Checkpoints:
         Returns:
             Whether it was written.
         """
-        self._sweep()
         buffer = io.BytesIO()  # so that the digest is of what was meant, and errors are plain
         torch.save(state, buffer)
         try:
+            self._sweep()
             try:
                 self._write(step, buffer.getbuffer(), facts)
             except OSError as error:
@@ -108,10 +108,11 @@ class Checkpoints:
                     raise
                 self._write(step, buffer.getbuffer(), facts)
         except OSError as error:
-            self._sweep()
-            newest = (
-                f"the newest one is of step {self.steps()[-1]}" if self.steps() else "there is none"
-            )
+            newest = "there is none"
+            with suppress(OSError):  # the folder itself may be gone, or be something else
+                self._sweep()
+                if self.steps():
+                    newest = f"the newest one is of step {self.steps()[-1]}"
             self._warn(
                 f"the checkpoint of step {step} was not written: {error.strerror or error}; "
                 f"training goes on, {newest}"

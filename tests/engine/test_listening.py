@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,17 +18,18 @@ from cifarzoo.engine.distributed.private_folder import hold, private_folder
 from tests.cli.small_run import CONFIG
 from tests.listening import LOOPBACK, processes, seen
 
+TMP = "a-folder-for-temporary-files-whose-name-is-too-long-for-the-sockets-in-it"
 LONG = ("-s", "run.epochs=2000")
 
 
 def start(folder: Path, *command: str) -> subprocess.Popen[bytes]:
     """A command in a session of its own, with a folder of its own for temporary files."""
-    (folder / "tmp").mkdir()
+    (folder / TMP).mkdir(exist_ok=True)
     (folder / "small.gin").write_text(CONFIG)
     return subprocess.Popen(
         [sys.executable, "-m", "cifarzoo", *command],
         cwd=folder,
-        env=os.environ | {"TMPDIR": str(folder / "tmp")},
+        env=os.environ | {"TMPDIR": str(folder / TMP)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -41,7 +44,7 @@ def kill_all(process: subprocess.Popen[bytes]) -> None:
 
 def left(folder: Path) -> list[str]:
     """What lies in its folder for temporary files, but for an empty one that torch makes."""
-    paths = (folder / "tmp").rglob("*")
+    paths = (folder / TMP).rglob("*")
     return [path.name for path in paths if not path.name.startswith("torchinductor_")]
 
 
@@ -56,22 +59,34 @@ def test_ranks_listen_on_loopback_alone_and_leave_nothing(tmp_path):
     assert left(tmp_path) == []
 
 
-def test_what_ranks_that_were_killed_left_goes_with_the_next_ones(tmp_path, monkeypatch):
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder with room for the path of a socket in it."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        yield Path(folder)
+
+
+def test_what_ranks_that_were_killed_left_goes_with_the_next_ones(short_path, monkeypatch):
+    monkeypatch.setattr(f"{__name__}.TMP", "t")
+    tmp_path = short_path
     process = start(tmp_path, "run", "small.gin", "-n", "2", "--run-dir", "r", *LONG)
     for _ in seen(process):
         if (tmp_path / "r/metrics.jsonl").exists():
             kill_all(process)
     process.wait()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
-    folders = list((tmp_path / "tmp").glob("cifarzoo-*"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / TMP))
+    folders = list((tmp_path / TMP).glob("cifarzoo-*"))
     assert len(folders) == 2  # the ranks' notes, and the fork server's socket
 
     with private_folder():
         assert all(folder.exists() for folder in folders)  # may be new, and not held yet
     for folder in folders:
         os.utime(folder, (1, 1))
-    with private_folder():
-        assert not any(folder.exists() for folder in folders)
+    until = time.monotonic() + 30  # the last of those that were killed may still be ending
+    while any(folder.exists() for folder in folders) and time.monotonic() < until:
+        with private_folder():
+            time.sleep(0.1)
+    assert not any(folder.exists() for folder in folders)
 
 
 @pytest.fixture

@@ -109,6 +109,7 @@ def test_all_of_the_package_writes_json_strictly():
         and node.attr in ("dump", "dumps")
         and isinstance(node.value, ast.Name)
         and node.value.id == "json"
-        and path.name != "strict_json.py"
+        # The second one's text is read at once and never written.
+        and path.name not in {"strict_json.py", "state_schema.py"}
     ]
     assert not found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 from dataclasses import replace
 from functools import partial
@@ -20,8 +21,10 @@ from cifarzoo.engine.events import (
     EpochEvent,
     Event,
     FinishedEvent,
+    Listener,
     ResultEvent,
     ResumedEvent,
+    StartEvent,
 )
 from cifarzoo.engine.runner import Task, execute
 from cifarzoo.errors import (
@@ -277,14 +280,25 @@ def test_the_average_is_what_is_tested(task):
     assert again.weights_sha256 == result.weights_sha256
 
 
+def no_more_room(run: Path) -> Listener:
+    """Have no checkpoint be written from the first step on."""
+
+    def listen(event: Event) -> None:
+        if isinstance(event, StartEvent):
+            shutil.rmtree(run / "checkpoints", ignore_errors=True)
+            (run / "checkpoints").write_text("not a folder")
+
+    return listen
+
+
 def test_checkpoints_that_cannot_be_written_cost_no_step_and_the_run_can_be_finished_later(task):
     limited, free = task("a", checkpoint_steps=3), task("b", checkpoint_steps=3)
     events: list[Event] = []
     folder = limited.open_folder()
-    (folder.path / "checkpoints").write_text("not a folder")
+    listeners = [events.append, no_more_room(folder.path)]
 
     with pytest.raises(CifarzooError, match="all steps are done, and their checkpoint could not"):
-        execute(limited, [events.append])
+        execute(limited, listeners)
 
     whole = execute(free).weights_sha256
     assert [e.weights_sha256 for e in events if isinstance(e, ResultEvent)] == [whole]
@@ -344,14 +358,14 @@ def other_sgd(params: Any) -> torch.optim.Optimizer:
 
 def test_a_signal_without_room_for_a_checkpoint_is_no_success(task):
     full = task("run", checkpoint_seconds=1e9)
-    (full.open_folder().path / "checkpoints").write_text("not a folder")
+    block = no_more_room(full.open_folder().path)
 
     def send(event: Event) -> None:
         if isinstance(event, EpochEvent):
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(CifarzooError, match="after step 9 of 16, and its checkpoint could") as info:
-        execute(full, [send])
+        execute(full, [block, send])
 
     assert info.value.exit_code == 1
     assert full.open_folder().record["status"] == "failed"

@@ -25,6 +25,7 @@ ATTEMPT = "attempt-"
 SOCKET = "listener-"  # as ``multiprocessing`` calls it
 NAME = re.compile(rf"{PREFIX}[a-z0-9_]{{8}}")
 INSIDE = re.compile(rf"{ATTEMPT}\d+|{SOCKET}[a-z0-9_]{{8}}")
+SHORT = "/tmp"  # noqa: S108  # for a folder of a random name, where TMPDIR is too long for sockets
 LONGEST_SOCKET = 107  # bytes of a path that a socket can have
 ABANDONED_SECONDS = 60.0  # before that a folder may have been made and not yet be held
 LAST = -100  # priority at exit, after all that may use the folder
@@ -33,7 +34,8 @@ LAST = -100  # priority at exit, after all that may use the folder
 @contextmanager
 def private_folder() -> Iterator[Path]:
     """A folder that nobody else may read, removed at the end of ``with``."""
-    _remove_abandoned(Path(tempfile.gettempdir()))
+    for place in {tempfile.gettempdir(), SHORT}:
+        _remove_abandoned(Path(place))
     folder = Path(tempfile.mkdtemp(prefix=PREFIX))
     held = hold(folder)
     try:
@@ -51,12 +53,10 @@ def keep_sockets_private() -> None:
     where the process is killed.
     """
     settings: dict[str, Any] = vars(process.current_process())["_config"]  # as its own code does
-    if (
-        "tempdir" in settings
-        or len(f"{tempfile.gettempdir()}/{PREFIX}/{SOCKET}") > LONGEST_SOCKET - 16
-    ):
+    if "tempdir" in settings:
         return
-    folder = tempfile.mkdtemp(prefix=PREFIX)
+    is_short = len(f"{tempfile.gettempdir()}/{PREFIX}/{SOCKET}".encode()) <= LONGEST_SOCKET - 16
+    folder = tempfile.mkdtemp(prefix=PREFIX, dir=None if is_short else SHORT)
     hold(Path(folder))
     settings["tempdir"] = folder
     util.Finalize(None, shutil.rmtree, args=(folder, True), exitpriority=LAST)

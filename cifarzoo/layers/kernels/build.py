@@ -8,7 +8,6 @@ other loads it. Whatever is missing or fails has one consequence: torch's own ke
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import platform
 import re
@@ -155,14 +154,13 @@ def _is_whole(path: Path) -> bool:
         if not stat.S_ISREG(facts.st_mode) or facts.st_uid != os.getuid():
             return False
         digest = hashlib.sha256(file.read()).hexdigest()
-    with suppress(OSError, ValueError, TypeError, KeyError):
-        noted = json.loads(_note_of(path).read_text(encoding="utf-8"))
-        return bool(noted["sha256"] == digest)
+    with suppress(OSError, ValueError):
+        return _note_of(path).read_text(encoding="utf-8") == digest
     return False
 
 
 def _note_of(path: Path) -> Path:
-    return path.with_suffix(".json")
+    return path.with_suffix(".sha256")
 
 
 def _make(path: Path, compiler: Path, flags: tuple[str, ...]) -> None:
@@ -175,9 +173,8 @@ def _make(path: Path, compiler: Path, flags: tuple[str, ...]) -> None:
         )
         trial = [sys.executable, "-I", "-S", "-c", TRIAL, str(made), openmp()]
         _run(trial, "what was compiled does not run here", seconds=TRIAL_SECONDS)
-        note = {"sha256": hashlib.sha256(made.read_bytes()).hexdigest(), "flags": flags}
         noted = Path(folder) / "note"
-        noted.write_text(json.dumps(note), encoding="utf-8")
+        noted.write_text(hashlib.sha256(made.read_bytes()).hexdigest(), encoding="utf-8")
         made.replace(path)
         noted.replace(_note_of(path))
 

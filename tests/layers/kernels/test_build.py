@@ -61,7 +61,7 @@ def test_a_damaged_library_is_made_anew(folder, damage, tmp_path):
     if damage == "flipped":
         path.write_bytes(whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:])
     elif damage == "no note":
-        path.with_suffix(".json").unlink()
+        path.with_suffix(".sha256").unlink()
     else:
         path.rename(tmp_path / "elsewhere.so")
         path.symlink_to(tmp_path / "elsewhere.so")

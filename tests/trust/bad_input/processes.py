@@ -30,7 +30,7 @@ OTHERS = (
     "cifarzoo",
 )
 AT_START = ("sitecustomize", "usercustomize")
-SCRIPT = 'import sys; sys.path.remove(""); from cifarzoo.cli import main; main()'
+SCRIPT = "import sys; sys.path[:] = filter(None, sys.path); from cifarzoo.cli import main; main()"
 STARTED = f'python=$1; shift 3; "$python" -c \'{SCRIPT}\' "$@"'
 HOME = str(Path(__file__).parents[3])
 
