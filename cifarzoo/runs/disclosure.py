@@ -42,6 +42,9 @@ _BEFORE_PATH = r"(?<![^\s=:,;'\"(\[])"
 _ABROAD = re.compile(
     rf"{_BEFORE_PATH}(?:/|~[\w.-]*/|(?:\.\./)+)(?:[^\s'\",;:/]+/)*(?=[^\s'\",;:/])"
 )
+_LOST_ON = re.compile(
+    r"(\branks? \d[\d, and]*) on \S+(?:, \S+)* (?=ended)"
+)  # of ranks, their hosts
 _ORIGIN = re.compile(r"  # [^#\n]*$", re.MULTILINE)
 
 
@@ -122,7 +125,7 @@ def _with_home(text: str) -> str:
 
 def _anonymous(text: str) -> str:
     """A text without folders outside of the run, the host and the user."""
-    text = _ABROAD.sub(f"{ELSEWHERE}/", text)
+    text = _LOST_ON.sub(r"\1 ", _ABROAD.sub(f"{ELSEWHERE}/", text))
     for name in (socket.gethostname(), _or_nothing(getpass.getuser)):
         if name:
             text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", MASK, text)

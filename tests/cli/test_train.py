@@ -136,7 +136,7 @@ def test_plugin_files_that_cannot_be_kept_are_a_refusal(here):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("[1]", "holds no JSON object"), ("{", "is not JSON: Expecting")]
+    ("text", "message"), [("[1]", "holds no JSON object"), ("{", "is not JSON: EOF while parsing")]
 )
 def test_a_record_that_is_garbage_is_refused_by_name(here, text, message):
     (here / "r").mkdir()

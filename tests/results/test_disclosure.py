@@ -100,6 +100,17 @@ def test_a_record_is_written_the_same_again(home):
     assert disclosed(anonymous) == anonymous
 
 
+@pytest.mark.parametrize("ranks", ["rank 3 on node7", "ranks 1, 2 and 3 on node-7, node-8.lan"])
+def test_hosts_of_lost_ranks_are_not_named_in_an_anonymous_record(ranks):
+    error = f"{ranks} ended; this rank was in step 5"
+    names = ranks.partition(" on ")[0]
+
+    told = disclosed({"error": error, "anonymous": True})["error"]
+
+    assert told == f"{names} ended; this rank was in step 5"
+    assert disclosed({"error": error})["error"] == error
+
+
 def test_folders_below_home_are_found_again_by_who_goes_on_elsewhere(home, monkeypatch):
     succeed(*GIVEN, "--data", str(home / "data"))
     record = record_of()
