@@ -27,7 +27,17 @@ def start(here: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         pipe = subprocess.PIPE
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         started.append(
-            subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment)
+            subprocess.Popen(
+                command,
+                stdout=pipe,
+                stderr=pipe,
+                text=True,
+                env=environment,
+                # What a shell starts in the background ignores Ctrl-C, and so would all it starts.
+                preexec_fn=lambda: signal.signal(  # noqa: PLW1509  (no thread holds anything)
+                    signal.SIGINT, signal.default_int_handler
+                ),
+            )
         )
         return started[-1]
 

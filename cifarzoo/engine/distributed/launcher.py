@@ -279,7 +279,8 @@ def _start_quiet_tracker() -> None:
 def _worker(work: Callable[[Any], None], job: Any, environment: dict[str, str], rank: int) -> None:
     """One rank: what it raises is noted for the parent, which alone reports it."""
     # Until the run notes signals itself, Ctrl-C ends a rank without a traceback, as SIGTERM does.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.environ.pop(PATH, None)  # the fork server's own
     os.environ.update(environment, RANK=str(rank), LOCAL_RANK=str(rank))
     hold(Path(environment[STORE]).parent)  # it may live longer than the launcher

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,11 @@ CHECKOUT = Path(__file__).parents[3]
 def tried(*options: str) -> Iterator[dict[str, Any]]:
     """What ``python -m tests.trust.bad_input`` found of each case, as it goes."""
     command = [sys.executable, "-m", "tests.trust.bad_input", "--json", *options]
-    with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as process:
+    # A command that was tried in this process has taken the current folder off the path of others.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    with subprocess.Popen(
+        command, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         for line in process.stdout:
             yield json.loads(line)
