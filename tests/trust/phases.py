@@ -66,7 +66,8 @@ def arm() -> None:
     elif phase == "save":
         from cifarzoo.engine import checkpoint
 
-        checkpoint._sync_folder = _paused_at(checkpoint._sync_folder, 5)
+        # Between the state and the manifest of the second checkpoint.
+        checkpoint._manifest_text = _paused_at(checkpoint._manifest_text, 2)
 
 
 def paused() -> Callable[[Any], float]:
