@@ -23,9 +23,8 @@ from torch import Tensor
 from cifarzoo.engine.assembly.validation import memory_of
 from cifarzoo.errors import in_one_line
 
-MOST_PICKLED = (
-    8 << 20
-)  # bytes of names and numbers: each may become 200; the largest known has 1 MB
+# Bytes of names and numbers, each of which may become 200; the largest known has 1 MB.
+MOST_PICKLED = 8 << 20
 MOST_SHARED = 4  # tensors that show the same bytes; a checkpoint has averaged weights twice
 ROOM = 64 << 20  # bytes that tensors may show besides, such as one number for all weights
 NUM_PICKLES = 5  # before the tensors, in torch's format of before 2020

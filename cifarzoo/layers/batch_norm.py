@@ -69,9 +69,7 @@ class Grouped(_BatchNorm):
                 input, running_mean, running_var, weight, bias, training, momentum, eps
             )
         if running_mean is not None and running_var is not None:
-            mean, var = statistics
-            running_mean.lerp_(mean, momentum)
-            running_var.mul_(1 - momentum).add_(var, alpha=momentum * factor)
+            _move(running_mean, running_var, statistics, momentum, factor)
         return output
 
     def _num_groups(self, num_rows: int) -> int:
@@ -113,6 +111,15 @@ class Grouped(_BatchNorm):
         return output, statistics, count / (count - 1) if self.unbiased else 1.0
 
 
+def _move(
+    running_mean: Tensor, running_var: Tensor, statistics: Tensor, momentum: float, factor: float
+) -> None:
+    """Take statistics (2, C) into the running ones; ``factor`` makes their variance the run's."""
+    mean, var = statistics
+    running_mean.lerp_(mean, momentum)
+    running_var.mul_(1 - momentum).add_(var, alpha=momentum * factor)
+
+
 class _Plain(Grouped):
     """The forward pass of a norm that does nothing else."""
 
@@ -147,11 +154,10 @@ class _Plain(Grouped):
         if self.running_mean is None or self.running_var is None:
             return
         momentum = self._count_step()
-        mean, var = statistics.to(self.running_mean.dtype)
+        factor = count / (count - 1) if self.unbiased else 1.0
         with torch.no_grad():
-            self.running_mean.lerp_(mean, momentum)
-            factor = count / (count - 1) if self.unbiased else 1.0
-            self.running_var.mul_(1 - momentum).add_(var, alpha=momentum * factor)
+            moved = statistics.to(self.running_mean.dtype)
+            _move(self.running_mean, self.running_var, moved, momentum, factor)
 
     def _count_step(self) -> float:
         """The weight of this step in the running statistics."""
