@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
 import time
 from collections.abc import Iterable
@@ -14,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks import engine, tables
-from benchmarks.side_by_side import CONTENDERS, compare
+from benchmarks.side_by_side import CONTENDERS, Entry, compare, of_extension, of_tree
 from benchmarks.task import Task, save_images
 from cifarzoo.bench.report import origin
 from cifarzoo.errors import CifarzooError, UsageError
@@ -22,6 +23,8 @@ from cifarzoo.errors import CifarzooError, UsageError
 RESULTS = Path(__file__).parent / "results"
 SIDE_BY_SIDE = (("resnet18", 128, 2), ("wrn26_2", 64, 4), ("wrn26_2", 128, 2))  # steps a turn
 PARTS = ("side_by_side", "engine")
+ASK = "from importlib.metadata import version as v; "
+ASK += "print(v('intel_extension_for_pytorch'), 'with torch', v('torch'))"
 
 
 def main() -> None:
@@ -50,6 +53,21 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="of the contenders")
     parser.add_argument("--workers", type=int, default=2, help="of the contenders' loaders")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    names = [entry.name for entry in CONTENDERS]
+    parser.add_argument(
+        "--contenders",
+        nargs="+",
+        choices=names,
+        default=names,
+        metavar="NAME",
+        help="who takes part",
+    )
+    parser.add_argument(
+        "--ipex-python", help="a Python with Intel's extension, which then takes part"
+    )
+    parser.add_argument(
+        "--trees", nargs="+", type=Path, default=[], help="checkouts whose cifarzoo takes part"
+    )
     return parser.parse_args()
 
 
@@ -57,7 +75,14 @@ def _check(options: argparse.Namespace) -> None:
     for name in ("rounds", "threads", "workers"):
         if getattr(options, name) < 1:
             raise UsageError(f"--{name} is {getattr(options, name)}; expected at least 1")
-    if "side_by_side" in options.parts and find_spec("timm") is None:
+    if "side_by_side" not in options.parts:
+        return
+    for tree in options.trees:
+        if not (tree / "benchmarks" / "contender.py").is_file():
+            raise UsageError(f"--trees names {str(tree)!r}; expected a checkout with benchmarks/")
+    if options.ipex_python:
+        _extension(options.ipex_python)
+    if any(name.startswith("timm") for name in options.contenders) and find_spec("timm") is None:
         raise UsageError("timm is not installed; pip install -e '.[benchmarks]'")
 
 
@@ -76,11 +101,32 @@ def _side_by_side(options: argparse.Namespace) -> dict[str, Any]:
                 rounds=options.rounds,
                 steps=steps,
                 emit=_print_note,
-                names=list(CONTENDERS),
+                entries=_entries(options),
             )
             for network, batch_size, steps in SIDE_BY_SIDE
         ]
-    return {**origin(), "timm": version("timm"), "data": title, "results": results}
+    peers = {"timm": version("timm")} if find_spec("timm") else {}
+    if options.ipex_python:
+        peers["ipex"] = _extension(options.ipex_python)
+    return {**origin(), **peers, "data": title, "results": results}
+
+
+def _extension(python: str) -> str:
+    """Versions of Intel's extension and of its torch."""
+    try:
+        asked = [python, "-c", ASK]
+        done = subprocess.run(asked, capture_output=True, text=True, check=True)  # noqa: S603
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise UsageError(
+            f"--ipex-python is {python!r}; expected a Python that has intel_extension_for_pytorch"
+        ) from error
+    return done.stdout.strip()
+
+
+def _entries(options: argparse.Namespace) -> list[Entry]:
+    entries = [entry for entry in CONTENDERS if entry.name in options.contenders]
+    entries += [of_tree(tree.resolve()) for tree in options.trees]
+    return entries + ([of_extension(options.ipex_python)] if options.ipex_python else [])
 
 
 def _engine(options: argparse.Namespace) -> dict[str, Any]:
@@ -98,7 +144,8 @@ def _write_table(path: Path, found: dict[str, Any], lines: Iterable[str]) -> Non
     commit = (found["git"] or {}).get("commit", "unknown")[:8]
     machine, versions = found["machine"], found["versions"]
     about = f"{found['created']}, commit {commit}, {machine['cpu']}, {machine['cores']} cores, "
-    about += f"torch {versions['torch']}" + (f", timm {found['timm']}" if "timm" in found else "")
+    about += f"torch {versions['torch']}"
+    about += "".join(f", {name} {found[name]}" for name in ("timm", "ipex") if name in found)
     text = "\n".join([about, "", *lines])
     path.write_text(text.rstrip() + "\n", encoding="utf-8")
     sys.stdout.write(f"{text}\n")

@@ -10,7 +10,12 @@ import torch
 from benchmarks.pace import Pace
 from benchmarks.task import Task
 
-MODULES = {"cifarzoo": "ours", "timm": "timm_loop", "plain": "plain"}  # by the name's first word
+MODULES = {  # by the name's first word
+    "cifarzoo": "ours",
+    "timm": "timm_loop",
+    "plain": "plain",
+    "ipex": "extension",
+}
 
 
 def main() -> None:

@@ -6,9 +6,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +18,51 @@ from cifarzoo.bench.spreads import rate, ratio
 from cifarzoo.bench.timing import Sample
 
 OURS, OURS_FLOAT32 = "cifarzoo", "cifarzoo float32"
-CONTENDERS = {  # and the precision that each is told to use
-    OURS: "auto",
-    OURS_FLOAT32: "float32",
-    "timm": "auto",
-    "timm bfloat16": "bfloat16",
-    "plain": "auto",
-}
 ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A contender before it is started.
+
+    Attributes:
+        name: Name in tables; its first word says which loop it is.
+        told: Fields of the task that are changed for it.
+        python: Python that runs it.
+        tree: Checkout whose benchmarks, and whose cifarzoo, it is.
+    """
+
+    name: str
+    told: Mapping[str, Any] = field(default_factory=dict)
+    python: str = sys.executable
+    tree: Path = ROOT
+
+
+CONTENDERS = (
+    Entry(name=OURS),
+    Entry(name=OURS_FLOAT32, told={"precision": "float32"}),
+    Entry(name="timm"),
+    Entry(name="timm bfloat16", told={"precision": "bfloat16"}),
+    Entry(name="plain"),
+    Entry(name="plain bfloat16", told={"precision": "bfloat16"}),
+)
+
+
+def of_extension(python: str) -> Entry:
+    """Intel's extension, which ``python`` can import."""
+    return Entry(name="ipex bfloat16", told={"precision": "bfloat16"}, python=python)
+
+
+def of_tree(tree: Path) -> Entry:
+    """Ours as it is in another checkout."""
+    return Entry(name=f"{OURS} of {tree.name}", tree=tree)
 
 
 class Contender:
     """A process that trains when it is told to.
 
     Args:
-        name: Name among ``CONTENDERS``.
+        name: Name of its entry.
         process: Process of the contender, which speaks ``pace.Pace``'s language.
     """
 
@@ -60,22 +90,22 @@ class Contender:
 
 
 @contextmanager
-def started(name: str, task: Task) -> Iterator[Contender]:
+def started(entry: Entry, task: Task) -> Iterator[Contender]:
     """A contender that has done its first step; it ends with the ``with``."""
-    told = replace(task, precision=CONTENDERS[name])
-    command = [sys.executable, "-m", "benchmarks.contender", name, told.text()]
+    told = replace(task, **entry.told)
+    command = [entry.python, "-m", "benchmarks.contender", entry.name, told.text()]
     environment = dict(os.environ)
-    if name in (OURS, OURS_FLOAT32):  # as our command line does
+    if entry.name.startswith(OURS):  # as our command line does
         environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     process = subprocess.Popen(  # noqa: S603  (ourselves)
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        cwd=ROOT,
+        cwd=entry.tree,  # found before what is installed
         env=environment,
     )
-    contender = Contender(name, process)
+    contender = Contender(entry.name, process)
     try:
         contender.answer()
         yield contender
@@ -84,7 +114,7 @@ def started(name: str, task: Task) -> Iterator[Contender]:
 
 
 def compare(
-    task: Task, *, rounds: int, steps: int, emit: Callable[[str], None], names: Sequence[str]
+    task: Task, *, rounds: int, steps: int, emit: Callable[[str], None], entries: Sequence[Entry]
 ) -> dict[str, Any]:
     """Let all contenders train ``task`` in turns.
 
@@ -93,20 +123,20 @@ def compare(
         rounds: Number of turns of each; one more comes first and isn't counted.
         steps: Optimizer steps of a turn.
         emit: Callback that receives a line of progress.
-        names: Names of the contenders; ours are compared with all.
+        entries: Contenders; ours are compared with all.
 
     Returns:
         What is written as JSON.
     """
     title = f"{task.network}, batch {task.batch_size}"
-    turns: dict[str, list[Sample]] = {name: [] for name in names}
+    turns: dict[str, list[Sample]] = {entry.name: [] for entry in entries}
     order = 0
     before = load_average()
     with ExitStack() as stack:
         contenders = []
-        for name in names:
-            emit(f"{title}: first steps of {name}")
-            contender = stack.enter_context(started(name, task))
+        for entry in entries:
+            emit(f"{title}: first steps of {entry.name}")
+            contender = stack.enter_context(started(entry, task))
             contender.turn(1)
             contenders.append(contender)
         for number in range(rounds):
@@ -125,14 +155,15 @@ def compare(
         "rounds": rounds,
         "steps": steps,
         "load_average": {"before": before, "after": load_average()},
-        "contenders": [_row(name, turns) for name in names],
+        "contenders": [_row(entry, turns) for entry in entries],
     }
 
 
-def _row(name: str, turns: dict[str, list[Sample]]) -> dict[str, Any]:
+def _row(entry: Entry, turns: dict[str, list[Sample]]) -> dict[str, Any]:
+    name = entry.name
     return {
         "name": name,
-        "precision": CONTENDERS[name],
+        "precision": entry.told.get("precision", "auto"),
         "per_second": rate(turns[name], "wall_seconds"),
         "per_cpu_second": rate(turns[name], "cpu_seconds"),
         "times_as_fast": {

@@ -1,14 +1,15 @@
-"""What a contender is to train: one network, one batch size, the same images for all."""
+"""What a contender is to train: one network, one batch size, the same images for all.
+
+Only NumPy is needed here, since a contender may be run by a Python that has no cifarzoo.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
-
-from cifarzoo.protocols import Split
 
 MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2470, 0.2435, 0.2616)
@@ -51,18 +52,19 @@ class Task:
         return self.network == "wrn26_2"
 
     def text(self) -> str:
-        """As JSON."""
-        return json.dumps(asdict(self))
+        """As JSON; without what isn't set, which an older tree needn't know."""
+        settings = {field.name: field.default for field in fields(self)}
+        return json.dumps({k: v for k, v in vars(self).items() if v != settings[k]})
 
     @classmethod
     def from_text(cls, text: str) -> Task:
         """What ``text()`` gave."""
         return cls(**json.loads(text))
 
-    def load(self) -> Split:
-        """The training images."""
+    def load(self) -> tuple[np.ndarray, np.ndarray]:
+        """The training images (N, 3, 32, 32), bytes, and their labels (N)."""
         folder = Path(self.images)
-        return Split(images=np.load(folder / "images.npy"), labels=np.load(folder / "labels.npy"))
+        return np.load(folder / "images.npy"), np.load(folder / "labels.npy")
 
 
 def save_images(data: Path, folder: Path) -> str:

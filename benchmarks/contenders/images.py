@@ -21,9 +21,9 @@ class DecodedCIFAR10(CIFAR10):
     """
 
     def __init__(self, task: Task, transform: Callable[..., Any] | None = None) -> None:
-        split = task.load()
-        self.data = np.ascontiguousarray(split.images.transpose(0, 2, 3, 1))
-        self.targets = split.labels.tolist()
+        images, labels = task.load()
+        self.data = np.ascontiguousarray(images.transpose(0, 2, 3, 1))
+        self.targets = labels.tolist()
         self.transform = transform
         self.target_transform = None
 

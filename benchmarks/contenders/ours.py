@@ -21,9 +21,10 @@ def train(task: Task, pace: Pace) -> None:
     """Train ``task``'s recipe at its batch size."""
     sets = [f"run.batch_size={task.batch_size}", f"run.precision={task.precision!r}"]
     run = config.load(f"{task.network}.gin", sets=sets).build()
-    train = task.load()
-    first = slice(0, TEST_IMAGES)  # nothing is tested, but there must be something to test on
-    test = Split(images=train.images[first], labels=train.labels[first])
+    images, labels = task.load()
+    train = Split(images=images, labels=labels)
+    # Nothing is tested, but there must be something to test on.
+    test = Split(images=images[:TEST_IMAGES], labels=labels[:TEST_IMAGES])
     known = replace(
         run.dataset(folder=None),
         num_train=len(train.labels),

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -10,9 +14,11 @@ import torch
 from PIL import Image
 
 from benchmarks import tables
+from benchmarks.contenders import plain
 from benchmarks.contenders.images import DecodedCIFAR10, crop_and_flip
 from benchmarks.networks import WideResNet, plain_network
-from benchmarks.side_by_side import compare
+from benchmarks.pace import Pace
+from benchmarks.side_by_side import CONTENDERS, ROOT, Entry, compare, of_tree
 from benchmarks.task import MEAN, STD, Task
 from cifarzoo import config, create_model
 
@@ -56,11 +62,11 @@ def test_timms_network_is_ours():
 
 
 def test_the_peers_get_the_images_of_the_task_as_pil_images(task):
-    dataset, split = DecodedCIFAR10(task), task.load()
+    dataset, (images, labels) = DecodedCIFAR10(task), task.load()
     image, label = dataset[5]
     assert isinstance(image, Image.Image)
-    assert np.array_equal(np.asarray(image).transpose(2, 0, 1), split.images[5])
-    assert (label, len(dataset)) == (split.labels[5], 64)
+    assert np.array_equal(np.asarray(image).transpose(2, 0, 1), images[5])
+    assert (label, len(dataset)) == (labels[5], 64)
 
 
 @pytest.mark.parametrize("network", ["resnet18", "wrn26_2"])
@@ -76,9 +82,10 @@ def test_peers_and_recipe_agree_on_all_that_costs_time(task, network):
 
 
 def test_all_contenders_train_in_turns_and_say_what_it_took(task, capfd):
-    names = ["cifarzoo float32", *["timm bfloat16"] * HAS_TIMM, "plain"]
+    names = ["cifarzoo float32", *["timm bfloat16"] * HAS_TIMM, "plain bfloat16"]
+    entries = [entry for entry in CONTENDERS if entry.name in names]
 
-    found = compare(task, rounds=2, steps=2, emit=lambda _: None, names=names)
+    found = compare(task, rounds=2, steps=2, emit=lambda _: None, entries=entries)
 
     rows = found["contenders"]
     assert [row["name"] for row in rows] == names
@@ -91,3 +98,68 @@ def test_all_contenders_train_in_turns_and_say_what_it_took(task, capfd):
     shown = "\n".join(tables.side_by_side([found]))
     assert f"| {names[-1]} | {rows[-1]['per_cpu_second']['median']:.3g} (" in shown
     assert "Traceback" not in capfd.readouterr().err
+
+
+class OneStep(Pace):
+    """Ends a loop behind its first step."""
+
+    class OverError(Exception):
+        """The step was done."""
+
+    def step_done(self, images: int) -> None:
+        raise self.OverError(images)
+
+
+@pytest.mark.parametrize(
+    ("precision", "layout", "dtype"),
+    [
+        ("auto", torch.contiguous_format, torch.float32),
+        ("bfloat16", torch.channels_last, torch.bfloat16),
+    ],
+)
+def test_the_plain_loop_in_bfloat16_has_both_switches(task, precision, layout, dtype):
+    seen = []
+
+    def watched(
+        net: torch.nn.Module, optimizer: torch.optim.Optimizer
+    ) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+        net.conv1.register_forward_hook(lambda _, given, made: seen.append((given[0], made)))
+        return net, optimizer
+
+    with pytest.raises(OneStep.OverError):
+        plain.train(replace(task, precision=precision), OneStep(), watched)
+
+    [(images, made)] = seen
+    assert images.is_contiguous(memory_format=layout)
+    assert made.is_contiguous(memory_format=layout)
+    assert (images.dtype, made.dtype) == (torch.float32, dtype)
+
+
+STANDS_ALONE = """
+import sys
+sys.modules.update(dict.fromkeys(["cifarzoo", "gin", "timm"]))  # not to be had
+import benchmarks.contender, benchmarks.contenders.plain
+"""
+
+
+def test_the_plain_loop_is_run_by_a_python_without_cifarzoo():
+    subprocess.run([sys.executable, "-c", STANDS_ALONE], check=True, cwd=ROOT)
+
+
+def test_another_tree_is_a_contender_by_its_folders_name(task, tmp_path):
+    tree = tmp_path / "before"
+    shutil.copytree(ROOT / "benchmarks", tree / "benchmarks")
+    loop = tree / "benchmarks" / "contenders" / "ours.py"
+    loop.write_text("def train(task, pace):\n    while True:\n        pace.step_done(7)\n")
+
+    found = compare(task, rounds=1, steps=2, emit=lambda _: None, entries=[of_tree(tree)])
+
+    [row] = found["contenders"]
+    assert row["name"] == "cifarzoo of before"
+    assert [sample["amount"] for sample in row["samples"]] == [14]
+
+
+def test_a_python_that_cannot_run_it_is_said(task):
+    entry = Entry(name="ipex bfloat16", python="/bin/false")
+    with pytest.raises(RuntimeError, match="ipex bfloat16 ended with exit code 1"):
+        compare(task, rounds=1, steps=1, emit=lambda _: None, entries=[entry])
