@@ -1,4 +1,4 @@
-.PHONY: check test floor docs pages trust full audit constraints format
+.PHONY: check test floor docs pages trust sanitize full audit constraints format
 
 check:
 	ruff check
@@ -35,8 +35,12 @@ tests/pages/node_modules: tests/pages/package.json
 trust:
 	python -m tests.trust --write --jobs 2
 
-# All that takes long: with the lowest versions, with faults, and the published holes.
-full: check test floor trust audit
+# The kernels' tests where every access outside of a buffer is found; needs GCC and its sanitizers.
+sanitize:
+	python .ci/sanitize.py
+
+# All that takes long: with the lowest versions, with faults, the sanitizers, and the published holes.
+full: check test floor trust sanitize audit
 
 # Exit code 2 and a line where the database of holes couldn't be asked: that is no pass.
 audit:
