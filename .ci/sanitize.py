@@ -30,8 +30,8 @@ from cifarzoo.layers.kernels import operations
 from cifarzoo.layers.kernels.build import built
 from cifarzoo.layers.kernels.library import Library
 operations.use(Library(built(Path(sys.argv[1])).path))
-images = torch.ones(2, 16, 2, 2)
-torch.ops.cifarzoo.norm(images, torch.ones(15), torch.ones(16), None, 1e-5, 0, 1, 0)
+too_few = torch.zeros(63, dtype=torch.uint8)
+torch.ops.cifarzoo.max_unpool(torch.ones(1, 16, 2, 2), too_few, 4, 4)
 """
 
 
@@ -43,7 +43,7 @@ def main() -> int:
     planted = _run(environment, "-c", PLANTED, FOLDER / "kernels")
     if planted.returncode == 0 or "heap-buffer-overflow" not in planted.stderr:
         sys.stderr.write(
-            f"{planted.stderr}the planted fault, a scale that is too short, was not reported\n"
+            f"{planted.stderr}the planted fault, choices that are too few, was not reported\n"
         )
         return 1
     tests = ["-m", "pytest", "-n", "0", "-q", "--capture=no"]  # a report comes with an abort
