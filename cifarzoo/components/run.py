@@ -34,8 +34,11 @@ from cifarzoo.errors import ConfigError
 WeightDecayPolicy = Literal["all", "kernels", "flax2020", "no_norm_bias"]
 Precision = Literal["auto", "float64", "float32", "tf32", "bfloat16", "float16"]
 
-# Fields that decide no number: a run with other values of them is the same run.
-BOOKKEEPING = frozenset({"checkpoint_steps", "checkpoint_seconds", "keep_checkpoints"})
+KernelChoice = Literal["auto", "torch", "fused"]
+
+# Fields that are no part of what is trained: a run with other values of them is the same run.
+# Kernels differ by rounding, as numbers of threads do, and a run may go on where it has others.
+BOOKKEEPING = frozenset({"checkpoint_steps", "checkpoint_seconds", "keep_checkpoints", "kernels"})
 
 
 @register.root
@@ -70,6 +73,9 @@ class Run:
         channels_last: Whether networks and images lie in memory as (N, H, W, C), which is faster;
             a network that needs (N, C, H, W), as ``view`` may, asks for False.
         compile: Whether ``torch.compile`` is used.
+        kernels: Whose kernels layers use on a CPU: ``fused``: ours, which do a norm, its activation
+            and its dropout in one; ``torch``: torch's; ``auto``: ours where they can be had and a
+            layer is large enough to gain by them.
         deterministic: Whether only deterministic kernels are used; None: on a CPU.
         train_images: Number of images of the training set to use; None: all. Which ones is
             random, and the same for every seed.
@@ -102,6 +108,7 @@ class Run:
     precision: Precision = "auto"
     channels_last: bool = True
     compile: bool = False
+    kernels: KernelChoice = "auto"
     deterministic: bool | None = None
     train_images: PositiveInt | None = None
     validation_images: NonNegativeInt = 0

@@ -88,11 +88,13 @@ class HardwareFacts:
         device: Device of rank 0, such as ``cpu``.
         world_size: Number of ranks.
         precision: Precision and layout, in words.
+        kernels: Whose kernels layers use, in words.
     """
 
     device: str
     world_size: int
     precision: str
+    kernels: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,13 @@ from cifarzoo.errors import CheckpointError, UsageError
 from cifarzoo.runs.folder import METRICS, PUT_BACK, RunFolder, this_process
 
 SHORT = 12  # hexadecimal digits of a SHA-256 in a message
-DECIDE_BITS = ("world_size", "threads", "precision", "torch")
+DECIDE_BITS = {  # and what they were where a checkpoint says nothing
+    "world_size": None,
+    "threads": None,
+    "precision": None,
+    "kernels": "torch",
+    "torch": None,
+}
 
 
 def restore(training: Training) -> None:
@@ -37,8 +43,8 @@ def restore(training: Training) -> None:
     if world.is_main:
         if parent is None:
             session.emit(_resumed_event(training))
-        for name in DECIDE_BITS:
-            there, here = loaded.manifest.get(name), session.facts[name]
+        for name, before in DECIDE_BITS.items():
+            there, here = loaded.manifest.get(name, before), session.facts[name]
             if there != here:
                 message = f"{name} was {there} and is {here}: bits may differ from here on"
                 session.emit(WarningEvent(message=message))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +18,7 @@ from cifarzoo.engine.assembly.forward import network_stages
 from cifarzoo.engine.assembly.plan import length_warnings
 from cifarzoo.engine.assembly.repeated_calls import changing_answers
 from cifarzoo.engine.device.allocator import keep_freed_memory
+from cifarzoo.engine.device.kernels import agreed, summary
 from cifarzoo.engine.device.precision import Policy, choose, numerics
 from cifarzoo.engine.device.slow_paths import slow_paths
 from cifarzoo.engine.distributed.consistency import check_same_data, fingerprint
@@ -51,7 +52,15 @@ from cifarzoo.errors import CheckpointError, CifarzooError, NotFiniteError, Stop
 from cifarzoo.runs.attempts import Attempt
 from cifarzoo.runs.folder import METRICS, PUT_BACK, RECORD, TENSORBOARD, RunFolder
 
-RECORDED = ("num_parameters", "weight_decay", "steps", "steps_per_epoch", "world_size", "device")
+RECORDED = (
+    "num_parameters",
+    "weight_decay",
+    "steps",
+    "steps_per_epoch",
+    "world_size",
+    "device",
+    "kernels",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +152,7 @@ def _train(
     emit: Listener,
 ) -> ResultEvent:
     policy = choose(task.run, world.device)
+    policy = replace(policy, kernels=agreed(policy.kernels, world))
     tensorboard = TensorBoard(folder.path / TENSORBOARD)
     config_digest = world.on_main(lambda: folder.config_digest)
     if attempt:
@@ -210,6 +220,7 @@ def _facts(world: World, policy: Policy) -> dict[str, Any]:
         "world_size": world.size,
         "threads": policy.threads,
         "precision": policy.name,
+        "kernels": str(policy.kernels),
         "torch": version("torch"),
         "python": platform.python_version(),
         "cifarzoo": cifarzoo.__version__,
@@ -289,7 +300,10 @@ def _start_event(task: Task, training: Training) -> StartEvent:
             seed=run.seed,
         ),
         hardware=HardwareFacts(
-            device=str(world.device), world_size=world.size, precision=str(setup.policy)
+            device=str(world.device),
+            world_size=world.size,
+            precision=str(setup.policy),
+            kernels=summary(training.state.model, setup.policy.kernels),
         ),
     )
 

@@ -35,6 +35,7 @@ from cifarzoo.engine.assembly.validation import check_scaling
 from cifarzoo.engine.batches import Batches, prepare_for_evaluation
 from cifarzoo.engine.checkpoint import Checkpoints
 from cifarzoo.engine.clock import Clock
+from cifarzoo.engine.device.kernels import convert
 from cifarzoo.engine.device.precision import Policy, Scaler
 from cifarzoo.engine.distributed.signals import StopRequest
 from cifarzoo.engine.distributed.step_exchange import StepExchange, StepInfo, StepReport
@@ -43,7 +44,7 @@ from cifarzoo.engine.divergence import Divergence
 from cifarzoo.engine.events import Listener, WarningEvent
 from cifarzoo.engine.initial_weights import InitialWeights
 from cifarzoo.engine.state import TrainingState, wrap
-from cifarzoo.layers import dropout, norms
+from cifarzoo.layers import norms
 from cifarzoo.runs.folder import RunFolder
 
 INITIAL_IMAGES = 5000  # given to modules that are initialised from data
@@ -192,7 +193,7 @@ def settle(
         ConfigError: Sizes that don't fit each other, or a schedule that doesn't fit them.
     """
     # Plugins' layers too: BatchNorm's groups and dropout's masks then don't depend on ranks.
-    model = dropout.convert(norms.convert(components.model))
+    model = convert(components.model, policy.kernels)
     sizes = plan(
         run,
         num_train=len(splits[0].labels),

@@ -23,6 +23,7 @@ from cifarzoo.engine.assembly.failures import FailsError, failed, unfit
 from cifarzoo.engine.assembly.forward import Wrapped
 from cifarzoo.engine.assembly.plan import Plan
 from cifarzoo.engine.assembly.validation import GIB, memory_of
+from cifarzoo.engine.device.kernels import convert
 from cifarzoo.engine.device.precision import Policy, Scaler, choose, numerics
 from cifarzoo.engine.distributed.world import World
 from cifarzoo.engine.objective import StepLoss
@@ -30,7 +31,6 @@ from cifarzoo.engine.state import TrainingState
 from cifarzoo.engine.step import train_step
 from cifarzoo.engine.training import Setup, initial_state, to_device
 from cifarzoo.errors import CifarzooError, ConfigError
-from cifarzoo.layers import dropout, norms
 from cifarzoo.randomness.global_generators import kept_generators
 
 NUM_IMAGES = 4
@@ -82,7 +82,7 @@ def _try(
 ) -> None:
     """One step and one test on a few images; on a GPU also a step on as many as in the run."""
     components = build_within_memory(run, folder=folder, device=device)
-    dropout.convert(norms.convert(components.model))
+    convert(components.model, policy.kernels)
     few = NUM_IMAGES if num_images >= NUM_IMAGES else FEWER_IMAGES
     setup = Setup(
         run=run,

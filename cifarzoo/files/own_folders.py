@@ -38,14 +38,29 @@ def cache_folder(name: str) -> Path:
     Args:
         name: Name of the folder.
     """
+    try:
+        return lasting_cache_folder(name)
+    except OSError:
+        return _until_the_end(name)
+
+
+def lasting_cache_folder(name: str) -> Path:
+    """A folder for what can be made again, below this user's caches.
+
+    Args:
+        name: Name of the folder.
+
+    Raises:
+        OSError: There is no home, the disk is read-only, or the folder is somebody else's.
+    """
     given = Path(os.environ.get("XDG_CACHE_HOME", ""))
     try:
         caches = given if given.is_absolute() else Path.home() / ".cache"
-        for folder in (caches / "cifarzoo", caches / "cifarzoo" / name):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _keep_others_out(folder)
-    except (OSError, RuntimeError):  # no home, a disk that is read-only, or somebody else's folder
-        return _until_the_end(name)
+    except RuntimeError as error:
+        raise FileNotFoundError(f"this user has no home folder: {error}") from None
+    for folder in (caches / "cifarzoo", caches / "cifarzoo" / name):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _keep_others_out(folder)
     return folder
 
 

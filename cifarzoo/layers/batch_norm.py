@@ -140,26 +140,11 @@ class _Plain(Grouped):
             self.weight,
             self.bias,
             training=True,
-            momentum=self._count_step() if tracks else 0.0,
+            momentum=self.count_step() if tracks else 0.0,
             eps=self.eps,
         )
 
-    def take_in(self, statistics: Tensor, count: int) -> None:
-        """Move the running statistics, which are tracked, by those of a batch.
-
-        Args:
-            statistics: Means and biased variances (2, C), means over the groups.
-            count: Numbers a channel that a group has.
-        """
-        if self.running_mean is None or self.running_var is None:
-            return
-        momentum = self._count_step()
-        factor = count / (count - 1) if self.unbiased else 1.0
-        with torch.no_grad():
-            moved = statistics.to(self.running_mean.dtype)
-            _move(self.running_mean, self.running_var, moved, momentum, factor)
-
-    def _count_step(self) -> float:
+    def count_step(self) -> float:
         """The weight of this step in the running statistics."""
         if self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)

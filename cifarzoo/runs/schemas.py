@@ -219,6 +219,7 @@ class Manifest(ManifestFormat):
     world_size: Ranks = ABSENT
     threads: Ranks | None = ABSENT
     precision: Text = ABSENT
+    kernels: Text = ABSENT
     torch: Text = ABSENT
     python: Text = ABSENT
     cifarzoo: Text = ABSENT

@@ -266,6 +266,7 @@ def describe(event: StartEvent) -> list[tuple[str, str]]:
         ("training", training),
         ("weight decay", event.network.weight_decay),
         ("device", f"{device}, {hardware.precision}"),
+        ("kernels", hardware.kernels),
         ("run", event.run),
     ]
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from cifarzoo.components.run import Run
 from cifarzoo.engine.assembly.step_form import StepForm, take_step
+from cifarzoo.engine.device.kernels import TORCH, Kernels, choose_kernels
 from cifarzoo.errors import ConfigError
 
 DTYPES = {
@@ -38,6 +39,7 @@ class Policy:
         compile: Whether ``torch.compile`` is used.
         deterministic: Whether only deterministic kernels are used.
         threads: Threads of this process on the CPU.
+        kernels: Kernels of the layers.
         delay: Steps after which a step's loss is read: at once would make a GPU wait.
     """
 
@@ -46,6 +48,7 @@ class Policy:
     compile: bool
     deterministic: bool
     threads: int
+    kernels: Kernels = TORCH
     delay: int = 0
 
     @property
@@ -76,7 +79,7 @@ def choose(run: Run, device: torch.device) -> Policy:
     """The policy of ``run`` on ``device``.
 
     Raises:
-        ConfigError: A precision that the device does not have.
+        ConfigError: A precision or kernels that the device does not have.
     """
     on_gpu = device.type == "cuda"
     name = _best(device) if run.precision == "auto" else run.precision
@@ -91,6 +94,7 @@ def choose(run: Run, device: torch.device) -> Policy:
         compile=run.compile,
         deterministic=(not on_gpu) if run.deterministic is None else run.deterministic,
         threads=torch.get_num_threads(),
+        kernels=choose_kernels(run, device, name),
         delay=1 if on_gpu else 0,
     )
 

@@ -17,8 +17,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -43,7 +44,7 @@ ctypes.CDLL(sys.argv[2])
 library = ctypes.CDLL(sys.argv[1])
 images, moments = (ctypes.c_float * 24)(*[1.0] * 24), (ctypes.c_double * 6)()
 size = ctypes.c_int64
-library.statistics_float32(images, size(1), size(8), size(3), size(4), moments, ctypes.c_int(2))
+library.statistics_float32(images, size(1), size(8), size(3), moments, ctypes.c_int(2))
 sys.exit(list(moments) != [1.0] * 3 + [0.0] * 3)
 """
 
@@ -58,12 +59,14 @@ class Built:
 
     Attributes:
         path: Path of the shared library.
-        identity: SHA-256 (hex) of all that decides its code.
+        code: SHA-256 (hex) of source and flags, which decide what it computes.
+        compiler: Path of the compiler.
         seconds: Seconds that its compilation took; None: it was there.
     """
 
     path: Path
-    identity: str
+    code: str
+    compiler: Path
     seconds: float | None
 
 
@@ -71,25 +74,25 @@ def built(folder: Path) -> Built:
     """The library for this machine, compiled now if ``folder`` hasn't got it.
 
     Args:
-        folder: Folder of this user's own, which need not exist.
+        folder: Folder that only this user may write to: what lies in it is run.
 
     Raises:
         UnavailableError: There is no compiler, it fails, or the machine lacks what it takes.
     """
     flags = _flags()
     compiler = _compiler()
-    identity = _identity(compiler, flags)
-    path = folder / f"kernels-{identity[:16]}.so"
+    code = _sha256([SOURCE.read_text(encoding="utf-8"), *flags])
+    path = folder / f"kernels-{_identity(code, compiler)[:16]}.so"
+    found = Built(path=path, code=code, compiler=compiler, seconds=None)
     try:
-        _own(folder)
         if _is_whole(path):
-            return Built(path=path, identity=identity, seconds=None)
+            return found
         with FileLock(folder / "kernels.lock", timeout=COMPILE_SECONDS):
             if _is_whole(path):  # another process made it meanwhile
-                return Built(path=path, identity=identity, seconds=None)
+                return found
             started = time.monotonic()
             _make(path, compiler, flags)
-            return Built(path=path, identity=identity, seconds=time.monotonic() - started)
+            return replace(found, seconds=time.monotonic() - started)
     except Timeout:
         raise UnavailableError(f"another process compiles them for ever in {folder}") from None
     except OSError as error:
@@ -127,20 +130,14 @@ def _compiler() -> Path:
     raise UnavailableError(f"there is no C++ compiler ({expected})")
 
 
-def _identity(compiler: Path, flags: tuple[str, ...]) -> str:
+def _identity(code: str, compiler: Path) -> str:
     # Of the compiler its file's facts: to ask for its version would take longer than to load.
     facts = compiler.stat()
-    parts = [SOURCE.read_text(encoding="utf-8"), *flags, str(compiler)]
-    parts += [str(facts.st_size), str(facts.st_mtime_ns), _features()]
+    return _sha256([code, str(compiler), str(facts.st_size), str(facts.st_mtime_ns), _features()])
+
+
+def _sha256(parts: Sequence[str]) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
-
-
-def _own(folder: Path) -> None:
-    """Make ``folder``, or refuse one that others may write to: a library in it would be run."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    facts = folder.lstat()
-    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid() or facts.st_mode & 0o022:
-        raise UnavailableError(f"{folder} is not a folder that only this user may write to")
 
 
 def _is_whole(path: Path) -> bool:

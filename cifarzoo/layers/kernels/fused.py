@@ -16,10 +16,11 @@ from torch.nn.modules.module import _has_any_global_hook
 
 from cifarzoo.layers.batch_norm import BatchNorm2d
 from cifarzoo.layers.dropout import LEVELS, Dropout, Rows
-from cifarzoo.layers.kernels import operations  # noqa: F401  # which registers them
+from cifarzoo.layers.kernels import operations
 from cifarzoo.layers.kernels.library import DTYPES
 from cifarzoo.layers.kernels.operations import Activation
 
+LEAST = 2**18  # activations; with fewer the cost of a call is what a kernel gains
 WORD = 2**64
 HALF = 2**63
 HOOKS = (
@@ -31,37 +32,45 @@ HOOKS = (
 REPLACED = ("forward", "batch_norm")  # where a module itself has one, its class says nothing
 
 
-def convert(model: nn.Module) -> int:
+def convert(model: nn.Module, *, least: int = 0) -> nn.Module:
     """Let kernels do what they can of ``model``, in place.
 
     Args:
         model: Network whose layers are the engine's, see ``norms.convert``.
-
-    Returns:
-        How many norms and poolings a kernel may do.
+        least: Number of activations from which on a kernel does a layer.
     """
-    found = 0
     for module in model.modules():
-        if type(module) is nn.Sequential:
-            norms = sum(isinstance(child, BatchNorm2d) for child in module)
-            if norms:
-                module.__class__ = FusedSequential
-                found += norms
+        if type(module) is nn.Sequential and any(type(child) is BatchNorm2d for child in module):
+            module.__class__ = FusedSequential
+            vars(module)["least"] = least
         elif _is_2x2(module):
             module.__class__ = MaxPool2d
-            found += 1
-    return found
+    return model
+
+
+def count(model: nn.Module) -> dict[str, int]:
+    """How many layers of a converted ``model`` kernels may do, by what they are."""
+    sequences = [module for module in model.modules() if isinstance(module, FusedSequential)]
+    norms = {id(child) for each in sequences for child in each if type(child) is BatchNorm2d}
+    pools = sum(isinstance(module, MaxPool2d) for module in model.modules())
+    return {"norms": len(norms), "poolings": pools}
 
 
 class FusedSequential(nn.Sequential):
-    """``nn.Sequential`` in which a norm, its activation and its dropout are one kernel."""
+    """``nn.Sequential`` in which a norm, its activation and its dropout are one kernel.
+
+    Attributes:
+        least: Number of activations from which on they are.
+    """
+
+    least: int = 0
 
     def forward(self, input: Any) -> Any:  # noqa: A002  (torch's name)
         """Call the modules in order."""
         modules = list(self)
         while modules:
             first, *modules = modules
-            if _may_fuse(first, input):
+            if _may_fuse(first, input) and input.numel() >= self.least:
                 activation, dropout = _followers(modules)
                 input = _fused(input, first, activation, dropout)  # noqa: A001
                 modules = modules[(activation is not Activation.NONE) + (dropout is not None) :]
@@ -105,13 +114,15 @@ def _has_kernels(images: Any) -> TypeGuard[Tensor]:
 def _may_fuse(norm: nn.Module, images: Any) -> TypeGuard[BatchNorm2d]:
     if type(norm) is not BatchNorm2d or not norm.training or not _has_kernels(images):
         return False
-    if norm.gather is not None or norm.momentum is None or not _is_untouched(norm):
+    if norm.momentum is None or not norm.track_running_stats or not _is_untouched(norm):
         return False
     tensors = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
     if any(t is None or t.dtype is not torch.float32 or not t.is_contiguous() for t in tensors):
         return False
     num, channels, height, width = images.shape
     rows = norm.group_size or num
+    if norm.gather is not None and norm.group_size is not None:
+        return False
     # What the norm itself refuses, it refuses in its own words.
     return channels == norm.num_features and num % rows == 0 and rows * height * width > 1
 
@@ -152,16 +163,31 @@ def _threshold(dropout: Dropout) -> int:
 def _fused(
     images: Tensor, norm: BatchNorm2d, activation: Activation, dropout: Dropout | None
 ) -> Tensor:
+    images = images.contiguous(memory_format=torch.channels_last)
     groups = len(images) // (norm.group_size or len(images))
-    masks = None if dropout is None else _masks(dropout)
-    threshold = 0 if dropout is None else _threshold(dropout)
-    affine = (norm.weight, norm.bias)
-    output: Tensor
-    output, moments = torch.ops.cifarzoo.norm(
-        images, *affine, masks, norm.eps, activation, groups, threshold
-    )
-    norm.take_in(moments.mean(1), images.numel() // (images.shape[1] * groups))
-    return output
+    count, gather = images.numel() // (images.shape[1] * groups), norm.gather
+    moments = operations.statistics(images, groups)
+    if gather is not None:
+        moments, count = _merged(gather(moments), count)
+    _take_in(norm, moments, count)
+    masks, threshold = (None, 0) if dropout is None else (_masks(dropout), _threshold(dropout))
+    settings = (norm.eps, activation.value, threshold)
+    return operations.norm(images, norm.weight, norm.bias, moments, masks, *settings, gather)
+
+
+def _take_in(norm: BatchNorm2d, moments: Tensor, count: int) -> None:
+    """Move the running statistics by those of groups of ``count`` numbers a channel."""
+    if norm.running_mean is not None and norm.running_var is not None:
+        factor = count / (count - 1) if norm.unbiased else 1.0
+        running = (norm.running_mean, norm.running_var)
+        operations.move(moments, norm.count_step(), factor, *running)
+
+
+def _merged(every: Tensor, count: int) -> tuple[Tensor, int]:
+    """Moments (2, 1, C) and count of equal batches on several ranks, from those of each."""
+    means, variances = every.unbind(1)
+    mean = means.mean(0)
+    return torch.stack([mean, (variances + (means - mean).square()).mean(0)]), len(every) * count
 
 
 def _masks(dropout: Dropout) -> Tensor:

@@ -17,13 +17,16 @@ POINTER, SIZE, INT, WORD, REAL = (
     ctypes.c_uint64,
     ctypes.c_double,
 )
-SHAPE = [SIZE] * 4  # groups, rows, channels, rows of a chunk
+SHAPE: list[Any] = [SIZE] * 3  # groups, rows, channels
 NORM = [POINTER, POINTER, POINTER, REAL, INT]  # moments, scale and shift of a norm; eps; activation
+MOVE: list[Any] = [POINTER, SIZE, SIZE, REAL, REAL, POINTER, POINTER]
 SIGNATURES: dict[str, list[Any]] = {
     "statistics": [POINTER, *SHAPE, POINTER, INT],
     "apply": [POINTER, POINTER, *SHAPE, *NORM, SIZE, WORD, WORD, WORD, INT, REAL, INT],
-    "gradient_sums": [*[POINTER] * 3, *SHAPE, *NORM, REAL, *[POINTER] * 3, INT],
-    "gradient_apply": [*[POINTER] * 4, *SHAPE, *NORM, REAL, POINTER, REAL, INT],
+    "gradient": [
+        *[*[POINTER] * 3, *SHAPE, *NORM, REAL],  # gradient, images, output; what dropout kept
+        *[INT, REAL, *[POINTER] * 4, INT],
+    ],
     "pool": [*[POINTER] * 3, *[SIZE] * 4, INT],
     "unpool": [*[POINTER] * 3, *[SIZE] * 4, INT],
 }
@@ -42,6 +45,9 @@ class Library:
 
     def __init__(self, path: Path) -> None:
         loaded = ctypes.CDLL(str(path))
+        self.move, self.chunk_rows = loaded.move, loaded.chunk_rows
+        self.move.argtypes, self.move.restype = MOVE, None
+        self.chunk_rows.argtypes, self.chunk_rows.restype = SHAPE, SIZE
         self._kernels = {}
         for name, signature in SIGNATURES.items():
             for dtype, suffix in DTYPES.items():
@@ -49,13 +55,13 @@ class Library:
                 kernel.argtypes, kernel.restype = signature, None
                 self._kernels[name, dtype] = kernel
 
-    def call(self, name: str, dtype: torch.dtype, *arguments: Tensor | float) -> None:
+    def call(self, name: str, dtype: torch.dtype, *arguments: Tensor | float | None) -> None:
         """Run a kernel on this thread and as many others as torch uses.
 
         Args:
             name: Name of the kernel.
             dtype: Type of the images.
-            arguments: Tensors, which must be contiguous and stay alive, and numbers.
+            arguments: Tensors, which must be contiguous and stay alive, or None, and numbers.
         """
         given = (a.data_ptr() if isinstance(a, Tensor) else a for a in arguments)
         self._kernels[name, dtype](*given, torch.get_num_threads())

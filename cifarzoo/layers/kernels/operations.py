@@ -7,10 +7,8 @@ is computed and stored is in ``kernels.cpp``.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from enum import IntEnum
-from functools import cache
 from typing import Any, NoReturn
 
 import torch
@@ -18,10 +16,8 @@ from torch import Tensor
 
 from cifarzoo.layers.kernels.library import Library
 
-CHUNK = 2**15  # numbers that are read twice: they have to lie in a core's cache
-JOBS = 32  # at least, to keep eight cores busy
-WIDTH = 128  # of kernels.cpp: least length of an inner loop
 LEVELS = 2**16  # of a drop probability, as in cifarzoo.layers.dropout
+Gather = Callable[[Tensor], Tensor]  # a tensor of this rank -> those of all its ranks (R, ...)
 
 
 class Activation(IntEnum):
@@ -32,14 +28,6 @@ class Activation(IntEnum):
     GELU = 2
 
 
-@cache
-def chunk_rows(groups: int, rows: int, channels: int) -> int:
-    """Rows that are added up at a time: a function of the shape, so sums are one too."""
-    repeat = max(1, WIDTH // channels)
-    chosen = min(CHUNK // channels, math.ceil(groups * rows / JOBS))
-    return max(1, math.ceil(chosen / repeat)) * repeat
-
-
 _loaded: list[Library] = []
 
 
@@ -48,15 +36,14 @@ def use(library: Library) -> None:
     _loaded[:] = [library]
 
 
-def _call(name: str, images: Tensor, *arguments: Tensor | float) -> None:
+def _call(name: str, images: Tensor, *arguments: Tensor | float | None) -> None:
     _loaded[0].call(name, images.dtype, *arguments)
 
 
-def _shape(images: Tensor, groups: int) -> tuple[int, int, int, int]:
-    """Groups, rows and channels of ``images``, and rows of a chunk."""
+def _shape(images: Tensor, groups: int) -> tuple[int, int, int]:
+    """Groups, and rows and channels of each, of ``images``."""
     channels = images.shape[1]
-    rows = images.numel() // (channels * groups)
-    return groups, rows, channels, chunk_rows(groups, rows, channels)
+    return groups, images.numel() // (channels * groups), channels
 
 
 def _laid_out(images: Tensor) -> Tensor:
@@ -71,7 +58,8 @@ def _kept(threshold: int) -> float:
 # On a CPU ---------------------------------------------------------------------------------------
 
 
-def _statistics(images: Tensor, groups: int) -> Tensor:
+def statistics(images: Tensor, groups: int) -> Tensor:
+    """Moments of ``images``, which are not differentiated: ``norm``'s gradient has that part."""
     images = _laid_out(images)
     moments = _moments_like(images, groups)
     _call("statistics", images, images, *_shape(images, groups), moments)
@@ -103,18 +91,10 @@ def _apply(
     return output
 
 
-def _norm(
-    images: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    masks: Tensor | None,
-    eps: float,
-    activation: int,
-    groups: int,
-    threshold: int,
-) -> tuple[Tensor, Tensor]:
-    moments = _statistics(images, groups)
-    return _apply(images, moments, weight, bias, masks, eps, activation, threshold), moments
+def move(moments: Tensor, momentum: float, factor: float, mean: Tensor, var: Tensor) -> None:
+    """Move running statistics in place; ``factor`` makes a running variance of a biased one."""
+    shape, pointers = moments.shape[1:], (mean.data_ptr(), var.data_ptr())
+    _loaded[0].move(moments.data_ptr(), *shape, momentum, factor, *pointers)
 
 
 def _sums(
@@ -128,14 +108,10 @@ def _sums(
     activation: int,
     threshold: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    sums, of_weight, of_bias = _sums_like(gradient, images, output, moments, weight, bias)
-    _call(
-        "gradient_sums",
-        *(images, _laid_out(gradient), _laid_out(images), output),
-        *_shape(images, moments.shape[1]),
-        *(moments, weight, bias, eps, activation, _kept(threshold), sums, of_weight, of_bias),
-    )
-    return sums, of_weight, of_bias
+    of_norm = (gradient, images, output, moments, weight, bias)
+    made = _sums_like(*of_norm)
+    _backward(of_norm, (eps, activation, threshold), made, None)
+    return made
 
 
 def _gradient(
@@ -151,15 +127,29 @@ def _gradient(
     activation: int,
     threshold: int,
 ) -> Tensor:
-    images = _laid_out(images)
-    result = torch.empty_like(images)
+    of_norm = (gradient, images, output, moments, weight, bias)
+    of_images = _image_like(images)
+    _backward(of_norm, (eps, activation, threshold), (sums, None, None), of_images, count)
+    return of_images
+
+
+def _backward(
+    of_norm: tuple[Tensor, ...],
+    settings: tuple[float, int, int],
+    made: tuple[Tensor, Tensor | None, Tensor | None],
+    of_images: Tensor | None,
+    count: float | None = None,
+) -> None:
+    """Fill ``made``, unless it is given with its ``count``, and ``of_images``, if there is one."""
+    gradient, images, output, moments, weight, bias = of_norm
+    eps, activation, threshold = settings
+    groups, rows, channels = _shape(images, moments.shape[1])
     _call(
-        "gradient_apply",
-        *(images, _laid_out(gradient), images, output, result),
-        *_shape(images, moments.shape[1]),
-        *(moments, weight, bias, eps, activation, _kept(threshold), sums, count),
+        "gradient",
+        *(images, _laid_out(gradient), _laid_out(images), output, groups, rows, channels),
+        *(moments, weight, bias, eps, activation, _kept(threshold)),
+        *(count is not None, rows if count is None else count, *made, of_images),
     )
-    return result
 
 
 def _pool(images: Tensor) -> tuple[Tensor, Tensor]:
@@ -221,39 +211,58 @@ def _no_second(what: str) -> NoReturn:
 
 
 def _plain(images: Tensor) -> bool:
-    """Whether the kernels may be called past torch's dispatcher, which costs 20 microseconds."""
+    """Whether the kernels may be called past torch's dispatcher."""
     return type(images) is Tensor and images.device.type == "cpu"
+
+
+NOTHING = (None,) * 6  # for what has no gradient
 
 
 class _Norm(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, images: Tensor, weight: Tensor, bias: Tensor, masks: Tensor | None, *settings: Any
-    ) -> tuple[Tensor, Tensor]:
-        norm = _norm if _plain(images) else torch.ops.cifarzoo.norm_forward
-        output, moments = norm(images, weight, bias, masks, *settings)
-        eps, activation, _groups, threshold = settings
-        # ReLU's sign alone is asked for; kept for others it would forbid to change it in place.
-        after = output if activation == Activation.RELU else images
-        ctx.save_for_backward(images, after, moments, weight, bias)
+        ctx: Any,
+        images: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        moments: Tensor,
+        masks: Tensor | None,
+        *settings: Any,
+    ) -> Tensor:
+        eps, activation, threshold, *gather = settings
+        apply = _apply if _plain(images) else torch.ops.cifarzoo.norm_apply
+        output: Tensor = apply(images, moments, weight, bias, masks, eps, activation, threshold)
+        # Behind dropout alone is the output asked for; kept, it may not be changed in place.
+        ctx.save_for_backward(images, output if threshold else images, moments, weight, bias)
         ctx.settings = eps, activation, threshold
-        ctx.mark_non_differentiable(moments)
-        return output, moments
+        ctx.gather = gather[0] if gather else None
+        return output
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor, _of_moments: Any) -> tuple[Any, ...]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
         if torch.is_grad_enabled():
             _no_second("the fused norm")
         images, after, moments, weight, bias = ctx.saved_tensors
         is_plain, of_norm = _plain(images), (gradient, images, after, moments, weight, bias)
-        sum_up = _sums if is_plain else torch.ops.cifarzoo.norm_sums
-        sums, of_weight, of_bias = sum_up(*of_norm, *ctx.settings)
-        of_images = None
-        if ctx.needs_input_grad[0]:
-            pass_on = _gradient if is_plain else torch.ops.cifarzoo.norm_gradient
+        of_images = _image_like(images) if ctx.needs_input_grad[0] else None
+        if is_plain and ctx.gather is None:
+            _, of_weight, of_bias = made = _sums_like(*of_norm)
+            _backward(of_norm, ctx.settings, made, of_images)
+            return of_images, of_weight, of_bias, *NOTHING
+        sums, of_weight, of_bias = torch.ops.cifarzoo.norm_sums(*of_norm, *ctx.settings)
+        if of_images is not None:
             count = 2 * images.numel() / moments.numel()
+            if ctx.gather is not None:
+                every = ctx.gather(sums)
+                sums, count = every.sum(0), count * len(every)
+            pass_on = torch.ops.cifarzoo.norm_gradient
             of_images = pass_on(*of_norm, sums, count, *ctx.settings)
-        return of_images, of_weight, of_bias, None, None, None, None, None
+        return of_images, of_weight, of_bias, *NOTHING
+
+
+# What torch.ops.cifarzoo.norm does, past torch's dispatcher, which costs 20 microseconds; and with
+# a last argument that no operation can have: how ranks gather the sums that they share.
+norm: Callable[..., Tensor] = _Norm.apply
 
 
 class _MaxPool(torch.autograd.Function):
@@ -276,24 +285,19 @@ class _MaxPool(torch.autograd.Function):
 
 # Registration -----------------------------------------------------------------------------------
 
-_NORM = "Tensor weight, Tensor bias, Tensor? masks, float eps, int activation"
+_NORM = "Tensor weight, Tensor bias"
+_SETTINGS = "float eps, int activation, int threshold"
 _BACK = "Tensor gradient, Tensor images, Tensor output, Tensor moments, Tensor weight, Tensor bias"
-_LAST = "float eps, int activation, int threshold"
 OPERATIONS: dict[str, tuple[str, Callable[..., Any], Callable[..., Any]]] = {
-    "norm_statistics": ("(Tensor images, int groups) -> Tensor", _statistics, _moments_like),
+    "norm_statistics": ("(Tensor images, int groups) -> Tensor", statistics, _moments_like),
     "norm_apply": (
-        f"(Tensor images, Tensor moments, {_NORM}, int threshold) -> Tensor",
+        f"(Tensor images, Tensor moments, {_NORM}, Tensor? masks, {_SETTINGS}) -> Tensor",
         _apply,
         _image_like,
     ),
-    "norm_forward": (
-        f"(Tensor images, {_NORM}, int groups, int threshold) -> (Tensor, Tensor)",
-        _norm,
-        lambda images, *others: (_image_like(images), _moments_like(images, others[-2])),
-    ),
-    "norm_sums": (f"({_BACK}, {_LAST}) -> (Tensor, Tensor, Tensor)", _sums, _sums_like),
+    "norm_sums": (f"({_BACK}, {_SETTINGS}) -> (Tensor, Tensor, Tensor)", _sums, _sums_like),
     "norm_gradient": (
-        f"({_BACK}, Tensor sums, float count, {_LAST}) -> Tensor",
+        f"({_BACK}, Tensor sums, float count, {_SETTINGS}) -> Tensor",
         _gradient,
         lambda _gradient, images, *_others: _image_like(images),
     ),
@@ -309,7 +313,9 @@ for _name, (_schema, _on_cpu, _fake) in OPERATIONS.items():
     DEFINITIONS.define(f"{_name}{_schema}")
     DEFINITIONS.impl(_name, _on_cpu, "CPU")
     torch.library.register_fake(f"cifarzoo::{_name}", _fake, lib=DEFINITIONS)
-DEFINITIONS.define(f"norm(Tensor images, {_NORM}, int groups, int threshold) -> (Tensor, Tensor)")
+DEFINITIONS.define(
+    f"norm(Tensor images, {_NORM}, Tensor moments, Tensor? masks, {_SETTINGS}) -> Tensor"
+)
 DEFINITIONS.define("max_pool(Tensor images) -> Tensor")
 for _key in ("Autograd", "CompositeExplicitAutograd"):
     DEFINITIONS.impl("norm", _Norm.apply, _key)

@@ -14,15 +14,18 @@ from cifarzoo.layers.kernels.library import Library
 @pytest.fixture(scope="session")
 def kernels_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that the workers share, and nobody else."""
-    return tmp_path_factory.getbasetemp().parent / "kernels"
+    folder = tmp_path_factory.getbasetemp().parent / "kernels"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")
-def _library(kernels_folder: Path) -> Library:
+def library(kernels_folder: Path) -> Library:
+    """The library that all tests here use."""
     return Library(built(kernels_folder).path)
 
 
 @pytest.fixture(autouse=True)
-def kernels(_library: Library) -> None:
+def kernels(library: Library) -> None:
     """Every test here has the kernels."""
-    operations.use(_library)
+    operations.use(library)

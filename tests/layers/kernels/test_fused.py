@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import pickle
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -64,7 +66,7 @@ def images_of(num: int, size: int = 8) -> Tensor:
 
 def pair(model: nn.Module) -> tuple[nn.Module, nn.Module]:
     other = copy.deepcopy(model)
-    assert fused.convert(other) > 0
+    assert fused.count(fused.convert(other))["norms"] > 0
     return model, other
 
 
@@ -111,7 +113,7 @@ def test_networks_compute_the_same_and_keep_their_names(name, called):
     assert distance(found, exact) <= 2 * distance(expected, exact) + 1e-6
     assert list(other.state_dict()) == list(plain.state_dict())
     assert [n for n, _ in other.named_modules()] == [n for n, _ in plain.named_modules()]
-    assert called.count("gradient_sums") == len(norms.batch_norms(other))
+    assert called.count("gradient") == len(norms.batch_norms(other))
 
 
 def test_groups_and_dropout_are_those_of_the_modules(called):
@@ -125,6 +127,51 @@ def test_groups_and_dropout_are_those_of_the_modules(called):
     assert torch.equal(found["output"] == 0, expected["output"] == 0)
     assert_same(found, expected, rtol=1e-5)
     assert called.count("apply") == 2
+
+
+class Ranks:
+    """Ranks as threads of one process, which gather as processes do."""
+
+    def __init__(self, size: int) -> None:
+        self._there = threading.Barrier(size, timeout=30)
+        self._sent: dict[int, Tensor] = {}
+
+    def gather_of(self, rank: int) -> Callable[[Tensor], Tensor]:
+        def gather(tensor: Tensor) -> Tensor:
+            self._sent[rank] = tensor
+            self._there.wait()
+            every = torch.stack([self._sent[other] for other in sorted(self._sent)])
+            self._there.wait()
+            return every
+
+        return gather
+
+
+@pytest.mark.parametrize("unbiased", [True, False])
+def test_ranks_that_share_statistics_have_those_of_the_whole_batch(called, unbiased):
+    plain, other = pair(small(dropout=nn.Identity()))
+    for norm in [*norms.batch_norms(plain), *norms.batch_norms(other)]:
+        norm.unbiased = unbiased
+    expected = step_of(plain, images_of(8))
+    ranks, models = Ranks(2), [copy.deepcopy(other) for _ in range(2)]
+    for rank, model in enumerate(models):
+        for norm in norms.batch_norms(model):
+            norm.gather = ranks.gather_of(rank)
+
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(step_of, models, images_of(8).chunk(2)))
+
+    assert called.count("apply") == 4
+    averaged = {
+        name: torch.cat([each[name] for each in found])
+        if name == "output"
+        else torch.stack([each[name].double() for each in found]).mean(0).to(tensor.dtype)
+        for name, tensor in expected.items()
+    }
+    assert_same(averaged, expected, rtol=1e-5)
+    for name in expected:
+        if name.startswith("buffer"):
+            assert torch.equal(found[0][name], found[1][name])
 
 
 def test_copies_and_pickles_are_fused_too(called):
@@ -150,10 +197,6 @@ def in_float64(model: nn.Module) -> None:
     model.double()
 
 
-def shared_over_ranks(model: nn.Module) -> None:
-    model.norm2.gather = lambda tensor: tensor[None]
-
-
 def with_a_hook(model: nn.Module) -> None:
     model.norm2.register_forward_hook(lambda *_: None)
 
@@ -167,7 +210,6 @@ def with_another_forward(model: nn.Module) -> None:
     [
         (untrained_norm, 1),
         (no_momentum, 1),
-        (shared_over_ranks, 1),
         (with_a_hook, 1),
         (with_another_forward, 1),
         (in_float64, 0),

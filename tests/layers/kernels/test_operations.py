@@ -12,7 +12,8 @@ from torch.library import opcheck
 from torch.nn import functional as F
 
 from cifarzoo.layers.dropout import LEVELS, Rows, kept
-from cifarzoo.layers.kernels.operations import Activation, chunk_rows
+from cifarzoo.layers.kernels.library import Library
+from cifarzoo.layers.kernels.operations import Activation
 
 ops = torch.ops.cifarzoo
 HALF_UNIT = {torch.float32: 2.0**-24, torch.bfloat16: 2.0**-8}
@@ -48,6 +49,20 @@ def normalised(images: Tensor, weight: Tensor, bias: Tensor, groups: int) -> Ten
     ]
 
 
+def norm(  # noqa: PLR0917  (as the operation, with groups in place of moments)
+    images: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    masks: Tensor | None,
+    after: Activation,
+    groups: int,
+    threshold: int = 0,
+) -> tuple[Tensor, Tensor]:
+    """The output and moments of images by their own statistics."""
+    moments = ops.norm_statistics(images.detach(), groups)
+    return ops.norm(images, weight, bias, moments, masks, EPS, int(after), threshold), moments
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     channels=st.integers(1, 200) | st.sampled_from([256, 640]),
@@ -68,7 +83,7 @@ def test_norms_are_those_of_float64(  # noqa: PLR0917  (hypothesis gives them by
     gradient = images_of(per_group * groups, channels, size, dtype, seed=2)
     exact = [t.detach().double().requires_grad_() for t in (images, weight, bias)]
 
-    output, _ = ops.norm(images, weight, bias, None, EPS, after, groups, 0)
+    output, _ = norm(images, weight, bias, None, after, groups)
     output.backward(gradient)
     z = normalised(*exact, groups)
     expected = AFTER[after](z)
@@ -120,7 +135,7 @@ def test_threads_change_no_bit(dtype):
             x = images.clone().requires_grad_()
             weight, bias = (tensor.requires_grad_() for tensor in affine(48))
             masks = torch.tensor([3, 4, 5])
-            output, moments = ops.norm(x, weight, bias, masks, EPS, Activation.RELU, 2, 20000)
+            output, moments = norm(x, weight, bias, masks, Activation.RELU, 2, 20000)
             output.backward(images)
             results.append((output, moments, x.grad, weight.grad, bias.grad))
     finally:
@@ -136,7 +151,7 @@ def test_a_channel_with_a_number_that_is_not_finite_is_nan_throughout(bad):
     images = images_of(6, 20, 5, torch.float32)
     images[4, 7, 1, 1] = bad
 
-    output, moments = ops.norm(images, *affine(20), None, EPS, Activation.RELU, 2, 0)
+    output, moments = norm(images, *affine(20), None, Activation.RELU, 2)
 
     is_bad = torch.zeros(2, 20, dtype=torch.bool)
     is_bad[1, 7] = True
@@ -151,7 +166,7 @@ def test_a_constant_channel_is_its_shift():
     images[:, 3] = 7.0
     weight, bias = affine(16)
 
-    output, moments = ops.norm(images, weight, bias, None, EPS, Activation.NONE, 1, 0)
+    output, moments = norm(images, weight, bias, None, Activation.NONE, 1)
 
     assert moments[1, 0, 3] == 0
     assert (output[:, 3] == bias[3].bfloat16()).all()
@@ -167,7 +182,7 @@ def test_dropout_has_numpys_masks_and_the_gradient_of_what_it_keeps(channels, fi
     weight, bias = affine(channels)
     masks = torch.tensor([*key.view(np.int64).tolist(), first])
 
-    output, _ = ops.norm(images, weight, bias, masks, EPS, Activation.RELU, 2, threshold)
+    output, _ = norm(images, weight, bias, masks, Activation.RELU, 2, threshold)
     output.sum().backward()
 
     exact = images.detach().double().requires_grad_()
@@ -205,16 +220,18 @@ def test_pooling_is_torchs_to_the_bit(dtype, shape):
 def test_torch_finds_nothing_wrong_with_the_operations(after):
     images = images_of(4, 16, 4, torch.float32).requires_grad_()
     weight, bias = (tensor.requires_grad_() for tensor in affine(16))
-    settings_ = (None, EPS, int(after), 2, 0)
+    plain = (images.detach(), weight.detach(), bias.detach())
+    moments = ops.norm_statistics(plain[0], 2)
+    settings_ = (EPS, int(after), 0)
+    output = ops.norm_apply(plain[0], moments, *plain[1:], None, *settings_)
+    back = (plain[0], plain[0], output, moments, *plain[1:])
+    sums, *_ = ops.norm_sums(*back, *settings_)
 
-    opcheck(ops.norm, (images, weight, bias, *settings_))
-    output, moments = ops.norm_forward(images.detach(), weight.detach(), bias.detach(), *settings_)
-    back = (images.detach(), images.detach(), output, moments, weight.detach(), bias.detach())
-    sums, *_ = ops.norm_sums(*back, EPS, int(after), 0)
-    opcheck(ops.norm_statistics, (images.detach(), 2))
-    opcheck(ops.norm_forward, (images.detach(), weight.detach(), bias.detach(), *settings_))
-    opcheck(ops.norm_sums, (*back, EPS, int(after), 0))
-    opcheck(ops.norm_gradient, (*back, sums, 32.0, EPS, int(after), 0))
+    opcheck(ops.norm, (images, weight, bias, moments, None, *settings_))
+    opcheck(ops.norm_statistics, (plain[0], 2))
+    opcheck(ops.norm_apply, (plain[0], moments, *plain[1:], None, *settings_))
+    opcheck(ops.norm_sums, (*back, *settings_))
+    opcheck(ops.norm_gradient, (*back, sums, 32.0, *settings_))
     opcheck(ops.max_pool, (images,))
     opcheck(ops.max_pool_forward, (images.detach(),))
     opcheck(ops.max_unpool, (images.detach(), images.detach().to(torch.uint8), 8, 9))
@@ -222,7 +239,7 @@ def test_torch_finds_nothing_wrong_with_the_operations(after):
 
 def test_a_second_derivative_is_refused_with_the_way_out():
     images = images_of(4, 16, 4, torch.float32).requires_grad_()
-    output, _ = ops.norm(images, *affine(16), None, EPS, Activation.RELU, 1, 0)
+    output, _ = norm(images, *affine(16), None, Activation.RELU, 1)
 
     with pytest.raises(RuntimeError, match=r"no second derivative; set run.kernels = 'torch'"):
         torch.autograd.grad(output.sum(), images, create_graph=True)
@@ -230,10 +247,10 @@ def test_a_second_derivative_is_refused_with_the_way_out():
         torch.autograd.grad(ops.max_pool(images).sum(), images, create_graph=True)
 
 
-@pytest.mark.parametrize("after", [Activation.NONE, Activation.GELU])
+@pytest.mark.parametrize("after", list(Activation))
 def test_the_output_may_be_changed_in_place_as_that_of_torchs_modules(after):
     images = images_of(4, 16, 4, torch.float32).requires_grad_()
-    output, _ = ops.norm(images, *affine(16), None, EPS, after, 1, 0)
+    output, _ = norm(images, *affine(16), None, after, 1)
 
     output.mul_(2).sum().backward()
 
@@ -241,10 +258,10 @@ def test_the_output_may_be_changed_in_place_as_that_of_torchs_modules(after):
 
 
 @pytest.mark.parametrize("shape", [(1, 131072, 32), (8, 512, 512), (1, 1, 3), (2, 2048, 512)])
-def test_chunks_keep_eight_cores_busy(shape):
+def test_chunks_keep_eight_cores_busy(shape, library: Library):
     groups, rows, channels = shape
 
-    chunk = chunk_rows(*shape)
+    chunk = library.chunk_rows(*shape)
 
     num_chunks = groups * -(-rows // chunk)
     assert chunk * channels <= 2**15 + 128

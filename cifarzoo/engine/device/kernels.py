@@ -1,0 +1,137 @@
+"""Whose kernels the layers of a run use: torch's own, or ours where they can be had."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import nn
+
+from cifarzoo.components.run import Run
+from cifarzoo.engine.distributed.world import World
+from cifarzoo.errors import ConfigError
+from cifarzoo.files.own_folders import lasting_cache_folder
+from cifarzoo.layers import dropout, norms
+from cifarzoo.layers.kernels import fused, operations
+from cifarzoo.layers.kernels.build import Built, UnavailableError, built, openmp
+from cifarzoo.layers.kernels.library import Library
+
+FOLDER = "kernels"  # below this user's caches
+PRECISIONS = ("float32", "bfloat16")
+SHORT = 12  # hexadecimal digits that tell one code from another
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kernels:
+    """The kernels of a run.
+
+    Attributes:
+        code: SHA-256 (hex) of source and flags of ours, which decide bits; None: torch's.
+        least: Number of activations from which on a layer uses ours.
+        reason: Why ours can't be had, where the run would use them; else empty.
+    """
+
+    code: str | None = None
+    least: int = 0
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return f"fused {self.code[:SHORT]}" if self.code else "torch"
+
+
+TORCH = Kernels()
+
+
+def choose_kernels(run: Run, device: torch.device, precision: str) -> Kernels:
+    """The kernels of ``run`` on ``device``; ours are compiled now if they never were.
+
+    Args:
+        run: Run that is trained.
+        device: Device on which it is.
+        precision: Precision that was chosen for it.
+
+    Raises:
+        ConfigError: Ours are asked for, and can't be had.
+    """
+    if run.kernels == "torch":
+        return TORCH
+    unfit = _unfit(run, device, precision)
+    reason, code = unfit, ""
+    if not unfit:
+        try:
+            code = load().code
+        except UnavailableError as error:
+            reason = str(error)
+    if not reason:
+        return Kernels(code=code, least=0 if run.kernels == "fused" else fused.LEAST)
+    if run.kernels == "fused":
+        raise ConfigError(
+            f"is 'fused', and these kernels can't be had: {reason}; expected 'auto' or 'torch'",
+            parameter="kernels",
+        )
+    return Kernels(reason="" if unfit else reason)
+
+
+def _unfit(run: Run, device: torch.device, precision: str) -> str:
+    """Why a run can't use ours on any machine; empty: it can."""
+    if device.type != "cpu":
+        return f"there are none for {device.type}"
+    if precision not in PRECISIONS:
+        return f"there are none for {precision}"
+    if run.compile:
+        return "run.compile has torch make its own"
+    return ""
+
+
+@cache
+def _loaded() -> Built | UnavailableError:
+    try:
+        openmp()
+        found = built(lasting_cache_folder(FOLDER))
+        library = Library(found.path)
+        openmp()  # the library's own would be a second one
+    except UnavailableError as error:
+        return error
+    except (OSError, AttributeError) as error:
+        return UnavailableError(str(error))
+    operations.use(library)
+    return found
+
+
+def load() -> Built:
+    """Load our kernels into this process, which must not be one that others are forked from.
+
+    Raises:
+        UnavailableError: They can't be had; says why.
+    """
+    found = _loaded()
+    if isinstance(found, UnavailableError):
+        raise found
+    return found
+
+
+def agreed(kernels: Kernels, world: World) -> Kernels:
+    """The kernels of all ranks: ours where every rank has the same ones, else torch's."""
+    own = -1 if kernels.code is None else int(kernels.code[:SHORT], 16)
+    codes = set(world.gather(torch.tensor(own, device=world.device)).tolist())
+    if len(codes) == 1:
+        return kernels
+    return Kernels(reason=kernels.reason or "other processes of this run haven't got the same ones")
+
+
+def convert(model: nn.Module, kernels: Kernels) -> nn.Module:
+    """Give ``model`` the engine's layers in place, which obey the run and use its kernels."""
+    dropout.convert(norms.convert(model))
+    if kernels.code is not None:
+        fused.convert(model, least=kernels.least)
+    return model
+
+
+def summary(model: nn.Module, kernels: Kernels) -> str:
+    """Which kernels the layers of a converted ``model`` use, in words."""
+    if kernels.code is None:
+        return f"torch's own; {kernels.reason}" if kernels.reason else "torch's own"
+    found = fused.count(model)
+    parts = [f"{number} {what}" for what, number in found.items() if number]
+    return ", ".join(parts) or "torch's own; this network has nothing that others do"
