@@ -66,6 +66,7 @@ def _devices() -> Iterator[Finding]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     threads = plural(torch.get_num_threads(), "thread")
     yield Finding("cpu", f"{platform.machine()}, {cores} cores, {threads} used by torch")
+    yield _kernels()
     for index in range(torch.cuda.device_count()):
         gpu = torch.cuda.get_device_properties(index)
         memory = f"{gpu.total_memory / GIB:.0f} GiB"
@@ -73,6 +74,19 @@ def _devices() -> Iterator[Finding]:
     if not torch.cuda.is_available():
         built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without it"
         yield Finding("gpu", f"none: torch finds no CUDA device ({built})")
+
+
+def _kernels() -> Finding:
+    """The kernels for CPUs, compiled now if they never were."""
+    from cifarzoo.engine.device.kernels import load
+    from cifarzoo.layers.kernels.build import UnavailableError
+
+    try:
+        found = load()
+    except UnavailableError as error:
+        return Finding("kernels", f"torch's own; {error}")
+    made = "" if found.seconds is None else f", compiled now in {found.seconds:.1f} s"
+    return Finding("kernels", f"ours, by {found.compiler}, in {found.path.parent}{made}")
 
 
 def _plugins() -> Iterator[Finding]:

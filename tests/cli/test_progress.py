@@ -66,7 +66,7 @@ RESULT_JSON = {
 STOPPED_JSON = {"event": "stopped", "run": "runs/my run", "step": 1200, "signal": "SIGTERM"}
 DATA = DataFacts(dataset="glyphs", train_images=8000, validation_images=0, test_images=2000)
 LENGTH = LengthFacts(epochs=12, steps=1500, steps_per_epoch=125, batch_size=64, seed=3)
-HARDWARE = HardwareFacts(device="cpu", world_size=1, precision="float32")
+HARDWARE = HardwareFacts(device="cpu", world_size=1, precision="float32", kernels="torch's own")
 START = StartEvent(
     run=RUN,
     name="quickstart",

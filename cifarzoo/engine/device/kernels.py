@@ -129,9 +129,11 @@ def convert(model: nn.Module, kernels: Kernels) -> nn.Module:
 
 
 def summary(model: nn.Module, kernels: Kernels) -> str:
-    """Which kernels the layers of a converted ``model`` use, in words."""
+    """Whose kernels the layers of a converted ``model`` use, in words."""
     if kernels.code is None:
         return f"torch's own; {kernels.reason}" if kernels.reason else "torch's own"
-    found = fused.count(model)
-    parts = [f"{number} {what}" for what, number in found.items() if number]
-    return ", ".join(parts) or "torch's own; this network has nothing that others do"
+    found = [f"{number} {what}" for what, number in fused.count(model).items() if number]
+    if not found:
+        return "torch's own; this network has no layers that ours are for"
+    size = f", of {kernels.least:,} activations and more" if kernels.least else ""
+    return f"ours for {' and '.join(found)}{size}"
