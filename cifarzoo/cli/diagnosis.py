@@ -13,6 +13,7 @@ from pathlib import Path
 
 from cifarzoo.cli.terminal.units import plural
 from cifarzoo.cli.versions import installed_version, version_line
+from cifarzoo.engine.device.allocator import why_no_huge_pages
 from cifarzoo.errors import CifarzooError
 
 PACKAGES = ("torchvision", "gin-config", "numpy", "tensorboardX", "typer", "rich", "pydantic")
@@ -42,6 +43,8 @@ def examine(data: Path | None, runs: Path) -> Iterator[Finding]:
     yield Finding("packages", ", ".join(f"{name} {installed_version(name)}" for name in PACKAGES))
     yield _gin()
     yield from _devices()
+    missing = why_no_huge_pages()
+    yield Finding("huge pages", f"none, since {missing}" if missing else "used in training")
     yield from _plugins()
     yield _data(data)
     yield _runs(runs)

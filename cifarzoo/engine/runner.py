@@ -17,7 +17,7 @@ from cifarzoo.engine import running_statistics
 from cifarzoo.engine.assembly.forward import network_stages
 from cifarzoo.engine.assembly.plan import length_warnings
 from cifarzoo.engine.assembly.repeated_calls import changing_answers
-from cifarzoo.engine.device.allocator import keep_freed_memory
+from cifarzoo.engine.device.allocator import keep_freed_memory, use_huge_pages
 from cifarzoo.engine.device.kernels import agreed, summary
 from cifarzoo.engine.device.precision import Policy, choose, numerics
 from cifarzoo.engine.device.slow_paths import slow_paths
@@ -180,6 +180,7 @@ def _train(
         restore(training)
         _begin(task, training, attempt)
         keep_freed_memory()
+        use_huge_pages()
         fit(training)
         result = _result(training)
     _finish(training, result, attempt)

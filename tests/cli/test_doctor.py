@@ -29,6 +29,11 @@ def test_a_healthy_machine_has_no_problem_and_says_what_it_is(tmp_path):
     assert found["runs"].startswith(str(tmp_path / "runs"))
 
 
+def test_huge_pages_that_training_does_not_get_are_named_with_the_reason(monkeypatch):
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "2")
+    assert doctor()[1]["huge pages"].startswith("none, since ")
+
+
 def test_the_report_for_people_ends_with_a_verdict():
     lines = CliRunner().invoke(app, ["doctor"]).stdout.splitlines()
     assert lines[0].startswith("cifarzoo")

@@ -1,10 +1,13 @@
-"""Freed memory is kept: pages that were used once are not fetched again."""
+"""Freed memory is kept: pages that were used once are not fetched again, and they are huge."""
 
 import os
 import subprocess
 import sys
 
 import pytest
+
+from cifarzoo.engine.device import allocator
+from cifarzoo.engine.device.allocator import HUGE_PAGES, why_no_huge_pages
 
 # 200 MB are used and freed three times; the pages that the third time had to fetch are printed.
 PROGRAM = """
@@ -21,17 +24,68 @@ print(is_kept, fetched)
 """
 
 
-def fetched_pages(mode: str, **environment: str) -> tuple[bool, int]:
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC"))}
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, mode],
+# Tensors of 320 MB are made after others were made and freed; whether huge pages were asked for,
+# and the kB that are in them and that the process has, are printed.
+TENSORS = r"""
+import re
+import torch
+from cifarzoo.engine.device.allocator import keep_freed_memory, use_huge_pages
+
+torch.ones(10_000_000)
+keep_freed_memory()
+is_asked = use_huge_pages()
+tensors = [torch.ones(n, dtype=torch.bfloat16) for n in (1_000_000, 7_000_000) * 20]
+usage = open("/proc/self/smaps_rollup").read()
+print(is_asked, *(re.search(name + r":\s+(\d+)", usage)[1] for name in ("AnonHugePages", "Rss")))
+"""
+# Whether huge pages are asked for where something is limited.
+LIMITED = """
+import resource, sys
+from cifarzoo.engine.device.allocator import use_huge_pages
+
+for limit in sys.argv[1:]:
+    resource.setrlimit(getattr(resource, limit), (2**40, resource.RLIM_INFINITY))
+print(use_huge_pages())
+"""
+# What the heap of a process is that has trained two steps.
+TRAINED = r"""
+import re, sys
+import torch
+import cifarzoo
+
+torch.ones(3).sum()  # as of a caller who has used torch before
+small = {"run.max_steps": 2, "glyphs.train_images": 128, "glyphs.test_images": 64}
+cifarzoo.train("quickstart", set=small, out=sys.argv[1], progress=False)
+for mapping in re.split(r"\n(?=[0-9a-f]+-)", open("/proc/self/smaps").read()):
+    if "[heap]" in mapping:
+        print(re.search("VmFlags:.*", mapping)[0])
+"""
+needs_huge_pages = pytest.mark.skipif(
+    not HUGE_PAGES.is_file() or "[never]" in HUGE_PAGES.read_text(encoding="ascii"),
+    reason="this system gives no huge pages",
+)
+
+
+def output_of(program: str, *arguments: object, **environment: str) -> str:
+    tuned = ("MALLOC_", "GLIBC", "THP_")
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(tuned)}
+    return subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)],
         env={**inherited, "NUMPY_MADVISE_HUGEPAGE": "0", **environment},
         capture_output=True,
         text=True,
         check=True,
-    )
-    kept, pages = done.stdout.split()
+    ).stdout
+
+
+def fetched_pages(mode: str, **environment: str) -> tuple[bool, int]:
+    kept, pages = output_of(PROGRAM, mode, **environment).split()
     return kept == "True", int(pages)
+
+
+def huge_pages(**environment: str) -> tuple[bool, int, int]:
+    asked, huge, resident = output_of(TENSORS, **environment).split()
+    return asked == "True", int(huge), int(resident)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's malloc is on Linux")
@@ -45,3 +99,51 @@ def test_memory_that_is_used_again_is_not_fetched_again():
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's malloc is on Linux")
 def test_a_user_who_has_tuned_malloc_is_not_overruled():
     assert fetched_pages("keep", MALLOC_ARENA_MAX="2")[0] is False
+
+
+@needs_huge_pages
+def test_large_tensors_lie_in_huge_pages_and_take_no_more_memory():
+    is_asked, huge, resident = huge_pages()
+    _, _, resident_without = huge_pages(THP_MEM_ALLOC_ENABLE="0")
+    assert is_asked
+    assert huge > 280_000  # of 320,000 kB
+    assert resident < 1.05 * resident_without
+
+
+@needs_huge_pages
+@pytest.mark.parametrize("name", ["MALLOC_ARENA_MAX", "THP_MEM_ALLOC_ENABLE"])
+def test_what_the_user_has_set_of_memory_is_left_at_it(name, monkeypatch):
+    monkeypatch.setenv(name, "0")
+    assert output_of(LIMITED, **{name: "0"}) == "False\n"
+    assert why_no_huge_pages().startswith(f"{name} is set")
+
+
+@needs_huge_pages
+@pytest.mark.parametrize("limit", ["RLIMIT_AS", "RLIMIT_DATA"])
+def test_nothing_is_reserved_where_that_is_limited(limit):
+    assert output_of(LIMITED) == "True\n"
+    assert output_of(LIMITED, limit) == "False\n"
+
+
+@pytest.mark.parametrize(
+    ("setting", "why"),
+    [
+        ("always [madvise] never\n", ""),
+        ("[always] madvise never\n", ""),
+        ("always madvise [never]\n", "the system gives none: {path} is always madvise [never]"),
+        (None, "the system gives none"),
+    ],
+)
+def test_huge_pages_are_as_the_system_has_them(setting, why, tmp_path, monkeypatch):
+    path = tmp_path / "enabled"
+    if setting is not None:
+        path.write_text(setting)
+    monkeypatch.setattr(allocator, "HUGE_PAGES", path)
+    monkeypatch.delenv("THP_MEM_ALLOC_ENABLE", raising=False)
+    assert why_no_huge_pages() == why.format(path=path)
+
+
+@needs_huge_pages
+def test_a_training_has_huge_pages_also_where_torch_was_used_before(tmp_path):
+    heaps = output_of(TRAINED, tmp_path).splitlines()
+    assert any(" hg" in flags for flags in heaps)
