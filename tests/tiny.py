@@ -67,6 +67,7 @@ class Dropping(TinyNet):
 
     def __init__(self, num_classes: int, residual: Residual, width: int) -> None:
         super().__init__(num_classes, residual, width)
+        self.stem.extend([nn.ReLU(), nn.Dropout(0.2)])
         self.first = nn.Parameter(torch.tensor(stranger()))
         self.shift = 1.0
 

@@ -96,7 +96,10 @@ def check_same(once: Any, twice: Any) -> None:
         assert lines[0][name] == lines[1][name]
 
 
-@pytest.mark.parametrize("changes", [{}, {"micro_batch_size": 4, "bn_group_size": 4}])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"micro_batch_size": 4, "bn_group_size": 4}, {"kernels": "fused", "bn_group_size": 4}],
+)
 def test_two_passes_at_the_same_weights_are_one_to_the_bit(tmp_path, changes):
     tasks = [
         tiny_task(tmp_path, name, **{**settings, **changes})
@@ -107,14 +110,18 @@ def test_two_passes_at_the_same_weights_are_one_to_the_bit(tmp_path, changes):
     check_same(*(task.open_folder() for task in tasks))
 
 
-def test_two_passes_on_two_ranks_are_one_to_the_bit(tmp_path):
-    check_same(on_ranks(tmp_path, "once", EVERYTHING), on_ranks(tmp_path, "twice", TWICE))
+@pytest.mark.parametrize("kernels", ["torch", "fused"])
+def test_two_passes_on_two_ranks_are_one_to_the_bit(tmp_path, kernels):
+    once, twice = ({**settings, "kernels": kernels} for settings in (EVERYTHING, TWICE))
+    check_same(on_ranks(tmp_path, "once", once), on_ranks(tmp_path, "twice", twice))
 
 
-def test_a_pass_at_other_weights_moves_no_statistics(tmp_path):
+@pytest.mark.parametrize("kernels", ["torch", "fused"])
+def test_a_pass_at_other_weights_moves_no_statistics(tmp_path, kernels):
     states = []
     for name, regularizers in (("plain", []), ("climbing", [partial(Climb, 0.5)])):
-        task = tiny_task(tmp_path, name, regularizers=regularizers, max_steps=1)
+        changes = {"regularizers": regularizers, "kernels": kernels, "max_steps": 1}
+        task = tiny_task(tmp_path, name, **changes)
         execute(task)
         newest = max(task.open_folder().checkpoints.iterdir())
         states.append(torch.load(newest / "state.pt", weights_only=True)["model"])

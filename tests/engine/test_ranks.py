@@ -95,6 +95,30 @@ def test_two_processes_equal_one(task, tmp_path, changes):
     assert one["train_loss"] == pytest.approx(two["train_loss"], rel=1e-13)
 
 
+@pytest.mark.parametrize("kernels", ["torch", "fused"])
+@pytest.mark.parametrize("changes", [{}, {"bn_group_size": 4}], ids=["shared", "ghost groups"])
+def test_two_processes_equal_one_but_for_rounding_whoevers_kernels(
+    task, tmp_path, kernels, changes
+):
+    changes = {**changes, "architecture": dropping_in_step, "kernels": kernels, "max_steps": 5}
+    alone = task("alone", **changes)
+    execute(alone)
+
+    together = on_ranks(tmp_path, "together", changes)
+
+    # Five steps in float32, whose sums are in another order.
+    torch.testing.assert_close(
+        weights(together), weights(alone.open_folder()), rtol=1e-3, atol=1e-4
+    )
+
+
+def dropping_in_step(num_classes: int, residual: Residual) -> nn.Module:
+    """A tiny network with a norm, its activation and its dropout in a row."""
+    network = TinyNet(num_classes, residual, 8)
+    network.stem.extend([nn.ReLU(), nn.Dropout(0.2)])
+    return network
+
+
 class Unsteady(TinyNet):
     """Has a head that it never uses, a block in every second step, and one in the last half."""
 

@@ -45,6 +45,7 @@ from cifarzoo.zoo.regularizers.mixup import mixup
 from tests.tiny import dimmed, dropping_net, evaluated, messages, noisy_sgd, tiny_task
 
 TIMES = ("images_per_second", "seconds")
+KERNELS = ("torch", "fused")
 
 
 EVERYTHING: dict[str, Any] = {
@@ -101,13 +102,16 @@ def killed_at(root: Path, name: str, step: int, **changes: Any) -> None:
     assert process.exitcode == -signal.SIGKILL
 
 
-def test_the_same_config_gives_the_same_bits(task):
-    first, second = task("a", **EVERYTHING), task("b", **EVERYTHING)
+def test_the_same_config_gives_the_same_bits_and_other_kernels_others(task):
+    digests = []
+    for kernels in KERNELS:
+        first, second = (task(kernels + n, kernels=kernels, **EVERYTHING) for n in ("a", "b"))
+        results = [execute(first), execute(second)]
+        assert results[0].weights_sha256 == results[1].weights_sha256
+        assert outcome(first) == outcome(second)
+        digests.append(results[0].weights_sha256)
 
-    results = [execute(first), execute(second)]
-
-    assert results[0].weights_sha256 == results[1].weights_sha256
-    assert outcome(first) == outcome(second)
+    assert len(set(digests)) == len(KERNELS)
 
 
 def test_another_seed_gives_other_weights(task):
@@ -116,12 +120,17 @@ def test_another_seed_gives_other_weights(task):
     assert results[0].weights_sha256 != results[1].weights_sha256
 
 
-@pytest.mark.parametrize("step", [3, 7, 11], ids=["before any checkpoint", "mid-epoch", "epoch 2"])
-def test_a_run_that_died_ends_with_the_same_bits(task, tmp_path, step):
-    whole = task("whole", **EVERYTHING)
+@pytest.mark.parametrize(
+    ("step", "kernels"),
+    [(3, "torch"), (7, "torch"), (11, "torch"), (7, "fused")],
+    ids=["before any checkpoint", "mid-epoch", "epoch 2", "mid-epoch, with our kernels"],
+)
+def test_a_run_that_died_ends_with_the_same_bits(task, tmp_path, step, kernels):
+    changes = {**EVERYTHING, "kernels": kernels}
+    whole = task("whole", **changes)
     execute(whole)
-    killed_at(tmp_path, "killed", step, **EVERYTHING)
-    killed = task("killed", **EVERYTHING)
+    killed_at(tmp_path, "killed", step, **changes)
+    killed = task("killed", **changes)
     assert killed.open_folder().record["status"] == "running"
     events: list[Event] = []
 
@@ -242,9 +251,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_the_update(task):
         assert all(tensor.isfinite().all() for tensor in weights.values())
 
 
-def test_micro_batches_add_up_to_the_whole_batch(task):
-    whole = task("whole", bn_group_size=4, max_steps=6)
-    parts = task("parts", bn_group_size=4, max_steps=6, micro_batch_size=8)
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_micro_batches_add_up_to_the_whole_batch(task, kernels):
+    changes = {"kernels": kernels, "bn_group_size": 4, "max_steps": 6}
+    whole, parts = task("whole", **changes), task("parts", micro_batch_size=8, **changes)
 
     execute(whole)
     execute(parts)

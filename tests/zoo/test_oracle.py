@@ -13,6 +13,9 @@ from torch.nn import functional as F
 
 from cifarzoo import flax_weights
 from cifarzoo.engine.assembly.residual import ResidualPort
+from cifarzoo.engine.device.kernels import Kernels, convert, load
+from cifarzoo.layers.kernels import fused
+from cifarzoo.layers.norms import batch_norms
 from cifarzoo.randomness.injection import inject
 from cifarzoo.zoo.architectures.named import pyramid, wrn26_2, wrn26_6_ss, wrn26_10
 from cifarzoo.zoo.regularizers.shake_drop import shake_drop
@@ -21,6 +24,7 @@ from tests.oracle import FOLDER, L2, NETWORKS, Recording
 
 VARIANTS = tuple(NETWORKS)
 PRECISIONS = (torch.float64, torch.float32)
+KERNELS = [(torch.float64, "torch"), (torch.float32, "torch"), (torch.float32, "fused")]
 NAMES = {torch.float64: "f64", torch.float32: "f32"}
 # Largest absolute differences; in float32 rounding is all that is left.
 TOLERANCE = {
@@ -42,10 +46,15 @@ def assert_all_close(actual: dict[str, Tensor], expected: dict[str, Tensor], ato
 
 
 @cache
-def first_step(variant: str, dtype: torch.dtype) -> tuple[nn.Module, Tensor, Tensor, Tensor]:
+def first_step(
+    variant: str, dtype: torch.dtype, kernels: str
+) -> tuple[nn.Module, Tensor, Tensor, Tensor]:
     """A model after one backward pass, its logits, and the loss without and with L2."""
     recorded = recording(variant)
     model = recorded.network(dtype)
+    if kernels == "fused":
+        convert(model, Kernels(code=load().code))
+        assert sum(fused.count(model).values()) == len(batch_norms(model))
     inject(model, recorded.gates(0))
     logits = model(recorded.images[0].to(dtype))
     cross_entropy = F.cross_entropy(logits, recorded.labels[0])
@@ -64,28 +73,30 @@ def test_logits_in_evaluation_are_the_originals(variant: str, dtype: torch.dtype
     assert_close(logits, expected, TOLERANCE[dtype]["logits"])
 
 
-@pytest.mark.parametrize("dtype", PRECISIONS)
+@pytest.mark.parametrize(("dtype", "kernels"), KERNELS)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_logits_and_losses_in_training_are_the_originals(variant: str, dtype: torch.dtype):
+def test_logits_and_losses_in_training_are_the_originals(
+    variant: str, dtype: torch.dtype, kernels: str
+):
     recorded, name, tolerance = recording(variant), NAMES[dtype], TOLERANCE[dtype]
-    _, logits, cross_entropy, loss = first_step(variant, dtype)
+    _, logits, cross_entropy, loss = first_step(variant, dtype, kernels)
     assert_close(logits, recorded.tensor(f"{name}/train_logits"), tolerance["logits"])
     assert_close(cross_entropy, recorded.tensor(f"{name}/ce_loss"), tolerance["loss"])
     assert_close(loss, recorded.tensor(f"{name}/loss"), tolerance["loss"])
 
 
-@pytest.mark.parametrize("dtype", PRECISIONS)
+@pytest.mark.parametrize(("dtype", "kernels"), KERNELS)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_gradients_are_the_originals(variant: str, dtype: torch.dtype):
-    tensors = flax_weights.tensors(first_step(variant, dtype)[0])
+def test_gradients_are_the_originals(variant: str, dtype: torch.dtype, kernels: str):
+    tensors = flax_weights.tensors(first_step(variant, dtype, kernels)[0])
     gradients = {name: tensor.grad for name, tensor in tensors.items() if tensor.grad is not None}
     assert_all_close(gradients, recording(variant).expected("grads"), TOLERANCE[dtype]["grads"])
 
 
-@pytest.mark.parametrize("dtype", PRECISIONS)
+@pytest.mark.parametrize(("dtype", "kernels"), KERNELS)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_running_statistics_are_the_originals(variant: str, dtype: torch.dtype):
-    tensors = flax_weights.tensors(first_step(variant, dtype)[0])
+def test_running_statistics_are_the_originals(variant: str, dtype: torch.dtype, kernels: str):
+    tensors = flax_weights.tensors(first_step(variant, dtype, kernels)[0])
     assert_all_close(tensors, recording(variant).expected("state1"), TOLERANCE[dtype]["state1"])
 
 
