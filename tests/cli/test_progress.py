@@ -52,6 +52,7 @@ START_JSON = {
     "device": "cpu",
     "world_size": 1,
     "precision": "float32",
+    "kernels": "torch's own",
 }
 RESULT_JSON = {
     "event": "result",

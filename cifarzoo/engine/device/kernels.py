@@ -18,6 +18,7 @@ from cifarzoo.layers.kernels.build import Built, UnavailableError, built, openmp
 from cifarzoo.layers.kernels.library import Library
 
 FOLDER = "kernels"  # below this user's caches
+NOTHING = "torch's own; this network has no layers that ours are for"
 PRECISIONS = ("float32", "bfloat16")
 SHORT = 12  # hexadecimal digits that tell one code from another
 
@@ -132,8 +133,8 @@ def summary(model: nn.Module, kernels: Kernels) -> str:
     """Whose kernels the layers of a converted ``model`` use, in words."""
     if kernels.code is None:
         return f"torch's own; {kernels.reason}" if kernels.reason else "torch's own"
-    found = [f"{number} {what}" for what, number in fused.count(model).items() if number]
-    if not found:
-        return "torch's own; this network has no layers that ours are for"
+    found = fused.count(model)
     size = f", of {kernels.least:,} activations and more" if kernels.least else ""
-    return f"ours for {' and '.join(found)}{size}"
+    parts = [f"{found['norms']} norms{size}"] if found["norms"] else []
+    parts += [f"{found['poolings']} poolings"] if found["poolings"] else []
+    return f"ours for {'; '.join(parts)}" if parts else NOTHING
