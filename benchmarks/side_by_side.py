@@ -41,6 +41,7 @@ class Entry:
 CONTENDERS = (
     Entry(name=OURS),
     Entry(name=OURS_FLOAT32, told={"precision": "float32"}),
+    Entry(name="cifarzoo torch kernels", told={"kernels": "torch"}),
     Entry(name="timm"),
     Entry(name="timm bfloat16", told={"precision": "bfloat16"}),
     Entry(name="plain"),

@@ -27,6 +27,7 @@ class Task:
         workers: Number of workers of the loaders that have some.
         images: Folder with the arrays that ``save_images`` wrote.
         precision: Precision: ``float32``, ``bfloat16``, or ``auto``, the contender's own choice.
+        kernels: What our ``run.kernels`` is.
     """
 
     network: str
@@ -35,6 +36,7 @@ class Task:
     workers: int
     images: str
     precision: str = "auto"
+    kernels: str = "auto"
 
     @property
     def is_bfloat16(self) -> bool:

@@ -12,6 +12,7 @@ from benchmarks.task import TEST_IMAGES, Task
 from cifarzoo import config
 from cifarzoo.bench.harness import build_harness
 from cifarzoo.bench.variants import Variant
+from cifarzoo.engine.device.allocator import keep_freed_memory, use_huge_pages
 from cifarzoo.engine.distributed.world import World
 from cifarzoo.engine.loop import advance
 from cifarzoo.protocols import Dataset, Split
@@ -20,6 +21,7 @@ from cifarzoo.protocols import Dataset, Split
 def train(task: Task, pace: Pace) -> None:
     """Train ``task``'s recipe at its batch size."""
     sets = [f"run.batch_size={task.batch_size}", f"run.precision={task.precision!r}"]
+    sets.append(f"run.kernels={task.kernels!r}")
     run = config.load(f"{task.network}.gin", sets=sets).build()
     images, labels = task.load()
     train = Split(images=images, labels=labels)
@@ -38,6 +40,8 @@ def train(task: Task, pace: Pace) -> None:
     world = World(0, 1, torch.device("cpu"))
     variant = Variant(name="ours", threads=task.threads)
     harness = build_harness(replace(run, dataset=dataset), variant, data=None, world=world)
+    keep_freed_memory()  # as a run does before its loop
+    use_huge_pages()
     with harness.settings():
         while True:
             advance(harness.training)

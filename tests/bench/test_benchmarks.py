@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -82,7 +83,12 @@ def test_peers_and_recipe_agree_on_all_that_costs_time(task, network):
 
 
 def test_all_contenders_train_in_turns_and_say_what_it_took(task, capfd):
-    names = ["cifarzoo float32", *["timm bfloat16"] * HAS_TIMM, "plain bfloat16"]
+    names = [
+        "cifarzoo float32",
+        "cifarzoo torch kernels",
+        *["timm bfloat16"] * HAS_TIMM,
+        "plain bfloat16",
+    ]
     entries = [entry for entry in CONTENDERS if entry.name in names]
 
     found = compare(task, rounds=2, steps=2, emit=lambda _: None, entries=entries)
@@ -133,6 +139,13 @@ def test_the_plain_loop_in_bfloat16_has_both_switches(task, precision, layout, d
     assert images.is_contiguous(memory_format=layout)
     assert made.is_contiguous(memory_format=layout)
     assert (images.dtype, made.dtype) == (torch.float32, dtype)
+
+
+def test_a_task_tells_an_older_tree_nothing_that_it_need_not_know(task):
+    assert set(json.loads(task.text())) == {"network", "batch_size", "threads", "workers", "images"}
+    for entry in CONTENDERS:
+        told = replace(task, **entry.told)
+        assert Task.from_text(told.text()) == told
 
 
 STANDS_ALONE = """
