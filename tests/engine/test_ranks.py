@@ -324,7 +324,7 @@ def test_torchrun_starts_ranks_that_agree(tmp_path):
 
 
 def test_a_run_goes_on_from_its_checkpoint_after_a_rank_was_killed(tmp_path):
-    changes = {"checkpoint_steps": 4, "epochs": 1}
+    changes = {"checkpoint_steps": 4, "epochs": 1, "kernels": "fused"}
     whole = on_ranks(tmp_path, "whole", changes)
     heard: list[str] = []
     killed = {**changes, "schedule": killing_once}
