@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
 from cifarzoo.layers.batch_norm import BatchNorm2d
+from cifarzoo.layers.kernels.strips import Conv2d
 from cifarzoo.protocols import PositiveFloat, PositiveInt
 from cifarzoo.zoo.architectures.blocks import chain
 from cifarzoo.zoo.architectures.limits import check_at_least
@@ -71,7 +72,7 @@ def block(in_channels: int, channels: int, *, bn_momentum: float, bn_eps: float)
     )
 
 
-class EvenConv2d(nn.Conv2d):
+class EvenConv2d(Conv2d):
     """A 3x3 convolution with padding 1, but for the last row and column of an odd image.
 
     A 2x2 pooling drops these: of 7x7 pixels they are a quarter of the arithmetic.
@@ -81,7 +82,7 @@ class EvenConv2d(nn.Conv2d):
         """Images (N, C, S, S) to (N, channels, S, S), or S - 1 where S is odd."""
         if input.shape[2] % 2 == 0 or input.shape[3] % 2 == 0:
             return super().forward(input)
-        return F.conv2d(F.pad(input, (1, 0, 1, 0)), self.weight)
+        return self.convolve(F.pad(input, (1, 0, 1, 0)), padding=(0, 0))
 
 
 def identity_conv(in_channels: int, channels: int, *, kind: type[nn.Conv2d]) -> nn.Conv2d:

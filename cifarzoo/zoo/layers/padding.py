@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cifarzoo.layers.kernels.strips import Conv2d
 
-class SameConv2d(nn.Conv2d):
+
+class SameConv2d(Conv2d):
     """A strided convolution padded as XLA's ``SAME``.
 
     Its output has ceil(size / stride) pixels a side, and of an odd number of padding pixels
