@@ -12,6 +12,7 @@ from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.nn.modules.module import _has_any_global_hook
 
 from cifarzoo.layers.batch_norm import BatchNorm2d
@@ -100,15 +101,25 @@ def _is_2x2(module: nn.Module) -> TypeGuard[nn.MaxPool2d]:
 
 
 def _has_kernels(images: Any) -> TypeGuard[Tensor]:
-    """Whether ``images`` are what kernels are written for: meta and fake tensors have no memory."""
+    """Whether ``images`` are what kernels are written for: meta and fake tensors have no memory.
+
+    In (N, C, H, W) torch's layers stay, whose results lie in memory as what they are given does.
+    """
     return (
         type(images) is Tensor
         and images.device.type == "cpu"
         and images.dtype in DTYPES
         and images.ndim == 4
         and images.numel() > 0
+        and images.is_contiguous(memory_format=torch.channels_last)
         and not torch.compiler.is_compiling()
+        and not _are_transformed()
     )
+
+
+def _are_transformed() -> bool:
+    """Whether ``torch.func`` or forward-mode differentiation are at work."""
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0  # noqa: SLF001  # torch tells it nowhere else
 
 
 def _may_fuse(norm: nn.Module, images: Any) -> TypeGuard[BatchNorm2d]:
@@ -163,7 +174,6 @@ def _threshold(dropout: Dropout) -> int:
 def _fused(
     images: Tensor, norm: BatchNorm2d, activation: Activation, dropout: Dropout | None
 ) -> Tensor:
-    images = images.contiguous(memory_format=torch.channels_last)
     groups = len(images) // (norm.group_size or len(images))
     count, gather = images.numel() // (images.shape[1] * groups), norm.gather
     moments = operations.statistics(images, groups)

@@ -242,7 +242,7 @@ class _Norm(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
         if torch.is_grad_enabled():
             _no_second("the fused norm")
-        images, after, moments, weight, bias = ctx.saved_tensors
+        images, after, moments, weight, bias = _saved(ctx)
         is_plain, of_norm = _plain(images), (gradient, images, after, moments, weight, bias)
         of_images = _image_like(images) if ctx.needs_input_grad[0] else None
         if is_plain and ctx.gather is None:
@@ -263,6 +263,20 @@ class _Norm(torch.autograd.Function):
 # What torch.ops.cifarzoo.norm does, past torch's dispatcher, which costs 20 microseconds; and with
 # a last argument that no operation can have: how ranks gather the sums that they share.
 norm: Callable[..., Tensor] = _Norm.apply
+
+
+def _saved(ctx: Any) -> tuple[Tensor, ...]:
+    try:
+        saved: tuple[Tensor, ...] = ctx.saved_tensors
+    except RuntimeError as error:  # one of them was changed in place
+        *_, threshold = ctx.settings
+        if not threshold:
+            raise
+        raise RuntimeError(
+            f"{error}; behind dropout a fused norm needs its output as it was: set "
+            "run.kernels = 'torch', or add to a copy"
+        ) from error
+    return saved
 
 
 class _MaxPool(torch.autograd.Function):

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from cifarzoo import create_model
 from cifarzoo.layers import dropout, norms
@@ -279,6 +280,45 @@ def test_refusals_are_the_norms_own():
         model(images_of(8))
     with pytest.raises(ValueError, match="Expected more than 1 value per channel"):
         pair(small())[1](images_of(1, 3))
+
+
+def test_an_output_that_is_changed_in_place_has_its_gradient_or_the_way_out(called):
+    plain, other = pair(small(relu=nn.Identity(), dropout=nn.Identity()))
+    found, expected = (model(images_of(8)).mul_(2).square().mean() for model in (other, plain))
+    found.backward()
+    expected.backward()
+    torch.testing.assert_close(other.conv.weight.grad, plain.conv.weight.grad)
+
+    _, other = pair(small())
+    with pytest.raises(RuntimeError, match=r"inplace operation.*set run.kernels = 'torch', or add"):
+        other(images_of(8)).mul_(2).sum().backward()
+
+
+def test_in_nchw_torchs_layers_stay_and_what_they_give_can_be_viewed(called):
+    _, model = pair(small(pool=nn.MaxPool2d(2)))
+    images = images_of(8).contiguous()
+
+    output = model.to(memory_format=torch.contiguous_format)(images)
+
+    assert output.is_contiguous()
+    assert not called
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # torch's own
+def test_transformed_functions_have_torchs_layers(called):
+    plain, other = pair(small(dropout=nn.Identity()))
+
+    def gradient(model: nn.Module) -> dict[str, Tensor]:
+        def loss(parameters: dict[str, Tensor]) -> Tensor:
+            buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+            return torch.func.functional_call(model, (parameters, buffers), images_of(4)).sum()
+
+        return torch.func.grad(loss)({n: p.detach() for n, p in model.named_parameters()})
+
+    torch.testing.assert_close(gradient(other), gradient(plain))
+    with forward_ad.dual_level():
+        other(forward_ad.make_dual(images_of(4), images_of(4)))
+    assert not called
 
 
 def test_on_meta_nothing_is_computed(called):
