@@ -20,6 +20,7 @@ from torch.nn import functional as F
 NARROW = 8  # outputs a row up to which weights get their gradient in strips
 VERY_NARROW = 4  # and up to which passes are in strips too
 LEAST_CHANNELS = 32  # with fewer, the copies cost what the arithmetic gains
+LEAST = 2**26  # multiplications; with fewer, a call costs the 0.2 ms more that strips may gain
 LENGTH = 160  # outputs a row of a strip, at most
 TILE = 32
 KERNEL = 3
@@ -35,7 +36,7 @@ def are_quick() -> bool:
     return bool(torch.cpu.get_capabilities().get("amx_bf16"))
 
 
-def convert(model: nn.Module, *, quick: bool) -> nn.Module:
+def convert(model: nn.Module, *, quick: bool, least: int = 0) -> nn.Module:
     """Let the convolutions of ``model`` take narrow images in strips, in place.
 
     Nothing but classes changes: names, parameters and hooks stay as they are.
@@ -43,13 +44,14 @@ def convert(model: nn.Module, *, quick: bool) -> nn.Module:
     Args:
         model: Network to be trained.
         quick: Whether strips are quicker here, see ``are_quick``; else nothing is changed.
+        least: Number of multiplications from which on a convolution takes strips.
     """
     for module in model.modules() if quick else ():
         if isinstance(module, nn.Conv2d) and _is_plain(module):
             if type(module) is nn.Conv2d:
                 module.__class__ = Conv2d
             if isinstance(module, Conv2d):
-                vars(module)["takes_strips"] = True
+                vars(module).update(takes_strips=True, least=least)
     return model
 
 
@@ -64,9 +66,11 @@ class Conv2d(nn.Conv2d):
 
     Attributes:
         takes_strips: Whether it does.
+        least: Number of multiplications from which on it does.
     """
 
     takes_strips = False
+    least = 0
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (torch's name)
         """Images (N, C, H, W) to (N, out_channels, H', W')."""
@@ -85,7 +89,12 @@ class Conv2d(nn.Conv2d):
             Outputs (N, out_channels, H', W').
         """
         weight, bias, stride = self.weight, self.bias, self.stride[0]
-        if self.takes_strips and self.training and _are_narrow(images, weight, stride, padding):
+        if (
+            self.takes_strips
+            and self.training
+            and _are_narrow(images, weight, stride, padding)
+            and images.numel() // stride**2 * len(weight) * KERNEL**2 >= self.least
+        ):
             if _is_halved():
                 images, weight = images.to(torch.bfloat16), weight.to(torch.bfloat16)
                 bias = None if bias is None else bias.to(torch.bfloat16)

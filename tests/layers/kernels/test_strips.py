@@ -294,6 +294,14 @@ def test_a_class_of_somebody_else_keeps_its_forward_pass():
     assert sum(strips.count(module).values()) == 0
 
 
+def test_what_is_too_small_to_gain_is_left_alone(taken):
+    work = 8 * 4 * 4 * 9 * 32 * 32
+    with halved():
+        for least in (work, work + 1):
+            strips.convert(small(), quick=True, least=least)(images_of())
+    assert len(taken) == 1
+
+
 def test_nothing_is_converted_where_strips_are_slow():
     assert type(strips.convert(small(), quick=False)) is nn.Conv2d
     assert strips.are_quick() == bool(torch.cpu.get_capabilities().get("amx_bf16"))
