@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -146,7 +147,7 @@ class Ranks(World):
 
 def test_all_ranks_use_the_same_kernels_or_none(monkeypatch):
     ours = Kernels(code="ab" * 32)
-    monkeypatch.setattr(Ranks, "other", int("ab" * 6, 16))
+    monkeypatch.setattr(Ranks, "other", zlib.crc32(str(ours).encode()))
     assert agreed(ours, Ranks(0, 2, CPU)) == ours
 
     monkeypatch.setattr(Ranks, "other", -1)
@@ -162,6 +163,15 @@ def test_what_has_no_layers_for_them_says_so():
     found = summary(convert(model, Kernels(code="ab")), Kernels(code="ab"))
 
     assert found == "torch's own; this network has no layers that ours are for"
+
+
+def test_convolutions_in_strips_are_counted_and_need_no_compiler():
+    with_strips = Kernels(has_strips=True, reason="no compiler")
+    model = convert(cifarzoo.create_model("resnet18"), with_strips)
+
+    expected = "ours for 16 convolutions in strips where images are narrow; no compiler"
+    assert summary(model, with_strips) == expected
+    assert str(with_strips) == "torch, strips"
 
 
 def test_networks_outside_a_run_are_plain():

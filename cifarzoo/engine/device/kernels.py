@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from functools import cache
 
@@ -13,12 +14,11 @@ from cifarzoo.engine.distributed.world import World
 from cifarzoo.errors import ConfigError
 from cifarzoo.files.own_folders import lasting_cache_folder
 from cifarzoo.layers import dropout, norms
-from cifarzoo.layers.kernels import fused, operations
+from cifarzoo.layers.kernels import fused, operations, strips
 from cifarzoo.layers.kernels.build import Built, UnavailableError, built, openmp
 from cifarzoo.layers.kernels.library import Library
 
 FOLDER = "kernels"  # below this user's caches
-NOTHING = "torch's own; this network has no layers that ours are for"
 PRECISIONS = ("float32", "bfloat16")
 SHORT = 12  # hexadecimal digits that tell one code from another
 
@@ -30,15 +30,18 @@ class Kernels:
     Attributes:
         code: SHA-256 (hex) of source and flags of ours, which decide bits; None: torch's.
         least: Number of activations from which on a layer uses ours.
+        has_strips: Whether narrow convolutions are in strips, which need no code of ours.
         reason: Why ours can't be had, where the run would use them; else empty.
     """
 
     code: str | None = None
     least: int = 0
+    has_strips: bool = False
     reason: str = ""
 
     def __str__(self) -> str:
-        return f"fused {self.code[:SHORT]}" if self.code else "torch"
+        own = f"fused {self.code[:SHORT]}" if self.code else "torch"
+        return own + ", strips" * self.has_strips
 
 
 TORCH = Kernels()
@@ -58,20 +61,23 @@ def choose_kernels(run: Run, device: torch.device, precision: str) -> Kernels:
     if run.kernels == "torch":
         return TORCH
     unfit = _unfit(run, device, precision)
-    reason, code = unfit, ""
+    reason, code = unfit, None
     if not unfit:
         try:
             code = load().code
         except UnavailableError as error:
             reason = str(error)
-    if not reason:
-        return Kernels(code=code, least=0 if run.kernels == "fused" else fused.LEAST)
-    if run.kernels == "fused":
+    if code is None and run.kernels == "fused":
         raise ConfigError(
             f"is 'fused', and these kernels can't be had: {reason}; expected 'auto' or 'torch'",
             parameter="kernels",
         )
-    return Kernels(reason="" if unfit else reason)
+    return Kernels(
+        code=code,
+        least=fused.LEAST if code and run.kernels == "auto" else 0,
+        has_strips=not unfit and precision == "bfloat16" and strips.are_quick(),
+        reason="" if unfit else reason,
+    )
 
 
 def _unfit(run: Run, device: torch.device, precision: str) -> str:
@@ -114,9 +120,8 @@ def load() -> Built:
 
 def agreed(kernels: Kernels, world: World) -> Kernels:
     """The kernels of all ranks: ours where every rank has the same ones, else torch's."""
-    own = -1 if kernels.code is None else int(kernels.code[:SHORT], 16)
-    codes = set(world.gather(torch.tensor(own, device=world.device)).tolist())
-    if len(codes) == 1:
+    own = zlib.crc32(str(kernels).encode())
+    if len(set(world.gather(torch.tensor(own, device=world.device)).tolist())) == 1:
         return kernels
     return Kernels(reason=kernels.reason or "other processes of this run haven't got the same ones")
 
@@ -126,15 +131,17 @@ def convert(model: nn.Module, kernels: Kernels) -> nn.Module:
     dropout.convert(norms.convert(model))
     if kernels.code is not None:
         fused.convert(model, least=kernels.least)
-    return model
+    return strips.convert(model, quick=kernels.has_strips)
 
 
 def summary(model: nn.Module, kernels: Kernels) -> str:
     """Whose kernels the layers of a converted ``model`` use, in words."""
-    if kernels.code is None:
-        return f"torch's own; {kernels.reason}" if kernels.reason else "torch's own"
-    found = fused.count(model)
-    size = f", of {kernels.least:,} activations and more" if kernels.least else ""
-    parts = [f"{found['norms']} norms{size}"] if found["norms"] else []
-    parts += [f"{found['poolings']} poolings"] if found["poolings"] else []
-    return f"ours for {'; '.join(parts)}" if parts else NOTHING
+    found = fused.count(model) | strips.count(model)
+    size = f" of {kernels.least:,} activations and more" if kernels.least else ""
+    parts = [f"{found['norms']} norms{size}", f"{found['poolings']} poolings"]
+    parts.append(f"{found['strips']} convolutions in strips where images are narrow")
+    ours = ", ".join(part for part in parts if not part.startswith("0 "))
+    if not ours:
+        unfit = "this network has no layers that ours are for" if kernels.code else ""
+        return "; ".join(filter(None, ["torch's own", kernels.reason or unfit]))
+    return f"ours for {ours}" + f"; {kernels.reason}" * bool(kernels.reason)

@@ -20,6 +20,7 @@ from cifarzoo.layers.dropout import LEVELS, Dropout, Rows
 from cifarzoo.layers.kernels import operations
 from cifarzoo.layers.kernels.library import DTYPES
 from cifarzoo.layers.kernels.operations import Activation
+from cifarzoo.layers.kernels.readable import is_readable
 
 LEAST = 2**18  # activations; with fewer the cost of a call is what a kernel gains
 WORD = 2**64
@@ -101,25 +102,10 @@ def _is_2x2(module: nn.Module) -> TypeGuard[nn.MaxPool2d]:
 
 
 def _has_kernels(images: Any) -> TypeGuard[Tensor]:
-    """Whether ``images`` are what kernels are written for: meta and fake tensors have no memory.
-
-    In (N, C, H, W) torch's layers stay, whose results lie in memory as what they are given does.
-    """
-    return (
-        type(images) is Tensor
-        and images.device.type == "cpu"
-        and images.dtype in DTYPES
-        and images.ndim == 4
-        and images.numel() > 0
-        and images.is_contiguous(memory_format=torch.channels_last)
-        and not torch.compiler.is_compiling()
-        and not _are_transformed()
-    )
-
-
-def _are_transformed() -> bool:
-    """Whether ``torch.func`` or forward-mode differentiation are at work."""
-    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0  # noqa: SLF001  # torch tells it nowhere else
+    """Whether ``images`` are what kernels are written for."""
+    # torch tells nowhere else whether forward-mode differentiation is at work.
+    is_forward = forward_ad._current_level >= 0  # noqa: SLF001
+    return is_readable(images) and images.dtype in DTYPES and images.numel() > 0 and not is_forward
 
 
 def _may_fuse(norm: nn.Module, images: Any) -> TypeGuard[BatchNorm2d]:

@@ -14,8 +14,9 @@ from typing import Any, NoReturn, TypeGuard
 
 import torch
 from torch import Tensor, nn
-from torch._C._functorch import peek_interpreter_stack
 from torch.nn import functional as F
+
+from cifarzoo.layers.kernels.readable import is_readable
 
 NARROW = 8  # outputs a row up to which weights get their gradient in strips
 VERY_NARROW = 4  # and up to which passes are in strips too
@@ -57,8 +58,7 @@ def convert(model: nn.Module, *, quick: bool, least: int = 0) -> nn.Module:
 
 def count(model: nn.Module) -> dict[str, int]:
     """How many convolutions of a converted ``model`` take strips, by what they are."""
-    found = sum(isinstance(m, Conv2d) and m.takes_strips for m in model.modules())
-    return {"convolutions in strips where images are narrow": found}
+    return {"strips": sum(isinstance(m, Conv2d) and m.takes_strips for m in model.modules())}
 
 
 class Conv2d(nn.Conv2d):
@@ -139,17 +139,10 @@ def _is_plain(module: nn.Conv2d) -> bool:
 def _are_narrow(
     images: Any, weight: Tensor, stride: int, padding: tuple[int, int]
 ) -> TypeGuard[Tensor]:
-    """Whether strips gain anything: not for tensors without memory, nor for weights that stay."""
-    if torch.compiler.is_compiling() or peek_interpreter_stack() is not None:  # torch.func's
+    """Whether strips gain anything: not for weights that stay."""
+    if not is_readable(images) or images.dtype not in EAGER_DTYPES:
         return False
-    if (
-        type(images) is not Tensor
-        or images.device.type != "cpu"
-        or images.ndim != 4
-        or images.dtype not in EAGER_DTYPES
-        or images.shape[2] + 2 * padding[0] < KERNEL
-        or not images.is_contiguous(memory_format=torch.channels_last)
-    ):
+    if images.shape[2] + 2 * padding[0] < KERNEL:
         return False
     strip = strip_of(len(images), images.shape[3], stride, padding[1])
     return strip is not None and (strip.outputs <= VERY_NARROW or weight.requires_grad)

@@ -343,7 +343,7 @@ def test_airbench_trains_in_strips_as_without(taken):
         with halved():
             losses.append(model(images).float().logsumexp(1).sum())
         losses[-1].backward()
-    assert strips.count(ours) == {"convolutions in strips where images are narrow": 5}
+    assert strips.count(ours) == {"strips": 5}
     # 15 pixels, pooled to 7, of which the convolution before a pooling makes 6, and 3.
     assert taken == [(8, 256, 7, 7), (8, 256, 8, 8), (8, 256, 3, 3)]
     torch.testing.assert_close(*losses, rtol=1e-2, atol=0)
