@@ -146,7 +146,7 @@ def _rewrite(folder: RunFolder, forget: Callable[[State, State], None] | None) -
     state = dict(newest.state)
     if forget is not None:
         forget(state, first.state)
-    names = ("config", "world_size", "threads", "precision", "torch")
+    names = ("config", "world_size", "threads", "precision", "kernels", "torch")
     facts = {name: newest.manifest[name] for name in names}
     if not checkpoints.save(20, state, facts=facts, best=state["numbers"]["best_step"]):
         raise AssertionError("the checkpoint could not be written back")

@@ -74,7 +74,7 @@ def choose_kernels(run: Run, device: torch.device, precision: str) -> Kernels:
         )
     return Kernels(
         code=code,
-        least=fused.LEAST if code and run.kernels == "auto" else 0,
+        least=fused.LEAST if run.kernels == "auto" else 0,
         has_strips=not unfit and precision == "bfloat16" and strips.are_quick(),
         reason="" if unfit else reason,
     )
@@ -131,7 +131,8 @@ def convert(model: nn.Module, kernels: Kernels) -> nn.Module:
     dropout.convert(norms.convert(model))
     if kernels.code is not None:
         fused.convert(model, least=kernels.least)
-    return strips.convert(model, quick=kernels.has_strips)
+    least = strips.LEAST if kernels.least else 0
+    return strips.convert(model, quick=kernels.has_strips, least=least)
 
 
 def summary(model: nn.Module, kernels: Kernels) -> str:

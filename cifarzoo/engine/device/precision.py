@@ -121,11 +121,8 @@ def has_fast_bfloat16(capabilities: Mapping[str, Any]) -> bool:
 
 
 def _capabilities() -> Mapping[str, Any]:
-    if hasattr(torch.cpu, "get_capabilities"):
-        capabilities: Mapping[str, Any] = torch.cpu.get_capabilities()
-        return capabilities
-    # Before torch 2.10 nothing tells whose processor it is.
-    return {"amx_bf16": getattr(torch.cpu, "_is_amx_tile_supported", bool)()}
+    capabilities: Mapping[str, Any] = torch.cpu.get_capabilities()
+    return capabilities
 
 
 @contextmanager
