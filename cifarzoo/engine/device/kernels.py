@@ -72,12 +72,12 @@ def choose_kernels(run: Run, device: torch.device, precision: str) -> Kernels:
             f"is 'fused', and these kernels can't be had: {reason}; expected 'auto' or 'torch'",
             parameter="kernels",
         )
-    return Kernels(
-        code=code,
-        least=fused.LEAST if run.kernels == "auto" else 0,
-        has_strips=not unfit and precision == "bfloat16" and strips.are_quick(),
-        reason="" if unfit else reason,
-    )
+    if unfit:
+        return TORCH
+    has_strips = precision == "bfloat16" and strips.are_quick()
+    is_any = code is not None or has_strips
+    least = fused.LEAST if is_any and run.kernels == "auto" else 0
+    return Kernels(code=code, least=least, has_strips=has_strips, reason=reason)
 
 
 def _unfit(run: Run, device: torch.device, precision: str) -> str:
