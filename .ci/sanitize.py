@@ -40,7 +40,7 @@ def main() -> int:
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(mode=0o700, parents=True)
     environment = _environment()
-    planted = _run(environment, "-c", PLANTED, FOLDER / "kernels")
+    planted = _run(environment, "-c", PLANTED, FOLDER / "cifarzoo" / "kernels")
     if planted.returncode == 0 or "heap-buffer-overflow" not in planted.stderr:
         sys.stderr.write(
             f"{planted.stderr}the planted fault, choices that are too few, was not reported\n"
@@ -58,6 +58,7 @@ def _environment() -> dict[str, str]:
     preloaded = [_library(name) for name in PRELOADED]
     return {
         **os.environ,
+        "XDG_CACHE_HOME": str(FOLDER),
         "CXX": str(compiler),
         "LD_PRELOAD": " ".join(preloaded),
         "ASAN_OPTIONS": "detect_leaks=0",  # Python frees little at its end

@@ -211,7 +211,7 @@ def test_a_signal_saves_the_step_and_the_run_goes_on_from_it(task, number):
 
 
 def test_going_on_in_another_precision_is_warned_of(task):
-    first = task("run", epochs=1)
+    first = task("run", epochs=1, kernels="torch")
     execute(first)
     first.open_folder().update(status="stopped")
     other = replace(first, run=replace(first.run, precision="bfloat16"))

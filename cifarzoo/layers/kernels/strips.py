@@ -31,7 +31,6 @@ EAGER_DTYPES = (torch.bfloat16, torch.float32)  # what autocast turns into bfloa
 _convolution_backward: Any = torch.ops.aten.convolution_backward
 
 
-@cache
 def are_quick() -> bool:
     """Whether this processor is quicker with strips in bfloat16: one that has AMX."""
     return bool(torch.cpu.get_capabilities().get("amx_bf16"))

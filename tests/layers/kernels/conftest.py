@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from cifarzoo.engine.device.kernels import FOLDER
+from cifarzoo.files.own_folders import lasting_cache_folder
 from cifarzoo.layers.kernels import operations
 from cifarzoo.layers.kernels.build import built
 from cifarzoo.layers.kernels.library import Library
 
 
 @pytest.fixture(scope="session")
-def kernels_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that the workers share, and nobody else."""
-    folder = tmp_path_factory.getbasetemp().parent / "kernels"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder
+def kernels_folder() -> Path:
+    """The folder that runs have their library from."""
+    return lasting_cache_folder(FOLDER)
 
 
 @pytest.fixture(scope="session")
