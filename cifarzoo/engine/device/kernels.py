@@ -100,7 +100,10 @@ def _loaded() -> Built | UnavailableError:
         openmp()  # the library's own would be a second one
     except UnavailableError as error:
         return error
-    except (OSError, AttributeError) as error:
+    except OSError as error:
+        where = error.filename or "the folder of this user's caches"
+        return UnavailableError(f"{where}: {error.strerror or error}")
+    except AttributeError as error:
         return UnavailableError(str(error))
     operations.use(library)
     return found
