@@ -141,7 +141,7 @@ def convert(model: nn.Module, kernels: Kernels) -> nn.Module:
 def summary(model: nn.Module, kernels: Kernels) -> str:
     """Whose kernels the layers of a converted ``model`` use, in words."""
     found = fused.count(model) | strips.count(model)
-    size = f" of {kernels.least:,} activations and more" if kernels.least else ""
+    size = f" (from {kernels.least:,} activations on)" if kernels.least else ""
     parts = [f"{found['norms']} norms{size}", f"{found['poolings']} poolings"]
     parts.append(f"{found['strips']} convolutions in strips where images are narrow")
     ours = ", ".join(part for part in parts if not part.startswith("0 "))
