@@ -558,8 +558,24 @@ void pool(const T* x, T* y, std::uint8_t* choice, i64 N, i64 H, i64 W, i64 C, in
   }
 }
 
+// Words of a type's size, which are moved as they are.
+template <class T>
+struct Words;
+template <>
+struct Words<float> {
+  using Moved = U;
+  using Compared = I;
+};
+template <>
+struct Words<bf16> {
+  using Moved = Halves;
+  using Compared = Shorts;
+};
+
 template <class T>
 void unpool(const T* gradient, const std::uint8_t* choice, T* dx, i64 N, i64 H, i64 W, i64 C, int threads) {
+  using Moved = typename Words<T>::Moved;
+  using Compared = typename Words<T>::Compared;
   const i64 h = H / 2, w = W / 2;
   const T zero{};
 #pragma omp parallel for schedule(static) num_threads(threads)
@@ -567,15 +583,21 @@ void unpool(const T* gradient, const std::uint8_t* choice, T* dx, i64 N, i64 H, 
     T* top = dx + ((row / h) * H + 2 * (row % h)) * W * C;
     for (i64 column = 0; column < w; ++column) {
       T *p = top + 2 * column * C, *q = p + W * C;
+      T* const places[4] = {p, p + C, q, q + C};
       const T* g = gradient + (row * w + column) * C;
       const std::uint8_t* k = choice + (row * w + column) * C;
-#pragma omp simd
-      for (i64 c = 0; c < C; ++c) {
-        p[c] = k[c] == 0 ? g[c] : zero;
-        p[c + C] = k[c] == 1 ? g[c] : zero;
-        q[c] = k[c] == 2 ? g[c] : zero;
-        q[c + C] = k[c] == 3 ? g[c] : zero;
-      }
+      columns<1>(C, [&](auto lanes, i64 c) {
+        const size_t size = size_t(lanes.lanes());
+        Bytes chosen = {};
+        Moved moved = {};
+        std::memcpy(&chosen, k + c, size);
+        std::memcpy(&moved, g + c, size * sizeof(T));
+        const Compared which = __builtin_convertvector(chosen, Compared);
+        for (std::int16_t i = 0; i < 4; ++i) {
+          const Moved put = which == Compared{} + i ? moved : Moved{};
+          std::memcpy(places[i] + c, &put, size * sizeof(T));
+        }
+      });
     }
     if (W % 2)
       for (i64 line = 0; line < 2; ++line)
