@@ -7,11 +7,13 @@ import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from cifarzoo.engine.runner import Task
+from cifarzoo.layers.kernels.library import Library
 from tests.tiny import tiny_task
 
 # pytest-xdist tells its workers of a terminal of 80 columns, which a pipe is not.
@@ -36,3 +38,17 @@ def _state_of_these_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
 def task(tmp_path: Path) -> Callable[..., Task]:
     """``task(name, **changes)``: a tiny run in a folder of this test."""
     return partial(tiny_task, tmp_path)
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the kernels that were run."""
+    names: list[str] = []
+    original = Library.call
+
+    def call(self: Library, name: str, *arguments: Any) -> None:
+        names.append(name)
+        original(self, name, *arguments)
+
+    monkeypatch.setattr(Library, "call", call)
+    return names

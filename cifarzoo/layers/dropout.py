@@ -53,14 +53,23 @@ class Dropout(nn.Dropout):
     rows: Rows | None = None
     owner: Owner | None = None
 
+    @property
+    def threshold(self) -> int:
+        """Number of levels, of 65,536, that are dropped."""
+        return round(self.p * LEVELS)
+
+    def rows_of_pass(self) -> Rows:
+        """The rows whose masks a forward pass uses."""
+        return self.rows or Rows(int(torch.randint(2**62, ())), 0)
+
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (torch's name)
         """Drop some of the activations (N, ...)."""
-        threshold = round(self.p * LEVELS)
+        threshold = self.threshold
         is_quick = input.device.type == "cpu" and not torch.compiler.is_compiling()
         if not self.training or not is_quick or not 0 < threshold < LEVELS:
             return super().forward(input)
-        rows = self.rows or Rows(int(torch.randint(2**62, ())), 0)
-        output: Tensor = _Drop.apply(input, kept(rows, input, threshold), threshold / LEVELS)
+        keep = kept(self.rows_of_pass(), input, threshold)
+        output: Tensor = _Drop.apply(input, keep, threshold / LEVELS)
         return output
 
 

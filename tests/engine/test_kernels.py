@@ -24,7 +24,6 @@ from cifarzoo.engine.runner import execute
 from cifarzoo.errors import ConfigError
 from cifarzoo.layers.kernels import fused
 from cifarzoo.layers.kernels.build import UnavailableError
-from cifarzoo.layers.kernels.library import Library
 from tests.tiny import messages, tiny_run
 
 CPU = torch.device("cpu")
@@ -35,20 +34,6 @@ NONE_HERE = UnavailableError("there is no C++ compiler (looked for c++, g++, cla
 def no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     """The library can't be had here."""
     monkeypatch.setattr(kernels, "_loaded", lambda: NONE_HERE)
-
-
-@pytest.fixture
-def called(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the kernels that were run."""
-    names: list[str] = []
-    original = Library.call
-
-    def call(self: Library, name: str, *arguments: Any) -> None:
-        names.append(name)
-        original(self, name, *arguments)
-
-    monkeypatch.setattr(Library, "call", call)
-    return names
 
 
 def started(events: list[Event]) -> StartEvent:

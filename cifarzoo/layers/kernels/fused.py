@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.nn.modules.module import _has_any_global_hook
 
-from cifarzoo.layers.batch_norm import BatchNorm2d
-from cifarzoo.layers.dropout import LEVELS, Dropout, Rows
+from cifarzoo.layers.batch_norm import BatchNorm2d, merged
+from cifarzoo.layers.dropout import LEVELS, Dropout
 from cifarzoo.layers.kernels import operations
 from cifarzoo.layers.kernels.library import DTYPES
 from cifarzoo.layers.kernels.operations import Activation
@@ -86,7 +86,7 @@ class MaxPool2d(nn.MaxPool2d):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (torch's name)
         """The largest of each 2x2 pixels (N, C, H, W)."""
-        if input.ndim == 4 and _has_kernels(input) and min(input.shape[2:]) > 1:
+        if _has_kernels(input) and min(input.shape[2:]) > 1:
             pooled: Tensor = torch.ops.cifarzoo.max_pool(input)
             return pooled
         unfused: Tensor = super().forward(input)
@@ -131,7 +131,7 @@ def _followers(modules: Sequence[nn.Module]) -> tuple[Activation, Dropout | None
     # The mask of a dropout is kept by the sign of ReLU's output.
     if kind is not Activation.RELU or type(dropout) is not Dropout:
         return kind, None
-    is_quick = dropout.training and 0 < _threshold(dropout) < LEVELS and _is_untouched(dropout)
+    is_quick = dropout.training and 0 < dropout.threshold < LEVELS and _is_untouched(dropout)
     return kind, dropout if is_quick else None
 
 
@@ -153,10 +153,6 @@ def _is_untouched(module: nn.Module) -> bool:
     return not any(own.get(name) for name in HOOKS) and not any(name in own for name in REPLACED)
 
 
-def _threshold(dropout: Dropout) -> int:
-    return round(dropout.p * LEVELS)
-
-
 def _fused(
     images: Tensor, norm: BatchNorm2d, activation: Activation, dropout: Dropout | None
 ) -> Tensor:
@@ -164,9 +160,10 @@ def _fused(
     count, gather = images.numel() // (images.shape[1] * groups), norm.gather
     moments = operations.statistics(images, groups)
     if gather is not None:
-        moments, count = _merged(gather(moments), count)
+        every = gather(moments)
+        moments, count = merged(every), len(every) * count
     _take_in(norm, moments, count)
-    masks, threshold = (None, 0) if dropout is None else (_masks(dropout), _threshold(dropout))
+    masks, threshold = (None, 0) if dropout is None else (_masks(dropout), dropout.threshold)
     settings = (norm.eps, activation.value, threshold)
     return operations.norm(images, norm.weight, norm.bias, moments, masks, *settings, gather)
 
@@ -179,15 +176,8 @@ def _take_in(norm: BatchNorm2d, moments: Tensor, count: int) -> None:
         operations.move(moments, norm.count_step(), factor, *running)
 
 
-def _merged(every: Tensor, count: int) -> tuple[Tensor, int]:
-    """Moments (2, 1, C) and count of equal batches on several ranks, from those of each."""
-    means, variances = every.unbind(1)
-    mean = means.mean(0)
-    return torch.stack([mean, (variances + (means - mean).square()).mean(0)]), len(every) * count
-
-
 def _masks(dropout: Dropout) -> Tensor:
     """Key and first row of the masks, as the signed numbers that operations take."""
-    rows = dropout.rows or Rows(int(torch.randint(2**62, ())), 0)
+    rows = dropout.rows_of_pass()
     words = (rows.key % WORD, rows.key // WORD, rows.first)
     return torch.tensor([word - WORD if word >= HALF else word for word in words])

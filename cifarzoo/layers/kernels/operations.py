@@ -14,10 +14,8 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
+from cifarzoo.layers.dropout import LEVELS
 from cifarzoo.layers.kernels.library import Library
-
-LEVELS = 2**16  # of a drop probability, as in cifarzoo.layers.dropout
-Gather = Callable[[Tensor], Tensor]  # a tensor of this rank -> those of all its ranks (R, ...)
 
 
 class Activation(IntEnum):
@@ -244,13 +242,15 @@ class _Norm(torch.autograd.Function):
             _no_second("the fused norm")
         images, after, moments, weight, bias = _saved(ctx)
         is_plain, of_norm = _plain(images), (gradient, images, after, moments, weight, bias)
-        of_images = _image_like(images) if ctx.needs_input_grad[0] else None
+        wants_images = ctx.needs_input_grad[0]
         if is_plain and ctx.gather is None:
+            of_images = _image_like(images) if wants_images else None
             _, of_weight, of_bias = made = _sums_like(*of_norm)
             _backward(of_norm, ctx.settings, made, of_images)
             return of_images, of_weight, of_bias, *NOTHING
         sums, of_weight, of_bias = torch.ops.cifarzoo.norm_sums(*of_norm, *ctx.settings)
-        if of_images is not None:
+        of_images = None
+        if wants_images:
             count = 2 * images.numel() / moments.numel()
             if ctx.gather is not None:
                 every = ctx.gather(sums)

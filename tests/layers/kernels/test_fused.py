@@ -18,23 +18,8 @@ from cifarzoo.layers import dropout, norms
 from cifarzoo.layers.dropout import Dropout
 from cifarzoo.layers.kernels import fused
 from cifarzoo.layers.kernels.fused import FusedSequential
-from cifarzoo.layers.kernels.library import Library
 
 NETWORKS = ("wrn26_2", "resnet8", "airbench94", "pyramid110_a84")
-
-
-@pytest.fixture
-def called(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the kernels that were run."""
-    names: list[str] = []
-    original = Library.call
-
-    def call(self: Library, name: str, *arguments: object) -> None:
-        names.append(name)
-        original(self, name, *arguments)
-
-    monkeypatch.setattr(Library, "call", call)
-    return names
 
 
 def prepared(model: nn.Module) -> nn.Module:
