@@ -118,8 +118,9 @@ def evaluate_run(
         ConfigError: Settings that don't fit each other or the dataset.
         DataError: The dataset is missing, damaged or of another shape.
     """
-    # Tests do without BatchNorm's groups, which may fit the ranks that trained and not one.
-    run = replace(run, bn_group_size=1)
+    # Tests do without BatchNorm's groups, which may fit the ranks that trained and not one, and
+    # without our kernels, which are for training and may be missing here.
+    run = replace(run, bn_group_size=1, kernels="torch")
     checkpoints = Checkpoints(
         folder.checkpoints,
         keep=run.keep_checkpoints,

@@ -24,7 +24,7 @@ from cifarzoo.engine.runner import execute
 from cifarzoo.errors import ConfigError
 from cifarzoo.layers.kernels import fused
 from cifarzoo.layers.kernels.build import UnavailableError
-from tests.tiny import messages, tiny_run
+from tests.tiny import evaluated, messages, tiny_run
 
 CPU = torch.device("cpu")
 NONE_HERE = UnavailableError("there is no C++ compiler (looked for c++, g++, clang++)")
@@ -80,6 +80,14 @@ def test_without_a_compiler_torchs_own_are_used_and_a_line_says_why(task):
     assert done.open_folder().record["kernels"] == expected
     with pytest.raises(ConfigError, match=r"can't be had: there is no C\+\+ compiler"):
         execute(task("asked", max_steps=2, kernels="fused"))
+
+
+def test_what_was_trained_with_them_is_tested_without(task, monkeypatch):
+    done = task("run", max_steps=2, kernels="fused")
+    result = execute(done)
+    monkeypatch.setattr(kernels, "_loaded", lambda: NONE_HERE)
+
+    assert evaluated(done).test == result.test
 
 
 def test_a_run_trains_with_them_and_says_so(task, called):
