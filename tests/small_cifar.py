@@ -120,18 +120,22 @@ def tar_gz(files: dict[str, bytes]) -> bytes:
     return gzip.compress(buffer.getvalue(), mtime=0)
 
 
+LOSSLESS = "lossless WebP"
+
+
 def encoded(image: np.ndarray, codec: str) -> bytes:
-    """One image (3, H, W) as a PNG or JPEG file."""
+    """One image (3, H, W) as a file of ``codec``: PNG, JPEG, WebP or lossless WebP."""
     buffer = io.BytesIO()
-    Image.fromarray(image.transpose(1, 2, 0)).save(buffer, codec)
+    form = codec.removeprefix("lossless ")
+    Image.fromarray(image.transpose(1, 2, 0)).save(buffer, form, lossless=codec == LOSSLESS)
     return buffer.getvalue()
 
 
-def write_parquet(path: Path, pictures, **columns) -> Path:
+def write_parquet(path: Path, pictures, *, images="img", **columns) -> Path:
     """A file in the hub's layout: ``img`` and the given columns of labels."""
     rows = [None if p is None else {"bytes": p, "path": "x.png"} for p in pictures]
     kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    table = {"img": pa.array(rows, kind)}
+    table = {images: pa.array(rows, kind)}
     table |= {name: pa.array(column, pa.int64()) for name, column in columns.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table(table), path)

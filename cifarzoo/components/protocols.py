@@ -141,6 +141,8 @@ class Dataset:
         num_train: Number of training images; None: reading them tells.
         num_test: Number of test images; None: reading them tells.
         load: Function that reads the training and the test split.
+        title_of: Function from what ``load`` gave to the title, where only reading tells all of
+            it; None: ``title`` says it.
     """
 
     title: str
@@ -151,6 +153,7 @@ class Dataset:
     num_train: int | None = None
     num_test: int | None = None
     load: Callable[[], tuple[Split, Split]]
+    title_of: Callable[[Split, Split], str] | None = None
 
 
 @runtime_checkable

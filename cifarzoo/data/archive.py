@@ -77,21 +77,47 @@ class Contents:
     """What was read.
 
     Attributes:
-        members: The bytes of each member.
-        digests: The sha256 of each file on the disk: the archive, or every member.
+        files: The bytes of each file on the disk: the archive, or every member.
+        digests: The sha256 of each file.
     """
 
-    members: Mapping[str, bytes]
+    files: Mapping[str, bytes]
     digests: Mapping[str, str]
 
 
 def read_archive(archive: Archive, folder: RealFolder) -> Contents:
-    """Read the members out of the archive in ``folder``.
+    """Read the archive in ``folder`` without unpacking it.
 
     Raises:
-        DamageError: Its size, digest or a member is not as published.
+        DamageError: It is a web page, or its size or digest is not as published.
+        OddFileError: It is no regular file.
+        FileNotFoundError: There is none.
     """
-    path, raw = folder.path / archive.file_name, read_checked(archive, folder)
+    path = folder.path / archive.file_name
+    with os.fdopen(folder.open(archive.file_name), "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size != archive.size:
+            is_page = file.read(64).lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<")
+            problem = "is a web page, not an archive" if is_page else f"is {size:,} bytes"
+            raise DamageError(f"{path} {problem}; expected {archive.size:,} bytes")
+        raw = file.read(size)
+    digest = hashlib.sha256(raw).hexdigest()
+    if digest != archive.sha256:
+        raise DamageError(f"{path} has the sha256 {digest}; expected {archive.sha256}")
+    return Contents(files={archive.file_name: raw}, digests={archive.file_name: digest})
+
+
+def unpack(archive: Archive, raw: bytes, path: Path) -> dict[str, bytes]:
+    """The members of an archive.
+
+    Args:
+        archive: What it should hold.
+        raw: The bytes of the archive.
+        path: Path of the archive, for errors.
+
+    Raises:
+        DamageError: It can't be unpacked, or a member is missing or too large.
+    """
     try:
         members = _untar(archive, raw, path)
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
@@ -99,7 +125,7 @@ def read_archive(archive: Archive, folder: RealFolder) -> Contents:
     missing = [member.name for member in archive.members if member.name not in members]
     if missing:
         raise DamageError(f"{path} lacks {', '.join(missing)} in {archive.folder}/")
-    return Contents(members=members, digests={path.name: archive.sha256})
+    return members
 
 
 def read_folder(archive: Archive, folder: RealFolder) -> Contents:
@@ -123,29 +149,7 @@ def read_folder(archive: Archive, folder: RealFolder) -> Contents:
         _check_digest(member, raw, path)
         members[member.name] = raw
         digests[member.name] = hashlib.sha256(raw).hexdigest()
-    return Contents(members=members, digests=digests)
-
-
-def read_checked(archive: Archive, folder: RealFolder) -> bytes:
-    """Read the archive in ``folder`` without unpacking it.
-
-    Raises:
-        DamageError: It is a web page, or its size or digest is not as published.
-        OddFileError: It is no regular file.
-        FileNotFoundError: There is none.
-    """
-    path = folder.path / archive.file_name
-    with os.fdopen(folder.open(archive.file_name), "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if size != archive.size:
-            is_page = file.read(64).lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<")
-            problem = "is a web page, not an archive" if is_page else f"is {size:,} bytes"
-            raise DamageError(f"{path} {problem}; expected {archive.size:,} bytes")
-        raw = file.read(size)
-    digest = hashlib.sha256(raw).hexdigest()
-    if digest != archive.sha256:
-        raise DamageError(f"{path} has the sha256 {digest}; expected {archive.sha256}")
-    return raw
+    return Contents(files=members, digests=digests)
 
 
 def _untar(archive: Archive, raw: bytes, path: Path) -> dict[str, bytes]:

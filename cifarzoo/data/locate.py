@@ -14,13 +14,15 @@ from cifarzoo.data.sources import (
     ArchiveSource,
     Decoder,
     ParquetSource,
+    Shard,
     Source,
     binary_decoder,
     decode_batch,
 )
 from cifarzoo.files.real_folder import FILE, RealFolder
 
-PARQUET = tuple(f"{split}-00000-of-00001.parquet" for split in ("train", "test"))
+PARQUET = re.compile(r"(train|test)-(\d{5})-of-(\d{5})\.parquet")
+LOOKED_FOR = "train-00000-of-00001.parquet, test-00000-of-00001.parquet (or in several files)"
 
 
 def locate(published: Published, folder: Path, *, labelling: Labelling) -> Source:
@@ -50,7 +52,7 @@ def locate(published: Published, folder: Path, *, labelling: Labelling) -> Sourc
     if source is None:
         state = "is empty" if not any(folder.iterdir()) else f"holds no {published.title}"
         forms = [a for x in (published.binary, published.python) for a in (x.file_name, x.folder)]
-        looked_for = "looked for " + ", ".join([*forms, *PARQUET])
+        looked_for = "looked for " + ", ".join([*forms, LOOKED_FOR])
         raise MissingError(f"{folder} {state}; {foreign[0] if foreign else looked_for}; {remedy}")
     return source
 
@@ -99,7 +101,7 @@ def _archives(
             is_unpacked=is_unpacked,
             num_train=published.num_train,
             num_test=published.num_test,
-            decode=decode,
+            decode_member=decode,
         )
 
     for place in places:
@@ -125,22 +127,49 @@ def _holds(folder: RealFolder, *names: str) -> bool:
 def _parquet_folders(published: Published, places: list[RealFolder]) -> Iterator[RealFolder]:
     for place in places:
         for folder in (place, *_inside(place, "plain_text", "data", published.name)):
-            if _holds(folder, *PARQUET):
+            if _holds(folder, *filter(PARQUET.fullmatch, folder.names())):
                 yield folder
 
 
 def _parquet(folder: RealFolder, labelling: Labelling) -> Source:
-    train, test = PARQUET
-    for name, other in ((train, test), (test, train)):
-        if not folder.kind(name):
-            raise DamageError(f"{folder.path} holds {other} but no {name}")
-    num_train, codec = parquet.peek(folder, train, label=labelling.column)
-    num_test, test_codec = parquet.peek(folder, test, label=labelling.column)
-    return ParquetSource(
-        folder=folder,
-        train=train,
-        test=test,
-        num_train=num_train,
-        num_test=num_test,
-        codec="JPEG" if "JPEG" in (codec, test_codec) else codec,
+    names = {split: _of_split(folder, split) for split in ("train", "test")}
+    for split, other in (("train", "test"), ("test", "train")):
+        if not names[split]:
+            raise DamageError(
+                f"{folder.path} holds {names[other][0]} but no {split}-00000-of-00001.parquet"
+            )
+    train, test = (
+        tuple(_shard(folder, name, labelling) for name in names[split])
+        for split in ("train", "test")
     )
+    return ParquetSource(folder=folder, train=train, test=test)
+
+
+def _of_split(folder: RealFolder, split: str) -> list[str]:
+    """Names of the files of a split, in order; none: there are none.
+
+    Raises:
+        DamageError: One is missing, or they are of more than one set.
+    """
+    found = [match for name in folder.names() if (match := PARQUET.fullmatch(name))]
+    names = sorted(match[0] for match in found if match[1] == split)
+    sets = sorted({match[3] for match in found if match[1] == split})
+    if len(sets) > 1:
+        raise DamageError(
+            f"{folder.path} holds {names[0]} and {names[-1]}; expected one set of {split} files"
+        )
+    last = int(sets[0]) if sets else 0
+    wanted = [f"{split}-{number:05}-of-{last:05}.parquet" for number in range(last)]
+    missing = sorted(set(wanted) - set(names))
+    if missing:
+        raise DamageError(
+            f"{folder.path} has {len(names)} of the {last} {split} files; {missing[0]} is missing"
+        )
+    if odd := sorted(set(names) - set(wanted)):
+        raise DamageError(f"{folder.path} holds {odd[0]}; expected numbers below {last}")
+    return wanted
+
+
+def _shard(folder: RealFolder, name: str, labelling: Labelling) -> Shard:
+    num_images, codec = parquet.peek(folder, name, label=labelling.column)
+    return Shard(name=name, num_images=num_images, codec=codec)

@@ -8,10 +8,14 @@ from pathlib import Path
 from cifarzoo.components.protocols import Dataset, Split
 from cifarzoo.components.user_paths import expanded
 from cifarzoo.data.damage import advised
+from cifarzoo.data.evidence import are_original
+from cifarzoo.data.formats.picture_headers import LOSSY
 from cifarzoo.data.locate import locate
 from cifarzoo.data.published import Labelling, Published
 from cifarzoo.data.sources import Source
 from cifarzoo.errors import DataError
+
+OTHER_PIXELS = "other pixels"
 
 
 def open_published(
@@ -45,21 +49,34 @@ def open_published(
 
     def load() -> tuple[Split, Split]:
         with advised(published.remedy(folder)):
-            reading = source.read(labelling)
-        return reading.train, reading.test
+            return source.decode(source.read(), labelling)
 
     return _dataset(published, labelling, source, load)
 
 
-def title(published: Published, labelling: Labelling, source: Source | None) -> str:
-    """The dataset's name, with whatever makes its numbers incomparable with published ones."""
+def title(
+    published: Published,
+    labelling: Labelling,
+    source: Source | None,
+    splits: tuple[Split, Split] | None = None,
+) -> str:
+    """The dataset's name, with whatever makes its numbers incomparable with published ones.
+
+    Args:
+        published: The dataset.
+        labelling: Labels that are wanted.
+        source: Files that it lies in; None: not known.
+        splits: Training and test images that were read; None: they weren't yet.
+    """
     notes = []
     if labelling != published.labellings[0]:
         notes.append(labelling.name)
-    if source and source.codec == "JPEG":
-        notes.append("JPEG")
+    if source and source.codec in LOSSY:
+        notes.append(source.codec)
     if source and (source.num_train, source.num_test) != (published.num_train, published.num_test):
         notes.append(f"{source.num_train:,} + {source.num_test:,} images")
+    elif source and splits and not (source.is_published or source.codec in LOSSY):
+        notes += [] if are_original(published, *splits) else [OTHER_PIXELS]
     return published.title + (f" ({', '.join(notes)})" if notes else "")
 
 
@@ -78,4 +95,5 @@ def _dataset(
         num_train=counts.num_train,
         num_test=counts.num_test,
         load=load,
+        title_of=lambda train, test: title(published, labelling, source, (train, test)),
     )

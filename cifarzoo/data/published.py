@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from cifarzoo.data.archive import Archive
 
@@ -29,6 +30,23 @@ class Labelling:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Known:
+    """A split that can be told by its images.
+
+    Attributes:
+        part: Split of the dataset.
+        digest: Digest of the images and labels, as ``evidence.set_digest`` makes it.
+        words: What it is, for people.
+        is_original: Whether published numbers are of these images.
+    """
+
+    part: Literal["train", "test"]
+    digest: str
+    words: str
+    is_original: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Published:
     """A dataset as its author published it.
 
@@ -42,6 +60,7 @@ class Published:
         num_test: Number of test images.
         binary: The archive without pickles, which ``cifarzoo data fetch`` gets.
         python: The archive of pickles, which torchvision gets.
+        known: Splits that can be told by their images, under any labelling.
     """
 
     name: str
@@ -53,6 +72,7 @@ class Published:
     num_test: int
     binary: Archive
     python: Archive
+    known: tuple[Known, ...] = ()
 
     def remedy(self, folder: Path | str) -> str:
         """What to do about a missing or damaged dataset."""

@@ -3,35 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 from cifarzoo.components.protocols import Split
 from cifarzoo.data import archive as archives
-from cifarzoo.data.archive import Archive, Member
+from cifarzoo.data.archive import Archive, Contents, Member
 from cifarzoo.data.formats import batches, parquet, records
+from cifarzoo.data.formats.picture_headers import LOSSY
 from cifarzoo.data.published import Labelling, Published
 from cifarzoo.data.splits import Images, Labels, join
 from cifarzoo.files.real_folder import RealFolder
 
 Decoder: TypeAlias = Callable[[bytes, Labelling, str], tuple[Images, Labels]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reading:
-    """What was read.
-
-    Attributes:
-        train: The training split.
-        test: The test split.
-        digests: The sha256 of each file that was read, by its name.
-    """
-
-    train: Split
-    test: Split
-    digests: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +31,9 @@ class ArchiveSource:
         is_unpacked: Whether the folder holds the members.
         num_train: Number of training images.
         num_test: Number of test images.
-        decode: Function from the bytes of a member to images and labels.
-        codec: Compression of single images; None: there is none.
+        decode_member: Function from the bytes of a member to images and labels.
+        codec: Compression of single images: there is none.
+        is_published: Whether each byte that is read is the author's.
     """
 
     form: str
@@ -55,76 +42,114 @@ class ArchiveSource:
     is_unpacked: bool
     num_train: int
     num_test: int
-    decode: Decoder
+    decode_member: Decoder
     codec: str | None = None
+    is_published: bool = True
 
     @property
     def path(self) -> Path:
         """Path of the archive, or of the folder."""
         return self.folder.path / ("" if self.is_unpacked else self.archive.file_name)
 
-    def read(self, labelling: Labelling) -> Reading:
-        """Read and check everything; raises DamageError."""
+    def read(self) -> Contents:
+        """Read and check the files; raises DamageError."""
         read = archives.read_folder if self.is_unpacked else archives.read_archive
-        contents = read(self.archive, self.folder)
+        return read(self.archive, self.folder)
 
-        def split(members: tuple[Member, ...]) -> Split:
-            parts = [
-                self.decode(contents.members[m.name], labelling, f"{self.path}: {m.name}")
-                for m in members
+    def decode(self, contents: Contents, labelling: Labelling) -> tuple[Split, Split]:
+        """The training and the test images in the files; raises DamageError."""
+        members = contents.files
+        if not self.is_unpacked:
+            [raw] = contents.files.values()
+            members = archives.unpack(self.archive, raw, self.path)
+
+        def split(parts: tuple[Member, ...]) -> Split:
+            decoded = [
+                self.decode_member(members[part.name], labelling, f"{self.path}: {part.name}")
+                for part in parts
             ]
-            return join(parts, num_classes=len(labelling.classes), where=str(self.path))
+            return join(decoded, num_classes=len(labelling.classes), where=str(self.path))
 
-        return Reading(
-            train=split(self.archive.train),
-            test=split(self.archive.test),
-            digests=contents.digests,
-        )
+        return split(self.archive.train), split(self.archive.test)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """One of the Parquet files of a split.
+
+    Attributes:
+        name: Name of the file.
+        num_images: Number of images in it.
+        codec: Compression of the images, one of ``picture_headers.CODECS``, or None.
+    """
+
+    name: str
+    num_images: int
+    codec: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ParquetSource:
-    """The two files of the Hugging Face hub's layout.
+    """The files of the Hugging Face hub's layout.
 
     Attributes:
         folder: Folder of the files.
-        train: Name of the file of training images.
-        test: Name of the file of test images.
-        num_train: Number of training images.
-        num_test: Number of test images.
-        codec: Compression of the images: ``JPEG``, ``PNG``, or None for neither.
+        train: Files of training images, in order.
+        test: Files of test images, in order.
         form: Name of the form for people.
+        is_published: Whether each byte that is read is the author's.
     """
 
     folder: RealFolder
-    train: str
-    test: str
-    num_train: int
-    num_test: int
-    codec: str | None
+    train: tuple[Shard, ...]
+    test: tuple[Shard, ...]
     form: str = "Parquet"
+    is_unpacked: bool = False
+    is_published: bool = False
 
     @property
     def path(self) -> Path:
         """The folder."""
         return self.folder.path
 
-    def read(self, labelling: Labelling) -> Reading:
-        """Read and check everything; raises DamageError."""
-        digests = {}
+    @property
+    def num_train(self) -> int:
+        """Number of training images."""
+        return sum(shard.num_images for shard in self.train)
 
-        def split(name: str, num_images: int) -> Split:
-            path = self.path / name
-            raw = self.folder.read(name, at_most=parquet.most_bytes(num_images))
-            digests[name] = hashlib.sha256(raw).hexdigest()
-            part = parquet.decode(raw, label=labelling.column, where=path)
-            return join([part], num_classes=len(labelling.classes), where=str(path))
+    @property
+    def num_test(self) -> int:
+        """Number of test images."""
+        return sum(shard.num_images for shard in self.test)
 
-        return Reading(
-            train=split(self.train, self.num_train),
-            test=split(self.test, self.num_test),
-            digests=digests,
-        )
+    @property
+    def codec(self) -> str | None:
+        """Compression of the images: a lossy one where any file has it."""
+        codecs = [shard.codec for shard in self.train + self.test]
+        return next((codec for codec in codecs if codec in LOSSY), codecs[0])
+
+    def read(self) -> Contents:
+        """Read the files; raises DamageError."""
+        files = {
+            shard.name: self.folder.read(shard.name, at_most=parquet.most_bytes(shard.num_images))
+            for shard in self.train + self.test
+        }
+        digests = {name: hashlib.sha256(raw).hexdigest() for name, raw in files.items()}
+        return Contents(files=files, digests=digests)
+
+    def decode(self, contents: Contents, labelling: Labelling) -> tuple[Split, Split]:
+        """The training and the test images in the files; raises DamageError."""
+
+        def split(shards: tuple[Shard, ...]) -> Split:
+            paths = [self.path / shard.name for shard in shards]
+            parts = [
+                parquet.decode(contents.files[path.name], label=labelling.column, where=path)
+                for path in paths
+            ]
+            where = str(paths[0] if len(paths) == 1 else self.path)
+            return join(parts, num_classes=len(labelling.classes), where=where)
+
+        return split(self.train), split(self.test)
 
 
 Source: TypeAlias = ArchiveSource | ParquetSource

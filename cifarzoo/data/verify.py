@@ -6,14 +6,17 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from cifarzoo.components.protocols import Split
 from cifarzoo.data.damage import advised
+from cifarzoo.data.evidence import UNKNOWN, recognise
 from cifarzoo.data.locate import locate
 from cifarzoo.data.opening import title
 from cifarzoo.data.published import Published
+from cifarzoo.data.sources import Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +33,8 @@ class Verification:
         train_images: Number of training images of each class.
         test_images: Number of test images of each class.
         repeated: Number of test images that are, to the byte, among the training images.
+        train_pixels: What the training images are, by the digest of their set.
+        test_pixels: What the test images are, likewise.
         sha256: Digest of each file.
         problem: Difference from what is published, or None.
     """
@@ -43,6 +48,8 @@ class Verification:
     train_images: tuple[int, ...]
     test_images: tuple[int, ...]
     repeated: int
+    train_pixels: str
+    test_pixels: str
     sha256: Mapping[str, str]
     problem: str | None
 
@@ -56,26 +63,38 @@ def verify(published: Published, folder: Path) -> Verification:
     labelling = published.labellings[0]
     with advised(published.remedy(folder)):
         source = locate(published, folder, labelling=labelling)
-        reading = source.read(labelling)
-    classes = len(labelling.classes)
-    train, test = _per_class(reading.train, classes), _per_class(reading.test, classes)
+        contents = source.read()
+        train, test = source.decode(contents, labelling)
+    counts = [_per_class(split, len(labelling.classes)) for split in (train, test)]
     problems = (
-        _imbalance("training", train, published.num_train),
-        _imbalance("test", test, published.num_test),
+        _imbalance("training", counts[0], published.num_train),
+        _imbalance("test", counts[1], published.num_test),
     )
     return Verification(
         dataset=published.name,
-        title=title(published, labelling, source),
+        title=title(published, labelling, source, (train, test)),
         form=source.form,
         path=source.path,
-        shape=reading.train.images.shape[1:],
-        classes=classes,
-        train_images=train,
-        test_images=test,
-        repeated=_repeated(reading.train, reading.test),
-        sha256=reading.digests,
+        shape=train.images.shape[1:],
+        classes=len(labelling.classes),
+        train_images=counts[0],
+        test_images=counts[1],
+        repeated=_repeated(train, test),
+        train_pixels=pixels(published, source, train, "train"),
+        test_pixels=pixels(published, source, test, "test"),
+        sha256=contents.digests,
         problem=next(filter(None, problems), None),
     )
+
+
+def pixels(
+    published: Published, source: Source, split: Split, part: Literal["train", "test"]
+) -> str:
+    """What the images of a split are, for people."""
+    if source.is_published:  # the digest of an archive proves more than images can
+        return f"the published {'training' if part == 'train' else part} images"
+    known = recognise(published, split, part)
+    return known.words if known else UNKNOWN
 
 
 def _per_class(split: Split, classes: int) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from cifarzoo.engine.assembly.build import (
     is_default,
     name_of,
 )
-from cifarzoo.engine.assembly.dataset import read_dataset
+from cifarzoo.engine.assembly.dataset import read_dataset, titled
 from cifarzoo.engine.assembly.dry_run import build_within_memory
 from cifarzoo.engine.assembly.loss_trial import check_parts
 from cifarzoo.engine.assembly.optimizer_trial import try_optimizer
@@ -166,6 +166,7 @@ def prepare(
     components = build_within_memory(run, folder=folder, device=world.device)
     matched = initial.matched(components.model) if initial else None
     train, test = read_dataset(components.dataset)
+    components = replace(components, dataset=titled(components.dataset, train, test))
     setup = settle(run, components, (train, test), world=world, policy=policy)
     check_norms(components.model, setup.plan, name=name_of(run.architecture))
     model = to_device(setup)

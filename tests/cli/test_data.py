@@ -46,10 +46,12 @@ def refused(kind, match, *arguments):
 
 def test_verify_shows_what_was_read(tmp_path, data):
     data.write_archive("binary", tmp_path)
-    heading, row = run("verify", "--data", tmp_path).stdout.splitlines()
-    assert heading.split() == ["dataset", "source", "images", "classes", "sha256"]
+    heading, row, rest = run("verify", "--data", tmp_path).stdout.splitlines()
+    assert heading.split() == ["dataset", "source", "images", "classes", "pixels", "sha256"]
     digest = data.published.binary.sha256[:12]
-    assert row.split() == f"CIFAR-10 binary archive 20 + 10 10 {digest}… ok".split()
+    pixels = "the published training images"
+    assert row.split() == f"CIFAR-10 binary archive 20 + 10 10 {pixels} {digest}… ok".split()
+    assert rest.strip() == "the published test images"
 
 
 @pytest.mark.parametrize("version", ["binary", "python"])
@@ -73,6 +75,8 @@ def test_verify_as_json_holds_everything(tmp_path, data):
         "train_images": [2] * 10,
         "test_images": [1] * 10,
         "repeated": 0,
+        "train_pixels": "the published training images",
+        "test_pixels": "the published test images",
         "sha256": {archive.name: data.published.binary.sha256},
         "problem": None,
         "ok": True,

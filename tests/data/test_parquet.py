@@ -13,7 +13,7 @@ from cifarzoo.data.catalogue import CIFAR10, CIFAR100
 from cifarzoo.data.formats import pictures
 from cifarzoo.data.opening import open_published
 from cifarzoo.errors import DataError
-from tests.small_cifar import PARQUET_NAMES, encoded, small, write_parquet, write_parquets
+from tests.small_cifar import LOSSLESS, PARQUET_NAMES, encoded, small, write_parquet, write_parquets
 
 
 def open_in(folder, published=CIFAR10, labelling=0):
@@ -47,21 +47,23 @@ def with_train(tmp_path, images):
     return write
 
 
-def test_png_images_come_out_as_they_went_in(tmp_path):
+@pytest.mark.parametrize("codec", ["PNG", LOSSLESS])
+def test_lossless_images_come_out_as_they_went_in(tmp_path, codec):
     data = small()
-    write_parquets(tmp_path, data)
+    write_parquets(tmp_path, data, codec)
     train, test = open_in(tmp_path).load()
     np.testing.assert_array_equal(train.images, data.train[0])
     np.testing.assert_array_equal(test.images, data.test[0])
     np.testing.assert_array_equal(train.labels, data.train[1])
 
 
-def test_jpeg_images_come_out_as_pillow_decodes_them(tmp_path):
+@pytest.mark.parametrize("codec", ["JPEG", "WebP"])
+def test_lossy_images_come_out_as_pillow_decodes_them(tmp_path, codec):
     data = small()
-    write_parquets(tmp_path, data, "JPEG")
+    write_parquets(tmp_path, data, codec)
     train, _ = open_in(tmp_path).load()
     for image, original in zip(train.images, data.train[0], strict=True):
-        with Image.open(io.BytesIO(encoded(original, "JPEG"))) as opened:
+        with Image.open(io.BytesIO(encoded(original, codec))) as opened:
             np.testing.assert_array_equal(image, np.asarray(opened).transpose(2, 0, 1))
 
 
@@ -86,7 +88,12 @@ def test_grey_images_get_three_equal_channels(codec):
 
 @pytest.mark.parametrize(
     ("codec", "title"),
-    [("PNG", "CIFAR-10 (20 + 10 images)"), ("JPEG", "CIFAR-10 (JPEG, 20 + 10 images)")],
+    [
+        ("PNG", "CIFAR-10 (20 + 10 images)"),
+        (LOSSLESS, "CIFAR-10 (20 + 10 images)"),
+        ("JPEG", "CIFAR-10 (JPEG, 20 + 10 images)"),
+        ("WebP", "CIFAR-10 (WebP, 20 + 10 images)"),
+    ],
 )
 def test_the_title_says_what_is_not_as_published_before_anything_is_loaded(tmp_path, codec, title):
     write_parquets(tmp_path, small(), codec)
@@ -99,6 +106,15 @@ def test_jpeg_in_one_of_the_two_files_is_enough_for_the_title(tmp_path, images):
     for name, codec in zip(PARQUET_NAMES, ("PNG", "JPEG"), strict=True):
         write_parquet(tmp_path / name, [encoded(images[0], codec)], label=[0])
     assert "JPEG" in open_in(tmp_path).title
+
+
+@pytest.mark.parametrize("images", ["img", "image"])
+def test_the_column_of_images_is_named_as_variants_of_the_hub_name_it(tmp_path, images):
+    data = small()
+    for name, (pixels, labels) in zip(PARQUET_NAMES, (data.train, data.test), strict=True):
+        pictures = [encoded(image, "PNG") for image in pixels]
+        write_parquet(tmp_path / name, pictures, images=images, label=labels)
+    np.testing.assert_array_equal(open_in(tmp_path).load()[0].images, data.train[0])
 
 
 @pytest.mark.parametrize("place", ["plain_text", "data", "cifar10", "cifar10/plain_text"])
@@ -140,6 +156,7 @@ def test_a_file_of_another_dataset_does_not_hide_the_one_that_is_there(tmp_path)
     ("table", "found"),
     [
         ({"image": ["x"], "label": [0]}, r"image \(string\), label \(int64\)"),
+        ({"picture": [{"bytes": b"x"}], "label": [0]}, r"picture \(struct<.*>\), label \(int64\)"),
         ({"img": ["x"], "label": [0]}, r"img \(string\), label \(int64\)"),
         ({"img": [{"bytes": b"x"}]}, r"img \(struct<bytes: binary>\)"),
         ({"img": [{"path": "x"}], "label": [0]}, r"img \(struct<path: string>\), label \(int64\)"),
@@ -152,7 +169,7 @@ def test_a_file_of_another_dataset_does_not_hide_the_one_that_is_there(tmp_path)
 def test_other_columns_are_refused_and_shown(tmp_path, table, found):
     for name in PARQUET_NAMES:
         pq.write_table(pa.table(table), tmp_path / name)
-    expected = r"expected img \(struct<bytes, path>\) and label \(int64\)"
+    expected = r"expected img or image \(struct<bytes, path>\) and label \(int64\)"
     refused(tmp_path, f"holds no CIFAR-10; .*parquet has the columns {found}; {expected};")
 
 
@@ -209,7 +226,7 @@ def test_a_label_out_of_range_is_refused_with_its_place(with_train, images, labe
     refused(with_train(files, [0, label, 0]), f"image 1 has the label {label}; expected 0 to 9;")
 
 
-@pytest.mark.parametrize("codec", ["PNG", "JPEG"])
+@pytest.mark.parametrize("codec", ["PNG", "JPEG", "WebP", LOSSLESS])
 def test_an_image_of_another_size_is_refused_with_its_place(with_train, images, codec):
     wrong = np.zeros((3, 28, 64), np.uint8)
     files = [encoded(image, codec) for image in (images[0], images[1], wrong)]
@@ -225,7 +242,7 @@ def test_a_wrong_jpeg_far_behind_is_named_by_its_place_in_the_file(images, wrong
         pictures.decode(files, where="here")
 
 
-@pytest.mark.parametrize("codec", ["PNG", "JPEG"])
+@pytest.mark.parametrize("codec", ["PNG", "JPEG", "WebP", LOSSLESS])
 @pytest.mark.parametrize("keep", [20, 300, -30])
 def test_a_cut_off_image_is_refused_with_its_place(with_train, images, codec, keep):
     files = [encoded(image, codec) for image in images[:3]]
@@ -247,7 +264,7 @@ def test_a_png_that_claims_to_be_huge_is_refused_undecoded(with_train, images):
 
 @pytest.mark.parametrize("first", [b"GIF89a", b""])
 def test_what_is_no_picture_is_refused(with_train, first):
-    refused(with_train([first], [0]), "image 0 is no picture, not JPEG or PNG;")
+    refused(with_train([first], [0]), "image 0 is no picture, not JPEG, PNG or WebP;")
 
 
 def test_a_file_of_mixed_codecs_is_refused(with_train, images):

@@ -25,7 +25,7 @@ def print_verifications(verified: Sequence[Verification]) -> None:
 
 def _table(verified: Sequence[Verification]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for column in ("dataset", "source", "images", "classes", "sha256", ""):
+    for column in ("dataset", "source", "images", "classes", "pixels", "sha256", ""):
         table.add_column(column, justify="right" if column == "classes" else "left")
     for found in verified:
         table.add_row(
@@ -33,6 +33,7 @@ def _table(verified: Sequence[Verification]) -> Table:
             found.form,
             f"{sum(found.train_images):,} + {sum(found.test_images):,}",
             str(found.classes),
+            "\n".join(dict.fromkeys((found.train_pixels, found.test_pixels))),
             "\n".join(f"{digest[:12]}…" for digest in found.sha256.values()),
             Text("wrong", "red") if found.problem else Text("ok", "green"),
         )

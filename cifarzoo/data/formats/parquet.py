@@ -11,6 +11,7 @@ import os
 import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,11 +20,12 @@ import numpy as np
 from cifarzoo.data.damage import DamageError, ForeignError
 from cifarzoo.data.formats import pictures
 from cifarzoo.data.formats.parquet_pages import Page, pages
+from cifarzoo.data.formats.picture_headers import codec
 from cifarzoo.data.splits import Images, Labels
 from cifarzoo.errors import DataError
 from cifarzoo.files.real_folder import RealFolder
 
-IMAGES = "img"
+IMAGES = ("img", "image")  # names of the column, as the hub's variants have it
 MOST_IMAGES = 200_000  # in a file; CINIC-10, the largest known of 32 x 32 pixels, has 90,000
 MOST_ROW = 16 << 10  # bytes a row on the disk; CIFAR-10 has 2,300 as PNG
 MOST_PICTURE, MOST_LABEL = 8 << 10, 64  # bytes a row in memory, on average
@@ -36,6 +38,34 @@ _BATCH, _BATCH_BYTES = 1000, 32 << 20  # rows decoded at once, and bytes of thos
 _END = struct.Struct("<I4s")  # size of the footer, magic
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Opened:
+    """A file that was looked through.
+
+    Attributes:
+        file: The file, as pyarrow opened it.
+        images: Name of the column of images.
+        label: Name of the column of labels.
+        at_once: Number of rows of which reading takes reasonable memory.
+    """
+
+    file: Any
+    images: str
+    label: str
+    at_once: int
+
+    @property
+    def num_rows(self) -> int:
+        """Number of rows that it says."""
+        rows: int = self.file.metadata.num_rows
+        return rows
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the two columns that are read."""
+        return [f"{self.images}.bytes", self.label]
+
+
 def peek(folder: RealFolder, name: str, *, label: str) -> tuple[int, str | None]:
     """Count the images and tell the first one's codec, reading as little as possible.
 
@@ -45,7 +75,7 @@ def peek(folder: RealFolder, name: str, *, label: str) -> tuple[int, str | None]
         label: Name of the column of labels.
 
     Returns:
-        The number of images, and ``JPEG``, ``PNG`` or None.
+        The number of images, and one of ``picture_headers.CODECS`` or None.
 
     Raises:
         ForeignError: It has other columns.
@@ -53,10 +83,10 @@ def peek(folder: RealFolder, name: str, *, label: str) -> tuple[int, str | None]
     """
     path = folder.path / name
     with _reading(path), os.fdopen(folder.open(name), "rb") as source:
-        file, _ = _open(source, label, path)
-        first = next(file.iter_batches(batch_size=1, columns=[f"{IMAGES}.bytes"]))
+        opened = _open(source, label, path)
+        first = next(opened.file.iter_batches(batch_size=1, columns=opened.names[:1]))
         picture = first.column(0)[0].as_py() or {}
-    return file.metadata.num_rows, pictures.codec(picture.get("bytes") or b"")
+    return opened.num_rows, codec(picture.get("bytes") or b"")
 
 
 def most_bytes(num_images: int) -> int:
@@ -79,17 +109,17 @@ def decode(raw: bytes, *, label: str, where: Path) -> tuple[Images, Labels]:
         DamageError: It is no Parquet file, has other columns, gaps, or undecodable pictures.
     """
     with _reading(where):
-        file, at_once = _open(io.BytesIO(raw), label, where)
-        count = file.metadata.num_rows
+        opened = _open(io.BytesIO(raw), label, where)
+        count = opened.num_rows
         decoder = pictures.Decoder(count, where=str(where))
         numbers = [np.empty(0, np.int64)]
-        gaps = {f"{IMAGES}.bytes": 0, label: 0}
+        gaps = dict.fromkeys(opened.names, 0)
         rows = 0
-        for batch in file.iter_batches(at_once, columns=[f"{IMAGES}.bytes", label]):
+        for batch in opened.file.iter_batches(opened.at_once, columns=opened.names):
             rows += batch.num_rows
             if rows > count:
                 break
-            files, labels = batch.column(IMAGES).flatten()[0], batch.column(label)
+            files, labels = batch.column(opened.images).flatten()[0], batch.column(label)
             for name, column in zip(gaps, (files, labels), strict=True):
                 gaps[name] += column.null_count
             if not any(gaps.values()):  # else the rest is only counted
@@ -103,8 +133,8 @@ def decode(raw: bytes, *, label: str, where: Path) -> tuple[Images, Labels]:
     return decoder.images, np.concatenate(numbers)
 
 
-def _open(source: BinaryIO, label: str, path: Path) -> tuple[Any, int]:
-    """The file, and how many rows of it are read at once, if that takes reasonable memory."""
+def _open(source: BinaryIO, label: str, path: Path) -> _Opened:
+    """The file, if reading it takes reasonable memory."""
     import pyarrow.parquet
 
     size = source.seek(0, os.SEEK_END)
@@ -113,7 +143,7 @@ def _open(source: BinaryIO, label: str, path: Path) -> tuple[Any, int]:
     if magic == b"PAR1" and length > MOST_FOOTER:
         raise _too_much(path, "footer", length, MOST_FOOTER)
     file = pyarrow.parquet.ParquetFile(source, page_checksum_verification=True)
-    _check_columns(file.schema_arrow, label, path)
+    images = _column_of_images(file.schema_arrow, label, path)
     num_rows = file.metadata.num_rows
     if not num_rows:
         raise DamageError(f"{path} holds no images; expected at least one")
@@ -124,18 +154,19 @@ def _open(source: BinaryIO, label: str, path: Path) -> tuple[Any, int]:
             f"{path} has {size:,} bytes for {num_rows:,} rows; expected at most "
             f"{most_bytes(num_rows):,}"
         )
-    largest = _check_pages(file, source, label, path)
-    return file, max(1, min(_BATCH, _BATCH_BYTES // max(1, largest)))
+    largest = _check_pages(file, source, images, label, path)
+    at_once = max(1, min(_BATCH, _BATCH_BYTES // max(1, largest)))
+    return _Opened(file=file, images=images, label=label, at_once=at_once)
 
 
-def _check_pages(file: Any, source: BinaryIO, label: str, path: Path) -> int:
+def _check_pages(file: Any, source: BinaryIO, images: str, label: str, path: Path) -> int:
     """Refuse pages that decompressing or decoding would make far larger than images are.
 
     Returns:
         Bytes that a picture may have which many rows refer to.
     """
     largest = 0
-    unpacked = {f"{IMAGES}.bytes": 0, label: 0}
+    unpacked = {f"{images}.bytes": 0, label: 0}
     for column in _columns(file, unpacked):
         name = column.path_in_schema
         for page in _pages_of(column, source, path):
@@ -150,7 +181,7 @@ def _check_pages(file: Any, source: BinaryIO, label: str, path: Path) -> int:
             if page.is_dictionary:
                 largest = max(largest, page.size)
     if largest > MOST_LISTED:
-        raise _too_much(path, f"dictionary of {IMAGES}.bytes", largest, MOST_LISTED)
+        raise _too_much(path, f"dictionary of {images}.bytes", largest, MOST_LISTED)
     for name, size in unpacked.items():
         most = file.metadata.num_rows * (MOST_LABEL if name == label else MOST_PICTURE) + ROOM
         if size > most:
@@ -199,22 +230,29 @@ def _reading(path: Path) -> Iterator[None]:
         raise DamageError(f"{path} is no whole Parquet file ({reason})") from error
 
 
-def _check_columns(schema: Any, label: str, path: Path) -> None:
+def _column_of_images(schema: Any, label: str, path: Path) -> str:
+    """Name of the column of images, in a file that has one of labels too."""
     from pyarrow import types
 
     fields = {field.name: field.type for field in schema}
-    images, labels = fields.get(IMAGES), fields.get(label)
-    has_images = (
-        images is not None
-        and types.is_struct(images)
-        and any(child.name == "bytes" and _is_binary(child.type) for child in images)
-    )
-    if not has_images or labels is None or not types.is_integer(labels):
+    images = next((name for name in IMAGES if _are_pictures(fields.get(name))), None)
+    if images is None or label not in fields or not types.is_integer(fields[label]):
         found = ", ".join(f"{name} ({kind})" for name, kind in fields.items()) or "none"
         raise ForeignError(
             f"{path} has the columns {found}; "
-            f"expected {IMAGES} (struct<bytes, path>) and {label} (int64)"
+            f"expected {' or '.join(IMAGES)} (struct<bytes, path>) and {label} (int64)"
         )
+    return images
+
+
+def _are_pictures(kind: Any) -> bool:
+    from pyarrow import types
+
+    return (
+        kind is not None
+        and types.is_struct(kind)
+        and any(child.name == "bytes" and _is_binary(child.type) for child in kind)
+    )
 
 
 def _is_binary(kind: Any) -> bool:

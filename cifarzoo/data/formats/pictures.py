@@ -1,4 +1,4 @@
-"""Compressed pictures to one array: JPEG in batches by torchvision, PNG by Pillow.
+"""Compressed pictures to one array: JPEG in batches by torchvision, PNG and WebP by Pillow.
 
 How large a picture is stands in its first bytes, and is looked at before anything is decoded.
 """
@@ -15,33 +15,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cifarzoo.data.damage import DamageError
+from cifarzoo.data.formats.picture_headers import LOSSLESS_WEBP, codec, sizes
 from cifarzoo.data.splits import Images
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 SIZE = 32
+KNOWN = "JPEG, PNG or WebP"
 MOST_BYTES = 64 << 10  # of a picture: 20 times its pixels, and room for a profile and a preview
 
-_MAGIC = {"JPEG": b"\xff\xd8\xff", "PNG": b"\x89PNG\r\n\x1a\n"}
 _CHUNK = 1000  # JPEGs decoded at once
-_PNG_SIZE = struct.Struct(">4s4sII")  # length and name of the first chunk, width, height
-_JPEG_SIZE = struct.Struct(">xxxHH")  # behind the marker: length, bits, height, width
-_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # markers before a size
-_JPEG_ALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a length
-_JPEG_DATA = frozenset({0xD9, 0xDA})  # markers behind which no size comes
-
-
-def codec(picture: bytes) -> str | None:
-    """``JPEG``, ``PNG``, or None for anything else, by the first bytes."""
-    return next((name for name, magic in _MAGIC.items() if picture.startswith(magic)), None)
+_BY_PILLOW = {"PNG": "PNG", "WebP": "WEBP", LOSSLESS_WEBP: "WEBP"}
 
 
 def decode(pictures: Sequence[bytes], *, where: str) -> Images:
     """Decode pictures that share a codec.
 
     Args:
-        pictures: N files in memory, 32 x 32 pixels each, all JPEG or all PNG.
+        pictures: N files in memory, 32 x 32 pixels each, of one codec.
         where: Name of the file that they are from, for the error.
 
     Returns:
@@ -86,56 +78,31 @@ class Decoder:
         for index, picture in enumerate(pictures, self.done):
             self._check(picture, f"{self._where}: image {index}")
         images = self.images[self.done : self.done + len(pictures)]
-        if self._codec == "JPEG":
-            _decode_jpegs(pictures, images, self._where, self.done)
-        else:
+        if self._codec in _BY_PILLOW:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of large ones, which are refused
                 for index, picture in enumerate(pictures):
                     where = f"{self._where}: image {self.done + index}"
-                    images[index] = _decode_png(picture, where)
+                    images[index] = _decode(picture, _BY_PILLOW[self._codec], where)
+        else:
+            _decode_jpegs(pictures, images, self._where, self.done)
         self.done += len(pictures)
 
     def _check(self, picture: bytes, where: str) -> None:
         found = codec(picture)
         if found is None or found != self._codec:
-            wanted = "JPEG or PNG" if self._codec is None else f"{self._codec} as the first"
+            wanted = KNOWN if self._codec is None else f"{self._codec} as the first"
             raise DamageError(f"{where} is {found or 'no picture'}, not {wanted}")
         if len(picture) > MOST_BYTES:
             raise DamageError(
                 f"{where} has {len(picture):,} bytes; expected at most {MOST_BYTES:,} for "
                 f"{SIZE} x {SIZE} pixels"
             )
-        size = _jpeg_size(picture) if found == "JPEG" else _png_size(picture)
-        if size is None:
+        named = sizes(picture)
+        if not named:
             raise DamageError(f"{where} cannot be decoded (it doesn't say how large it is)")
-        _check_size(size, where)
-
-
-def _jpeg_size(picture: bytes) -> tuple[int, int] | None:
-    """Width and height of a JPEG, at the place where its decoder finds them; None: nowhere."""
-    place = 2
-    while (place := picture.find(b"\xff", place)) >= 0:
-        while picture[place : place + 1] == b"\xff":  # markers may be filled up
-            place += 1
-        marker, place = picture[place] if place < len(picture) else 0xD9, place + 1
-        if marker in _JPEG_DATA or place + _JPEG_SIZE.size > len(picture):
-            return None
-        if marker in _JPEG_FRAMES:
-            height, width = _JPEG_SIZE.unpack_from(picture, place)
-            return width, height
-        if marker and marker not in _JPEG_ALONE:
-            place += int.from_bytes(picture[place : place + 2], "big")
-    return None
-
-
-def _png_size(picture: bytes) -> tuple[int, int] | None:
-    """Width and height of a PNG; None: its first chunk isn't the one that says it."""
-    start = len(_MAGIC["PNG"])
-    if len(picture) < start + _PNG_SIZE.size:
-        return None
-    length, name, width, height = _PNG_SIZE.unpack_from(picture, start)
-    return (width, height) if (length, name) == (b"\0\0\0\x0d", b"IHDR") else None
+        for size in named:
+            _check_size(size, where)
 
 
 def _decode_jpegs(pictures: Sequence[bytes], images: Images, where: str, first: int) -> None:
@@ -163,11 +130,11 @@ def _decode_jpegs(pictures: Sequence[bytes], images: Images, where: str, first: 
         images[start : start + len(chunk)] = torch.stack(decoded).numpy()
 
 
-def _decode_png(picture: bytes, where: str) -> Images:
+def _decode(picture: bytes, form: str, where: str) -> Images:
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(picture), formats=["PNG"]) as opened:
+        with Image.open(io.BytesIO(picture), formats=[form]) as opened:
             _check_size(opened.size, where)  # which may stand there twice
             pixels: Images = np.asarray(opened.convert("RGB")).transpose(2, 0, 1)
             return pixels

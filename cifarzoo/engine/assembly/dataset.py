@@ -42,6 +42,13 @@ def read_dataset(dataset: Dataset) -> tuple[Split, Split]:
     return _with_int64_labels(train), _with_int64_labels(test)
 
 
+def titled(dataset: Dataset, train: Split, test: Split) -> Dataset:
+    """``dataset`` under the title that its images tell."""
+    if dataset.title_of is None:
+        return dataset
+    return replace(dataset, title=dataset.title_of(train, test))
+
+
 def _with_int64_labels(split: Split) -> Split:
     """Labels of any width and byte order as torch takes them."""
     return replace(split, labels=np.asarray(split.labels, dtype=np.int64))

@@ -19,8 +19,8 @@ def cifar10(folder: Path | None) -> Dataset:
     Looked for, in this order: the binary archive or its unpacked folder, the Parquet files of
     the Hugging Face hub, the python archive or its unpacked folder (torchvision's); in
     ``folder`` and in sub-folders of it named after the dataset. Files of the author's own
-    versions must have the published digests. Parquet files with JPEG images are called
-    ``CIFAR-10 (JPEG)``, since errors on them aren't comparable with published ones.
+    versions must have the published digests. Other images than the published ones show in the
+    title, ``CIFAR-10 (JPEG)`` for example, since errors on them aren't comparable.
 
     Args:
         folder: Where it is; None: not known, and only ``load`` will fail.
