@@ -107,6 +107,35 @@ def verify(
         raise DataError(*problems)
 
 
+@app.command(cls=Command)
+def cache(
+    *,
+    clear: Annotated[bool, typer.Option("--clear", help="Delete what is shown.")] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Show the decoded images that are kept below your caches, so that runs start at once.
+
+    They are made when a dataset is first read, and what was used longest ago goes when they are
+    more than 2 GiB. All of it can be deleted at any time: it is made again.
+    """
+    from cifarzoo.data import decoded_cache
+
+    try:
+        folder = decoded_cache.cache()
+        found = (decoded_cache.clear if clear else decoded_cache.entries)(folder)
+    except OSError as error:
+        problem = error.strerror or str(error)
+        raise DataError(f"there is no cache of decoded images: {problem}") from error
+    if as_json:
+        listed = [asdict(entry) for entry in found]
+        _print_json({"folder": str(folder.path), "cleared": clear, "entries": listed})
+        return
+    dataset_table.print_cache(found)
+    size = f"{sum(entry.size for entry in found) / 1e6:,.0f} MB"
+    done = "deleted" if clear else f"of at most {decoded_cache.MOST_BYTES / 1e6:,.0f}"
+    console.say(f"{size} {done}, in {folder.path}")
+
+
 def _published(name: str) -> Published:
     if name not in CATALOGUE:
         close = difflib.get_close_matches(name, CATALOGUE, n=1)

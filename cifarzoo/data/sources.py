@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TypeAlias
 
@@ -56,6 +57,11 @@ class ArchiveSource:
         read = archives.read_folder if self.is_unpacked else archives.read_archive
         return read(self.archive, self.folder)
 
+    @property
+    def decoders(self) -> tuple[str, ...] | None:
+        """Names and versions of what decides pixels; None: decoding takes no time."""
+        return None if self.is_unpacked else ()
+
     def decode(self, contents: Contents, labelling: Labelling) -> tuple[Split, Split]:
         """The training and the test images in the files; raises DamageError."""
         members = contents.files
@@ -104,7 +110,6 @@ class ParquetSource:
     train: tuple[Shard, ...]
     test: tuple[Shard, ...]
     form: str = "Parquet"
-    is_unpacked: bool = False
     is_published: bool = False
 
     @property
@@ -136,6 +141,11 @@ class ParquetSource:
         }
         digests = {name: hashlib.sha256(raw).hexdigest() for name, raw in files.items()}
         return Contents(files=files, digests=digests)
+
+    @property
+    def decoders(self) -> tuple[str, ...] | None:
+        """Names and versions of what decides pixels; None: decoding takes no time."""
+        return tuple(f"{name} {version(name)}" for name in ("pillow", "torchvision"))
 
     def decode(self, contents: Contents, labelling: Labelling) -> tuple[Split, Split]:
         """The training and the test images in the files; raises DamageError."""

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from cifarzoo.cli.data import app
 from cifarzoo.cli.terminal.download_progress import Bar, Lines
 from cifarzoo.data.catalogue import CATALOGUE, CIFAR100
+from cifarzoo.data.opening import open_published
 from cifarzoo.errors import DataError, UsageError
 from tests.archive_server import running_server
 from tests.small_cifar import records, small, write_parquets
@@ -245,6 +246,7 @@ from pathlib import Path
 from cifarzoo.cli.data import app
 from cifarzoo.data import download
 from cifarzoo.data.catalogue import CATALOGUE
+from cifarzoo.data.opening import open_published
 from tests.small_cifar import small
 data = small()
 CATALOGUE["cifar10"] = data.published
@@ -257,3 +259,28 @@ print(sorted({"torch", "torchvision", "gin"} & sys.modules.keys()))
         [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_cache_is_shown_and_cleared(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    monkeypatch.setattr("cifarzoo.data.decoded_cache.LEAST_BYTES", 0)
+    data = small()
+    data.write_archive("binary", tmp_path)
+    published = data.published
+    open_published(published, tmp_path, labelling=published.labellings[0]).load()
+    folder = tmp_path / "caches/cifarzoo/decoded"
+
+    heading, row, total = run("cache").stdout.splitlines()
+    assert heading.split() == ["dataset", "images", "MB", "used"]
+    assert row.split()[:-2] == "CIFAR-10, binary archive 20 + 10 0".split()
+    assert total == f"0 MB of at most 2,147, in {folder}"
+    [entry] = json.loads(run("cache", "--json").stdout)["entries"]
+    assert entry["about"]["num_train"] == 20
+
+    assert run("cache", "--clear").stdout.splitlines()[-1] == f"0 MB deleted, in {folder}"
+    assert run("cache").stdout.splitlines() == [f"0 MB of at most 2,147, in {folder}"]
+
+
+def test_without_a_folder_for_caches_the_cache_says_so(monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/none")
+    refused(DataError, "^there is no cache of decoded images: No such file or directory$", "cache")
