@@ -272,7 +272,7 @@ def test_the_cache_is_shown_and_cleared(tmp_path, monkeypatch):
 
     heading, row, total = run("cache").stdout.splitlines()
     assert heading.split() == ["dataset", "images", "MB", "used"]
-    assert row.split()[:-2] == "CIFAR-10, binary archive 20 + 10 0".split()
+    assert row.split()[:-2] == ["CIFAR-10,", "binary", "archive", "20", "+", "10", "0"]
     assert total == f"0 MB of at most 2,147, in {folder}"
     [entry] = json.loads(run("cache", "--json").stdout)["entries"]
     assert entry["about"]["num_train"] == 20
