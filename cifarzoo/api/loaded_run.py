@@ -22,6 +22,7 @@ from cifarzoo.engine.runner import recorded_result
 from cifarzoo.engine.trained import Trained, Weights, load_trained
 from cifarzoo.errors import UsageError
 from cifarzoo.escaping import visible_line
+from cifarzoo.runs.predictions import Predictions, read_predictions
 
 if TYPE_CHECKING:
     from torch import nn
@@ -73,6 +74,15 @@ class LoadedRun:
     def history(self) -> History:
         """What each epoch came to, as ``metrics.jsonl`` has it by now: a list of dicts."""
         return History(self._reopened.folder.metrics())
+
+    @cached_property
+    def predictions(self) -> Predictions:
+        """What the network said of each test image in the last test: logits, classes, labels.
+
+        Raises:
+            UsageError: The run isn't finished, has none, or they are damaged.
+        """
+        return read_predictions(self._reopened.folder)
 
     @cached_property
     def model(self) -> nn.Module:

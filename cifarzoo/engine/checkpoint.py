@@ -83,7 +83,13 @@ class Checkpoints:
         return self._folder / f"{STEP}{step:08d}"
 
     def save(
-        self, step: int, state: State, *, facts: Mapping[str, Any], best: int | None = None
+        self,
+        step: int,
+        state: State,
+        *,
+        facts: Mapping[str, Any],
+        best: int | None = None,
+        make_room: Callable[[], bool] = lambda: False,
     ) -> bool:
         """Write a checkpoint; whatever goes wrong, the run and the older ones live on.
 
@@ -92,6 +98,8 @@ class Checkpoints:
             state: Tensors, numbers and texts, in dicts and lists.
             facts: What else the manifest says: config digest, world size, versions.
             best: Step of the best checkpoint on validation, which is always kept.
+            make_room: Called where the disk is full and no older checkpoint can be spared; gives
+                whether it took anything away.
 
         Returns:
             Whether it was written.
@@ -104,7 +112,7 @@ class Checkpoints:
                 self._write(step, buffer.getbuffer(), facts)
             except OSError as error:
                 is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-                if not is_full or not self._drop_oldest(step, best):
+                if not is_full or not (self._drop_oldest(step, best) or make_room()):
                     raise
                 self._write(step, buffer.getbuffer(), facts)
         except OSError as error:

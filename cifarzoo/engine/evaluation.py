@@ -17,6 +17,7 @@ from cifarzoo.engine.batches import prepare_for_evaluation, views_of
 from cifarzoo.engine.device.precision import Scaler
 from cifarzoo.engine.distributed.world import World
 from cifarzoo.engine.events import Score
+from cifarzoo.engine.recorder import Recorder
 from cifarzoo.engine.training import Setup
 from cifarzoo.randomness.global_generators import seed_generators
 
@@ -27,7 +28,13 @@ BATCH_SIZE = {"cpu": 64, "cuda": 1000}
 
 
 def score(
-    setup: Setup, network: nn.Module, scaler: Scaler, store: ImageStore, *, views: bool = False
+    setup: Setup,
+    network: nn.Module,
+    scaler: Scaler,
+    store: ImageStore,
+    *,
+    views: bool = False,
+    recorder: Recorder | None = None,
 ) -> Score:
     """Test a network as its run says on all images of ``store``.
 
@@ -37,6 +44,7 @@ def score(
         scaler: The arithmetic of forward passes.
         store: Images that are tested on.
         views: Whether logits are averaged over the views that augmentations offer.
+        recorder: Keeps what is given for each image; None: only the score is wanted.
     """
     augmentations = setup.components.augmentations
     # What a network draws in a test is then the same whenever its weights are tested.
@@ -49,6 +57,7 @@ def score(
         world=setup.world,
         batch_size=BATCH_SIZE.get(setup.world.device.type, 64),
         views=partial(views_of, augmentations) if views else None,
+        recorder=recorder,
     )
 
 
@@ -67,6 +76,7 @@ def evaluate(
     world: World,
     batch_size: int,
     views: Views | None = None,
+    recorder: Recorder | None = None,
 ) -> Score:
     """Test ``model`` on all images of ``store``, shared out over the ranks.
 
@@ -79,6 +89,7 @@ def evaluate(
         batch_size: Images a forward pass.
         views: Gives the weighted views of a prepared batch, whose logits are averaged; None: the
             batch alone.
+        recorder: Keeps what is given for each image of this rank; None: nothing is kept.
     """
     was_training = model.training
     model.eval()
@@ -86,8 +97,13 @@ def evaluate(
     mine = np.arange(world.rank, len(store), world.size)
     for start in range(0, len(mine), batch_size):
         images, targets = store.batch(mine[start : start + batch_size])
-        logits = _logits(partial(scaler.forward, model), prepare(images), views)
-        totals += _totals(logits, targets)
+        prepared = prepare(images)
+        seen = views(prepared) if views else ()
+        logits = _logits(partial(scaler.forward, model), prepared, seen)
+        predicted, labels = logits.argmax(1), targets.argmax(1)
+        if recorder:
+            recorder.add(logits, predicted, labels, num_views=max(1, len(seen)))
+        totals += _totals(logits, targets, (predicted != labels).sum())
     model.train(was_training)
     loss, wrong, count = world.gather(totals.to(world.device)).sum(0).tolist()
     if count != len(store):
@@ -95,18 +111,19 @@ def evaluate(
     return Score(loss=loss / count, error=wrong / count)
 
 
-def _logits(forward: Callable[[Tensor], Tensor], images: Tensor, views: Views | None) -> Tensor:
-    """Logits, averaged over the views as they are weighted."""
-    if views is None:
+def _logits(
+    forward: Callable[[Tensor], Tensor], images: Tensor, views: Sequence[tuple[float, Tensor]]
+) -> Tensor:
+    """Logits, averaged over the views as they are weighted; of the images where there are none."""
+    if not views:
         return forward(images)
     weighted = [
         weight * forward(view.contiguous(memory_format=torch.channels_last))
-        for weight, view in views(images)
+        for weight, view in views
     ]
     return torch.stack(weighted).sum(0)
 
 
-def _totals(logits: Tensor, targets: Tensor) -> Tensor:
+def _totals(logits: Tensor, targets: Tensor, wrong: Tensor) -> Tensor:
     loss = F.cross_entropy(logits, targets, reduction="sum")
-    wrong = (logits.argmax(1) != targets.argmax(1)).sum()
     return torch.stack([loss, wrong, wrong.new_tensor(len(logits))]).double().cpu()

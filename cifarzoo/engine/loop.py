@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
-from functools import reduce
+from collections.abc import Mapping, Sequence
+from functools import partial, reduce
 
 from torch import nn
 
@@ -23,6 +23,14 @@ from cifarzoo.engine.events import (
     Speed,
     WarningEvent,
     to_json,
+)
+from cifarzoo.engine.recorder import (
+    TEST,
+    TTA_TEST,
+    Recorder,
+    keep_recorded,
+    recorders,
+    spare_predictions,
 )
 from cifarzoo.engine.running_statistics import EPOCH_IMAGES, are_recomputed, recomputed
 from cifarzoo.engine.state import Statistics, TrainingState, trainable, wrap
@@ -128,7 +136,9 @@ def end_epoch(training: Training) -> None:
     session.clock.pause(state.progress)
     speed = session.clock.end_epoch()
     state.check_finite()
-    event = tested_epoch(training, speed)
+    is_done = state.step == setup.plan.total_steps
+    recorded = recorders(training, has_views=offers_views(setup)) if is_done else {}
+    event = tested_epoch(training, speed, recorded)
     state.progress.begin_epoch()
     message = session.divergence.tests_message(event.tests, epoch=event.epoch)
     if message is not None:
@@ -139,30 +149,39 @@ def end_epoch(training: Training) -> None:
         and state.progress.note_validation(event.validation.error)
     )
     # Metrics come before the checkpoint that counts them: a kill between the two leaves a line
-    # too many, which resuming cuts, and never one too few.
+    # too many, which resuming cuts, and never one too few. So do the predictions, which a run
+    # that goes on from its last checkpoint doesn't make again.
     if setup.world.is_main:
         session.folder.append_metrics(to_json(event))
     session.emit(event)
+    if recorded:
+        keep_recorded(training, recorded, event)
     if is_best:
         save(training)
     session.clock.start()
 
 
-def tested_epoch(training: Training, speed: Speed) -> EpochEvent:
-    """Test the epoch's weights; several views of the test images only at the end of the run."""
+def tested_epoch(training: Training, speed: Speed, recorded: Mapping[str, Recorder]) -> EpochEvent:
+    """Test the epoch's weights.
+
+    Args:
+        training: The run.
+        speed: How fast the epoch was.
+        recorded: Recorders by the name of their test, at the end of the run; several views of the
+            test images are tested only if there is one for them.
+    """
     setup, state, data = training.setup, training.state, training.data
-    is_done = state.step == setup.plan.total_steps
     network, scaler = tested_network(training), state.scaler
     return EpochEvent(
         epoch=math.ceil(state.step / setup.plan.steps_per_epoch),
         epochs=math.ceil(setup.plan.total_epochs),
         step=state.step,
         train_loss=state.progress.mean_loss,
-        test=score(setup, network, scaler, data.test),
+        test=score(setup, network, scaler, data.test, recorder=recorded.get(TEST)),
         lr=state.rate,
         speed=speed,
-        tta_test=score(setup, network, scaler, data.test, views=True)
-        if is_done and offers_views(setup)
+        tta_test=score(setup, network, scaler, data.test, views=True, recorder=recorded[TTA_TEST])
+        if TTA_TEST in recorded
         else None,
         validation=score(setup, network, scaler, data.validation) if data.validation else None,
     )
@@ -207,6 +226,7 @@ def save(training: Training) -> None:
             {**state.state_dict(), "metrics_size": session.folder.metrics_size},
             facts=session.facts,
             best=state.progress.best_step,
+            make_room=partial(spare_predictions, training),
         )
         if written:
             seconds = time.monotonic() - started

@@ -10,10 +10,8 @@ import io
 import pickle
 import pickletools
 import re
-import struct
 import sys
 import warnings
-import zipfile
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -22,6 +20,7 @@ from torch import Tensor
 
 from cifarzoo.engine.assembly.validation import memory_of
 from cifarzoo.errors import in_one_line
+from cifarzoo.files.stored_zip import SwellingError, stored_members
 
 # Bytes of names and numbers, each of which may become 200; the largest known has 1 MB.
 MOST_PICKLED = 8 << 20
@@ -30,10 +29,6 @@ ROOM = 64 << 20  # bytes that tensors may show besides, such as one number for a
 NUM_PICKLES = 5  # before the tensors, in torch's format of before 2020
 ARCHIVE = b"PK\3\4"  # what torch tells an archive by
 GROWING = {b"\nbytearray\n": "bytearray", b"\nencode\n": "bytes"}  # called with any size
-
-_END = struct.Struct("<4s4xHHIIH")  # of a zip: signature, entries twice, size and place of the list
-_LOCATOR = struct.Struct("<4s4xQ4x")  # signature, place of the 64-bit end
-_END64 = struct.Struct("<4s20xQQQQ")
 
 
 class UnusableError(ValueError):
@@ -66,6 +61,8 @@ def read_saved(data: bytes) -> Any:
             state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except UnusableError:
         raise
+    except SwellingError as problem:
+        reason = str(problem)
     except Exception as error:
         reason = _reason(error)
     if reason:  # not from torch's error, which advises to run what is in the file
@@ -91,24 +88,12 @@ def _reason(error: Exception) -> str:
 
 def _check_archive(data: bytes) -> None:
     """Refuse members that are compressed, share their bytes, or are too much of a pickle."""
-    if not _ends_with_its_list(data):
-        raise UnusableError("its list of members is not at its end")
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        members = archive.infolist()
-    for member in members:
-        if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
-            raise UnusableError(
-                f"its members are compressed ({member.filename}: {member.compress_size:,} bytes "
-                f"for {member.file_size:,}); expected them as torch.save stores them"
-            )
+    for member in stored_members(data, writer="torch.save"):
         if member.filename.endswith(".pkl") and member.file_size > MOST_PICKLED:
             raise UnusableError(
                 f"{member.filename} has {member.file_size:,} bytes; expected at most "
                 f"{MOST_PICKLED:,}"
             )
-    total = sum(member.file_size for member in members)
-    if total > len(data):
-        raise UnusableError(f"its members have {total:,} bytes, and the file {len(data):,}")
 
 
 def _check_pickles(data: bytes) -> None:
@@ -120,28 +105,6 @@ def _check_pickles(data: bytes) -> None:
                 raise UnusableError(
                     f"its pickles have more than {MOST_PICKLED:,} bytes; expected at most so many"
                 )
-
-
-def _ends_with_its_list(data: bytes) -> bool:
-    """Whether any reader finds the list of members that ``zipfile`` finds.
-
-    Archives may have text before and behind, and readers differ in where they then look.
-    """
-    end = len(data) - _END.size
-    if end < 0:
-        return False
-    signature, _, _, size, place, comment = _END.unpack_from(data, end)
-    if signature != b"PK\5\6" or comment:
-        return False
-    locator = end - _LOCATOR.size
-    if locator >= _END64.size:
-        sign, place64 = _LOCATOR.unpack_from(data, locator)
-        if sign == b"PK\6\7":
-            end = locator - _END64.size
-            signature, _, _, size, place = _END64.unpack_from(data, end)
-            if signature != b"PK\6\6" or place64 != end:
-                return False
-    return bool(place + size == end)
 
 
 def _tensors(state: Any) -> Iterator[Tensor]:

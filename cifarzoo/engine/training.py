@@ -77,6 +77,7 @@ class Data:
         train: Training images.
         batches: Makes training batches of them.
         test: Test images.
+        test_rows: Rows of the dataset's test split that they are, rising.
         validation: Images kept for validation; None: none are.
         digest: SHA-256 (hex) of the dataset as it was read.
     """
@@ -84,6 +85,7 @@ class Data:
     train: ImageStore
     batches: Batches
     test: ImageStore
+    test_rows: Indices
     validation: ImageStore | None
     digest: str
 
@@ -231,11 +233,13 @@ def place(setup: Setup, train: Split, test: Split) -> Data:
     )
     chosen, kept = train_rows(sizes, len(train.labels))
     _, frame = windowed(components.augmentations, image_size=components.dataset.image_shape[1:])
+    test_rows = subset(len(test.labels), sizes.test_images)
     train_store = store(train, chosen=chosen, frame=frame)
     return Data(
         train=train_store,
         batches=Batches(train_store, components, sizes, seed=setup.run.seed, world=setup.world),
-        test=store(test, chosen=subset(len(test.labels), sizes.test_images)),
+        test=store(test, chosen=test_rows),
+        test_rows=test_rows,
         validation=store(train, chosen=kept) if sizes.validation_images else None,
         digest=digest(train, test),
     )

@@ -2,7 +2,8 @@
 
 ``config.gin`` (what was set), ``resolved.gin`` (every value, defaults included), ``run.json``
 (status, provenance, result), ``metrics.jsonl`` (a line an epoch), ``checkpoints/``, ``plugins/``
-(copies of plugin files), TensorBoard's events.
+(copies of plugin files), ``predictions.npz`` (the last test, image by image: see
+``predictions.py``), TensorBoard's events.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ CONFIG = "config.gin"
 RESOLVED = "resolved.gin"
 RECORD = "run.json"
 METRICS = "metrics.jsonl"
+PREDICTIONS = "predictions.npz"
 CHECKPOINTS = "checkpoints"
 STEP = "step-"  # begins the name of a checkpoint's folder
 OF_A_STEP = re.compile(rf"{STEP}([0-9]{{8}}|[1-9][0-9]{{8,17}})")
@@ -41,7 +43,7 @@ PLUGINS = "plugins"
 TENSORBOARD = "tensorboard"
 LOCK = ".lock"
 KINDS = {
-    **dict.fromkeys((CONFIG, RESOLVED, RECORD, METRICS, LOCK), FILE),
+    **dict.fromkeys((CONFIG, RESOLVED, RECORD, METRICS, PREDICTIONS, LOCK), FILE),
     **dict.fromkeys((CHECKPOINTS, PLUGINS, TENSORBOARD), FOLDER),
 }
 PUT_BACK = "put back what the run wrote"
@@ -110,15 +112,16 @@ class RunFolder:
 
         Raises:
             UsageError: A link, pipe or the like has the name of something that the run writes; or
-                there are metrics, and no run that they are of.
+                there are metrics or predictions, and no run that they are of.
         """
         for name, kind in KINDS.items():
             self._files.check(name, kind)
-        if not self.has_begun and self.metrics_size:
-            raise UsageError(
-                f"{self.path / METRICS} is there, and no {RECORD} of the run that it is of; put "
-                "that back, or take the metrics away"
-            )
+        for name in (METRICS, PREDICTIONS):
+            if not self.has_begun and self._files.size(name):
+                raise UsageError(
+                    f"{self.path / name} is there, and no {RECORD} of the run that it is of; put "
+                    f"that back, or take {name} away"
+                )
 
     def _read(self, name: str) -> str:
         try:

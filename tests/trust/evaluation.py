@@ -1,4 +1,4 @@
-"""D2: every test image is counted once, whatever their number and that of the processes."""
+"""D2: every test image is counted and kept once, for any number of images and processes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,8 +15,9 @@ from torch.nn import functional as F
 from cifarzoo.data.store import ImageStore
 from cifarzoo.engine.device.precision import Policy, Scaler
 from cifarzoo.engine.distributed.launcher import launch
-from cifarzoo.engine.distributed.world import init_distributed
+from cifarzoo.engine.distributed.world import World, init_distributed
 from cifarzoo.engine.evaluation import Score, evaluate
+from cifarzoo.engine.recorder import Recorder
 from cifarzoo.protocols import Split
 from tests.trust.attempts import attempt, say_into_log
 from tests.trust.cases import HUNG, Budget, Check, Outcome
@@ -36,14 +38,17 @@ def grid(budget: Budget) -> Iterator[Outcome]:
         ended = attempt(_evaluate, path, nproc, log=budget.scratch / f"{nproc}.log")
         found = json.loads(path.read_text()) if ended.code == 0 else {}
         problems = [f"ended with {ended.code}: {ended.said[-300:]}"] * bool(ended.code)
-        for size, score in expected.items():
+        for size, (score, classes) in expected.items():
             got = found.get(str(size), {"loss": float("nan"), "error": float("nan")})
             if got["error"] != score.error or not abs(got["loss"] - score.loss) < EXACT:
                 problems.append(f"{size} images: {got} for {asdict(score)}")
+            if got.get("classes") != classes:
+                problems.append(f"{size} images: kept are {got.get('classes')} for {classes}")
         yield Outcome(
             name=f"{len(SIZES)} numbers of images on {nproc} process{'es' * (nproc > 1)}",
             passed=not problems,
-            figure="; ".join(problems[:2]) or f"1 to {SIZES[-1]} images, each counted once",
+            figure="; ".join(problems[:2])
+            or f"1 to {SIZES[-1]} images, each counted and kept once",
             counts={"tests of a network": len(SIZES), HUNG: int(ended.hung)},
         )
 
@@ -63,29 +68,37 @@ def evaluate_on_rank(path: Path) -> None:
         policy = Policy(
             name="float64", channels_last=True, compile=False, deterministic=True, threads=1
         )
-        scores = {
-            size: evaluate(
-                _network(),
-                ImageStore(_split(size), num_classes=NUM_CLASSES, device=world.device),
-                prepare=lambda images: images / SCALE,
-                scaler=Scaler(policy, world.device),
-                world=world,
-                batch_size=BATCH,
-            )
-            for size in SIZES
-        }
+        scores = {size: _score(size, world, policy) for size in SIZES}
         if world.is_main:
-            path.write_text(json.dumps({size: asdict(score) for size, score in scores.items()}))
+            path.write_text(json.dumps(scores))
 
 
-def _in_one_go(size: int) -> Score:
+def _score(size: int, world: World, policy: Policy) -> dict[str, Any]:
+    """The score on some images, and the predicted and true classes that the ranks keep of them."""
+    recorder = Recorder(size, NUM_CLASSES, world_size=world.size, device=world.device)
+    score = evaluate(
+        _network(),
+        ImageStore(_split(size), num_classes=NUM_CLASSES, device=world.device),
+        prepare=lambda images: images / SCALE,
+        scaler=Scaler(policy, world.device),
+        world=world,
+        batch_size=BATCH,
+        recorder=recorder,
+    )
+    _, *classes = recorder.gathered(world)
+    return {**asdict(score), "classes": [numbers.tolist() for numbers in classes]}
+
+
+def _in_one_go(size: int) -> tuple[Score, list[list[int]]]:
     split = _split(size)
     images = torch.from_numpy(split.images).double() / SCALE
     with torch.no_grad():
         logits = _network().eval()(images)
     labels = torch.from_numpy(split.labels)
-    wrong = (logits.argmax(1) != labels).sum().item()
-    return Score(loss=F.cross_entropy(logits, labels).item(), error=wrong / size)
+    predicted = logits.argmax(1)
+    wrong = (predicted != labels).sum().item()
+    score = Score(loss=F.cross_entropy(logits, labels).item(), error=wrong / size)
+    return score, [predicted.tolist(), labels.tolist()]
 
 
 def _network() -> torch.nn.Module:

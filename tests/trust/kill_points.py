@@ -13,7 +13,7 @@ from typing import Any
 from cifarzoo.engine import loop
 from cifarzoo.engine.checkpoint import MANIFEST, STATE, Checkpoints
 from cifarzoo.files.real_folder import RealFolder
-from cifarzoo.runs.folder import CONFIG, METRICS, RECORD, RunFolder
+from cifarzoo.runs.folder import CONFIG, METRICS, PREDICTIONS, RECORD, RunFolder
 from tests.trust.attempts import attempt, end_orphans, orphans
 from tests.trust.cases import COMPARED, EQUAL, FAULTS, HUNG, Budget, Check, Outcome
 from tests.trust.workload import (
@@ -123,6 +123,10 @@ def _is_record(_name: str, target: str) -> bool:
     return target == RECORD
 
 
+def _is_predictions(_name: str, target: str) -> bool:
+    return target == PREDICTIONS
+
+
 def _is_config(_name: str, target: str) -> bool:
     return target == CONFIG
 
@@ -135,6 +139,7 @@ POINTS = {
     "after a test": Point(arm=before(RunFolder, "append_metrics")),
     "half a line of metrics": Point(arm=half_a_line),
     "after a line of metrics": Point(arm=after(RunFolder, "append_metrics")),
+    "predictions.npz not in place": Point(arm=before(os, "replace", _is_predictions)),
     "before a save": Point(arm=before(Checkpoints, "save")),
     "half the state": Point(arm=half_written),
     "before the manifest": Point(arm=before(RealFolder, "write", _is_manifest)),

@@ -19,7 +19,7 @@ from cifarzoo.engine.events import Event, ResumedEvent, StoppedEvent, WarningEve
 from cifarzoo.engine.runner import execute
 from cifarzoo.engine.state import digest_of
 from cifarzoo.errors import CifarzooError
-from cifarzoo.runs.folder import RunFolder
+from cifarzoo.runs.folder import PREDICTIONS, RunFolder
 from cifarzoo.zoo.augmentations.normalize import normalize
 from cifarzoo.zoo.optimizers.sgd import sgd
 from cifarzoo.zoo.regularizers.ema import ema
@@ -158,8 +158,11 @@ def finals(folder: RunFolder) -> dict[str, str]:
     lines = [{k: v for k, v in line.items() if k not in TIMES} for line in folder.metrics()]
     record = folder.record
     result = {k: record.get(k) for k in ("status", "test_error", "test_loss", "weights_sha256")}
+    file = folder.path / PREDICTIONS
+    predictions = file.read_bytes().hex() if file.exists() else None
     steps = sorted(path.name for path in folder.checkpoints.iterdir())
-    parts = {**state, "numbers": numbers, "metrics": lines, "result": result, "kept": steps}
+    of_files = {"metrics": lines, "result": result, "kept": steps, "predictions": predictions}
+    parts = {**state, "numbers": numbers, **of_files}
     return {name: digest(part) for name, part in parts.items() if name != "metrics_size"}
 
 

@@ -120,7 +120,7 @@ LINK, PIPE = (
     "it is a link to '/.*'; expected the file itself",
     "it is a named pipe; expected a file",
 )
-FILES = ("config.gin", "resolved.gin", "run.json", "metrics.jsonl", ".lock")
+FILES = ("config.gin", "resolved.gin", "run.json", "metrics.jsonl", "predictions.npz", ".lock")
 FOLDERS = ("checkpoints", "tensorboard", "plugins")
 NOTED = ("r/run.json", "r/.lock")
 ODD = [
