@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -105,6 +106,49 @@ def verify(
         dataset_table.print_verifications(verified)
     if problems:
         raise DataError(*problems)
+
+
+class Form(StrEnum):
+    """A form that datasets are exported in."""
+
+    binary = "binary"
+    parquet = "parquet"
+    png_folder = "png-folder"
+
+
+@app.command(cls=Command)
+def export(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="cifar10 or cifar100.", autocompletion=_names),
+    ],
+    *,
+    form: Annotated[
+        Form,
+        typer.Option("--as", help="The author's records, the hub's files, or a file an image."),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", metavar="DIR", help="Folder to make.", callback=options.with_home
+        ),
+    ],
+    data: Folder = DEFAULT_FOLDER,
+    as_json: options.Json = False,
+) -> None:
+    """Write a dataset in a form that other programs read.
+
+    Images of Parquet files and of folders are PNG, without loss. What is written is whole or
+    absent, and cifarzoo reads the first two.
+    """
+    from cifarzoo.data.exporting import export
+
+    title, paths = export(_published(name), data, output, form=form.value)
+    if as_json:
+        files = [str(path) for path in paths]
+        _print_json({"dataset": name, "title": title, "form": form.value, "files": files})
+        return
+    console.say(f"{title} written to {output}: {', '.join(path.name for path in paths)}")
 
 
 @app.command(cls=Command)

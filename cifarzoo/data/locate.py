@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from cifarzoo.data.archive import Archive
+from cifarzoo.data.archive import Archive, with_own_digests
 from cifarzoo.data.damage import DamageError, ForeignError, MissingError
 from cifarzoo.data.formats import parquet
 from cifarzoo.data.published import Labelling, Published
@@ -94,11 +94,13 @@ def _archives(
     published: Published, archive: Archive, places: list[RealFolder], version: str, decode: Decoder
 ) -> Iterator[Source]:
     def source(form: str, folder: RealFolder, *, is_unpacked: bool) -> Source:
+        held = with_own_digests(archive, folder) if is_unpacked else archive
         return ArchiveSource(
             form=f"{version} {form}",
             folder=folder,
-            archive=archive,
+            archive=held,
             is_unpacked=is_unpacked,
+            is_published=held is archive,
             num_train=published.num_train,
             num_test=published.num_test,
             decode_member=decode,

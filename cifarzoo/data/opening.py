@@ -13,14 +13,13 @@ from cifarzoo.components.user_paths import expanded
 from cifarzoo.data.archive import Contents
 from cifarzoo.data.damage import advised
 from cifarzoo.data.decoded_cache import through_cache
-from cifarzoo.data.evidence import are_original
+from cifarzoo.data.evidence import note_on
 from cifarzoo.data.formats.picture_headers import LOSSY
 from cifarzoo.data.locate import locate
 from cifarzoo.data.published import Labelling, Published
 from cifarzoo.data.sources import Source
 from cifarzoo.errors import DataError
 
-OTHER_PIXELS = "other pixels"
 VERSION = 1  # of how this package decodes: raised where it would give other pixels or labels
 
 
@@ -94,8 +93,9 @@ def title(
     if source and (source.num_train, source.num_test) != (published.num_train, published.num_test):
         notes.append(f"{source.num_train:,} + {source.num_test:,} images")
     elif source and splits and not (source.is_published or source.codec in LOSSY):
-        notes += [] if are_original(published, *splits) else [OTHER_PIXELS]
-    return published.title + (f" ({', '.join(notes)})" if notes else "")
+        notes.append(note_on(published, *splits))
+    told = ", ".join(filter(None, notes))
+    return published.title + (f" ({told})" if told else "")
 
 
 def _dataset(

@@ -37,13 +37,13 @@ class Known:
         part: Split of the dataset.
         digest: Digest of the images and labels, as ``evidence.set_digest`` makes it.
         words: What it is, for people.
-        is_original: Whether published numbers are of these images.
+        note: What titles say of it; nothing: published numbers are of these images.
     """
 
     part: Literal["train", "test"]
     digest: str
     words: str
-    is_original: bool
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -284,3 +284,19 @@ def test_the_cache_is_shown_and_cleared(tmp_path, monkeypatch):
 def test_without_a_folder_for_caches_the_cache_says_so(monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/none")
     refused(DataError, "^there is no cache of decoded images: No such file or directory$", "cache")
+
+
+def test_export_says_what_it_wrote(tmp_path, data):
+    data.write_archive("binary", tmp_path / "data")
+    arguments = ("export", "cifar10", "--data", tmp_path / "data", "--as")
+    said = run(*arguments, "parquet", "-o", tmp_path / "a").stdout
+    names = "train-00000-of-00001.parquet, test-00000-of-00001.parquet"
+    assert said == f"CIFAR-10 written to {tmp_path / 'a'}: {names}\n"
+    record = json.loads(run(*arguments, "png-folder", "-o", tmp_path / "b", "--json").stdout)
+    assert record == {
+        "dataset": "cifar10",
+        "title": "CIFAR-10",
+        "form": "png-folder",
+        "files": [str(tmp_path / "b" / split) for split in ("train", "test")],
+    }
+    refused(DataError, "is not empty; name", *arguments, "parquet", "-o", tmp_path / "a")
