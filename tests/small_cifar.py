@@ -17,9 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from cifarzoo.components.protocols import Split
 from cifarzoo.data.archive import Archive, Member
 from cifarzoo.data.catalogue import CIFAR10, CIFAR100
-from cifarzoo.data.published import Published
+from cifarzoo.data.evidence import set_digest
+from cifarzoo.data.published import Known, Published
 
 PARQUET_NAMES = ("train-00000-of-00001.parquet", "test-00000-of-00001.parquet")
 NAMES = {
@@ -45,6 +47,21 @@ class Small:
     @property
     def test(self):
         return self.images[20:], self.labels[20:]
+
+    @property
+    def known(self):
+        """Both splits by their images, as if they were original."""
+        return tuple(
+            Known(
+                part=part,
+                digest=set_digest(Split(images=images, labels=labels)),
+                words=words,
+            )
+            for part, (images, labels), words in (
+                ("train", self.train, "the copy that we know"),
+                ("test", self.test, "the published test images"),
+            )
+        )
 
     def write_archive(self, version: str, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)

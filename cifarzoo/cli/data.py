@@ -14,13 +14,14 @@ import typer
 from cifarzoo.cli import options
 from cifarzoo.cli.commands import Command
 from cifarzoo.cli.terminal import console, dataset_table
-from cifarzoo.cli.terminal.download_progress import listener_for
+from cifarzoo.cli.terminal.download_progress import listener
 from cifarzoo.data.catalogue import CATALOGUE
 from cifarzoo.data.published import Published
 from cifarzoo.errors import DataError, UsageError
 from cifarzoo.runs.strict_json import strict_json
 
 if TYPE_CHECKING:
+    from cifarzoo.data.download.wanted import Fetched
     from cifarzoo.data.verify import Verification
 
 app = typer.Typer(
@@ -30,6 +31,11 @@ app = typer.Typer(
 
 def _names() -> list[str]:
     return list(CATALOGUE)
+
+
+def _mirrors() -> list[str]:
+    published = CATALOGUE.values()
+    return list(dict.fromkeys(mirror.name for each in published for mirror in each.mirrors))
 
 
 Folder = Annotated[
@@ -52,34 +58,39 @@ def fetch(
         typer.Argument(metavar="NAME", help="cifar10 or cifar100.", autocompletion=_names),
     ] = "cifar10",
     *,
+    mirror: Annotated[
+        str | None,
+        typer.Option(
+            "--mirror",
+            metavar="M",
+            help="Ask official, zenodo or huggingface alone; by default one after the other.",
+            autocompletion=_mirrors,
+            show_default=False,
+        ),
+    ] = None,
     data: Folder = DEFAULT_FOLDER,
     as_json: options.Json = False,
 ) -> None:
-    """Download a dataset's official archive; goes on where an earlier attempt stopped.
+    """Download a dataset; goes on where an earlier attempt stopped.
 
-    Over https only. The file gets its name when its size and sha256 are the published ones.
+    The official archive; where its server is down, refuses or is slow, the same
+    images from a mirror, which may have them in another form. Over https only. An
+    archive gets its name when its size and sha256 are the published ones, Parquet
+    files when their images are those that we know (see data verify).
     """
-    from cifarzoo.data import download
+    from cifarzoo.data.download import fetching
+    from cifarzoo.data.mirrors import named
 
-    archive = _published(name).binary
-    with listener_for(archive.file_name) as listener:
-        fetched = download.fetch(archive, data, listener)
-    for path in fetched.set_aside:
-        console.warn(f"another file was in the way, and is {path} now")
+    published = _published(name)
+    mirrors = None if mirror is None else [named(mirror, published.mirrors)]
+    with listener() as progress:
+        fetched = fetching.fetch(published, data, progress, mirrors=mirrors)
     if as_json:
-        _print_json(
-            {
-                "dataset": name,
-                "path": str(fetched.path),
-                "bytes": archive.size,
-                "sha256": archive.sha256,
-                "downloaded": fetched.is_new,
-            }
-        )
+        _print_json(_fetched_to_json(name, fetched))
         return
-    state = "fetched" if fetched.is_new else "already there"
-    size = f"{archive.size:,} bytes, sha256 {archive.sha256}"
-    console.say(f"{fetched.path} {state}: {size}")
+    state = f"fetched from {fetched.mirror}" if fetched.mirror else "already there"
+    for file in fetched.files:
+        console.say(f"{file.path} {state}: {file.size:,} bytes, sha256 {file.sha256}")
     console.messages().print(f"use it with --data {data} or CIFARZOO_DATA={data}", soft_wrap=True)
 
 
@@ -178,6 +189,19 @@ def cache(
     size = f"{sum(entry.size for entry in found) / 1e6:,.0f} MB"
     done = "deleted" if clear else f"of at most {decoded_cache.MOST_BYTES / 1e6:,.0f}"
     console.say(f"{size} {done}, in {folder.path}")
+
+
+def _fetched_to_json(name: str, fetched: Fetched) -> dict[str, Any]:
+    digests = [file.sha256 for file in fetched.files]
+    return {
+        "dataset": name,
+        "path": str(fetched.path),
+        "bytes": sum(file.size for file in fetched.files),
+        "sha256": digests[0] if len(digests) == 1 else None,
+        "downloaded": fetched.mirror is not None,
+        "mirror": fetched.mirror,
+        "files": [{**asdict(file), "path": str(file.path)} for file in fetched.files],
+    }
 
 
 def _published(name: str) -> Published:

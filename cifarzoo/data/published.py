@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from cifarzoo.data.archive import Archive
+from cifarzoo.data.mirrors import Mirror
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +59,9 @@ class Published:
         std: Standard deviation per channel, of training pixels scaled to [0, 1].
         num_train: Number of training images.
         num_test: Number of test images.
-        binary: The archive without pickles, which ``cifarzoo data fetch`` gets.
+        binary: The archive without pickles.
         python: The archive of pickles, which torchvision gets.
+        mirrors: Servers that ``cifarzoo data fetch`` tries, in order.
         known: Splits that can be told by their images, under any labelling.
     """
 
@@ -72,6 +74,7 @@ class Published:
     num_test: int
     binary: Archive
     python: Archive
+    mirrors: tuple[Mirror, ...]
     known: tuple[Known, ...] = ()
 
     def remedy(self, folder: Path | str) -> str:

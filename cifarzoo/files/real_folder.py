@@ -235,6 +235,11 @@ class RealFolder:
         with self.held() as here:
             os.rename(name, target, src_dir_fd=here, dst_dir_fd=here)
 
+    def move(self, name: str, folder: RealFolder) -> None:
+        """Put something in it into another folder, under the same name."""
+        with self.held() as here, folder.held() as there:
+            os.rename(name, name, src_dir_fd=here, dst_dir_fd=there)
+
     def set_aside(self, name: str) -> Path:
         """Give what isn't ours a name of its own, so that there is nothing under ``name``."""
         other = next(n for i in count(1) if not self.kind(n := f"{name}.{i}"))

@@ -1,5 +1,6 @@
 """``cifarzoo data fetch`` and ``verify``, as a user types them."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -12,10 +13,11 @@ from typer.testing import CliRunner
 from cifarzoo.cli.data import app
 from cifarzoo.cli.terminal.download_progress import Bar, Lines
 from cifarzoo.data.catalogue import CATALOGUE, CIFAR100
+from cifarzoo.data.mirrors import Mirror
 from cifarzoo.data.opening import open_published
 from cifarzoo.errors import DataError, UsageError
 from tests.archive_server import running_server
-from tests.small_cifar import records, small, write_parquets
+from tests.small_cifar import PARQUET_NAMES, records, small, write_parquets
 
 REAL = os.environ.get("CIFARZOO_TEST_DATA")
 
@@ -160,14 +162,20 @@ def served(data, monkeypatch):
     """The small dataset, published on a server of this machine."""
     with running_server() as server:
         archive = server.archive()
-        monkeypatch.setitem(CATALOGUE, "cifar10", replace(data.published, binary=archive))
+        server.files = {"zenodo": data.archives["python"]}
+        zenodo = Mirror(name="zenodo", version="python", urls=(server.url("zenodo"),))
+        mirrors = (data.published.mirrors[0], zenodo)
+        published = replace(data.published, binary=archive, mirrors=mirrors)
+        monkeypatch.setitem(CATALOGUE, "cifar10", published)
         yield server
 
 
 def test_fetch_then_verify_works(tmp_path, served):
     result = run("fetch", "--data", tmp_path)
     path = tmp_path / "cifar-10-binary.tar.gz"
-    assert result.stdout.startswith(f"{path} fetched: ")
+    digest = CATALOGUE["cifar10"].binary.sha256
+    size = path.stat().st_size
+    assert result.stdout == f"{path} fetched from official: {size:,} bytes, sha256 {digest}\n"
     assert f"use it with --data {tmp_path} or CIFARZOO_DATA={tmp_path}" in result.stderr
     assert "ok" in run("verify", "--data", tmp_path).stdout
     assert "already there" in run("fetch", "--data", tmp_path).stdout
@@ -183,7 +191,17 @@ def test_fetch_as_json_writes_one_object(tmp_path, served):
         "bytes": archive.size,
         "sha256": archive.sha256,
         "downloaded": True,
+        "mirror": "official",
+        "files": [
+            {
+                "path": str(tmp_path / archive.file_name),
+                "size": archive.size,
+                "sha256": archive.sha256,
+            }
+        ],
     }
+    found = json.loads(run("fetch", "cifar10", "--data", tmp_path, "--json").stdout)
+    assert (found["downloaded"], found["mirror"]) == (False, None)
 
 
 def test_a_file_that_was_in_the_way_of_a_fetch_is_named(tmp_path, served):
@@ -202,32 +220,100 @@ def test_fetch_puts_it_into_data_by_default(tmp_path, served, monkeypatch):
 
 def test_a_failed_fetch_ends_in_its_one_line(tmp_path, served):
     served.statuses = [404]
-    refused(DataError, "it answers 404 Not Found; fetch it by hand", "fetch", "--data", tmp_path)
+    arguments = ("fetch", "--data", tmp_path, "--mirror", "official")
+    refused(DataError, "it answers 404 Not Found; fetch it by hand", *arguments)
+
+
+def test_a_mirror_that_is_left_is_a_line_and_the_last_line_says_which_gave_it(tmp_path, served):
+    served.statuses = [404]
+    result = run("fetch", "--data", tmp_path)
+    first, *_ = result.stderr.splitlines()
+    assert first == "leaving official: it answers 404 Not Found; going on with zenodo"
+    assert result.stdout.startswith(f"{tmp_path}/cifar-10-python.tar.gz fetched from zenodo: ")
+
+
+def test_a_mirror_by_its_name_is_asked_alone(tmp_path, served):
+    found = json.loads(run("fetch", "--mirror", "zenodo", "--data", tmp_path, "--json").stdout)
+    assert found["mirror"] == "zenodo"
+    assert found["sha256"] == CATALOGUE["cifar10"].python.sha256
+    assert len(served.ranges) == 1
+
+
+def test_several_files_have_no_digest_in_common(tmp_path, data, served):
+    write_parquets(tmp_path / "hub", data)
+    names = PARQUET_NAMES
+    served.files = {name: (tmp_path / "hub" / name).read_bytes() for name in names}
+    hub = Mirror(name="hub", version="parquet", urls=tuple(map(served.url, names)))
+    CATALOGUE["cifar10"] = replace(data.published, known=data.known, mirrors=(hub,))
+    folder = tmp_path / "data" / "cifar10"
+
+    found = json.loads(run("fetch", "--data", folder.parent, "--json").stdout)
+
+    digests = [hashlib.sha256(served.files[name]).hexdigest() for name in names]
+    assert (found["path"], found["sha256"], found["mirror"]) == (str(folder), None, "hub")
+    assert found["bytes"] == sum(map(len, served.files.values()))
+    assert [file["path"] for file in found["files"]] == [str(folder / name) for name in names]
+    assert [file["sha256"] for file in found["files"]] == digests
+    lines = run("fetch", "--data", folder.parent).stdout.splitlines()
+    assert [line.split(" already there: ")[0] for line in lines] == [
+        str(folder / name) for name in names
+    ]
+
+
+def test_an_unknown_mirror_is_refused_with_a_hint(tmp_path):
+    words = r"no mirror is named 'zenod'; did you mean zenodo\?$"
+    refused(UsageError, words, "fetch", "--mirror", "zenod", "--data", tmp_path)
 
 
 def test_without_a_terminal_a_download_is_a_line_every_ten_seconds(capsys):
-    times = iter([0.0, 1.0, 9.0, 10.5, 12.0])
-    with Lines("x.tar.gz", clock=lambda: next(times)) as lines:
+    times = iter([0.0, 1.0, 9.0, 10.5, 12.0, 13.0, 14.0])
+    with Lines(clock=lambda: next(times)) as lines:
+        lines.starting("x.tar.gz")
         for done in (0, 10, 90, 105, 120):
             lines.arrived(done * 10**6, 120 * 10**6)
         lines.retrying("the connection broke", 2)
+        lines.checking("CIFAR-10")
+        lines.leaving("here", "it answers 404", "there")
+        lines.starting("y.tar.gz")
+        for done in (0, 30):
+            lines.arrived(done * 10**6, 30 * 10**6)
     assert capsys.readouterr().err.splitlines() == [
         "x.tar.gz: 0.0 of 120.0 MB",
         "x.tar.gz: 105.0 of 120.0 MB, 10 MB/s, 2 s left",
         "x.tar.gz: 120.0 of 120.0 MB, 10 MB/s",
         "x.tar.gz: the connection broke; trying again in 2 s",
+        "checking that these are the images of CIFAR-10",
+        "leaving here: it answers 404; going on with there",
+        "y.tar.gz: 0.0 of 30.0 MB",
+        "y.tar.gz: 30.0 of 30.0 MB, 30 MB/s",
     ]
 
 
 def test_on_a_terminal_a_bar_shows_bytes(capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "100")
-    with Bar("x.tar.gz") as bar:
+    with Bar() as bar:
+        bar.starting("x.tar.gz")
         bar.arrived(60 * 10**6, 120 * 10**6)
         bar.retrying("the connection broke", 2)
     shown = capsys.readouterr().err
     assert "60.0/120.0 MB" in shown
     assert "the connection broke; trying again in 2 s" in shown
+
+
+def test_on_a_terminal_the_next_mirrors_bar_takes_the_place_of_the_one_before(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "100")
+    with Bar() as bar:
+        bar.starting("x.tar.gz")
+        bar.arrived(60 * 10**6, 120 * 10**6)
+        bar.leaving("here", "it answers 404", "there")
+        bar.starting("y.tar.gz")
+        bar.arrived(30 * 10**6, 30 * 10**6)
+    shown = capsys.readouterr().err
+    _, following = shown.split("leaving here: it answers 404; going on with there")
+    assert "30.0/30.0 MB" in following
+    assert "x.tar.gz" not in following
 
 
 @pytest.mark.skipif(REAL is None, reason="CIFARZOO_TEST_DATA names no folder")
@@ -244,7 +330,7 @@ def test_neither_fetching_nor_verifying_imports_torch(tmp_path):
 import sys
 from pathlib import Path
 from cifarzoo.cli.data import app
-from cifarzoo.data import download
+from cifarzoo.data.download import fetching
 from cifarzoo.data.catalogue import CATALOGUE
 from cifarzoo.data.opening import open_published
 from tests.small_cifar import small

@@ -25,12 +25,14 @@ from cifarzoo.cli import completion
 from cifarzoo.cli.terminal import console
 from cifarzoo.cli.terminal.download_progress import Lines
 from cifarzoo.cli.terminal.text import SafeConsole, Text
-from cifarzoo.data.download import fetch
+from cifarzoo.data.download.fetching import fetch
 from cifarzoo.data.formats.parquet import peek
+from cifarzoo.data.mirrors import Mirror
 from cifarzoo.errors import CifarzooError, ConfigError, ConfigProblemsError, DataError
 from cifarzoo.escaping import visible, visible_line
 from cifarzoo.files.real_folder import RealFolder
 from tests.archive_server import Handler, running_server
+from tests.small_cifar import small
 
 # The window's title, a cleared screen, C1 of the same, a colour that rich never sends, what is
 # written over, hyperlinks, the direction of writing, and nothing at all.
@@ -245,15 +247,18 @@ def test_an_error_is_safe_whoever_prints_it():
     assert str(ConfigProblemsError(["a\nb", "c"])) == "a\\nb\nc"
 
 
-def test_the_terms_of_a_server_are_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_terms_of_servers_are_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
     reason = "[red]z\x1b]0;title\x07\x1b[2J\x9b31m"
     monkeypatch.setattr(Handler, "responses", {404: (reason, "")})
     with running_server() as server:
-        server.statuses = [404]
+        server.statuses = [404, 404]
+        twice = [Mirror(name=name, version="binary", urls=(server.url("x"),)) for name in "ab"]
         with pytest.raises(DataError, match=r"404 \[red\]z\\x1b\]0;title\\x07") as caught:
-            fetch(server.archive(), tmp_path, Lines("cifar10"), pauses=())
+            fetch(small().published, tmp_path, Lines(), mirrors=twice)
 
-    assert left(str(caught.value)) == set()
+    left_behind = capsys.readouterr().err
+    assert left_behind.startswith("leaving a: it answers 404 [red]z\\x1b]0;title")
+    assert left(str(caught.value)) | left(left_behind) == set()
 
 
 def test_the_names_of_columns_are_text(tmp_path: Path):

@@ -199,6 +199,22 @@ def test_only_links_and_empty_folders_are_taken_away_and_nothing_behind_them(fol
     assert (folder.root.parent / "elsewhere/secret").exists()
 
 
+def test_what_moves_into_another_folder_goes_through_no_link(folder):
+    for name in ("from", "to"):
+        folder.make_folder(name)
+    (folder.path / "link").symlink_to(folder.path.parent / "elsewhere")
+    for name in ("x", "y"):
+        folder.write(f"from/{name}", name.encode())
+
+    folder.below("from").move("x", folder.below("to"))
+    with pytest.raises(OddFileError, match=r"it is a link to '.*elsewhere'; expected the folder"):
+        folder.below("from").move("y", folder.below("link"))
+
+    assert folder.read("to/x") == b"x"
+    assert names(folder.path / "from") == ["y"]
+    assert names(folder.path.parent / "elsewhere") == ["secret"]
+
+
 def test_a_refusal_goes_from_rank_to_rank(folder):
     (folder.path / "x").symlink_to("y")
     with pytest.raises(OddFileError) as caught:

@@ -43,6 +43,7 @@ TYPED = [
     typed("a component that is nearly a recipe", "show", "quickstat", says=r"did you mean quickstart\.gin\?"),
     typed("no such kind", "ls", "wizards", says=r"'wizards'"),
     typed("no such dataset", "data", "fetch", "cifar11", says=r"'cifar11'; did you mean cifar10"),
+    typed("no such mirror", "data", "fetch", "--mirror", "zenod", says=r"'zenod'; did you mean zenodo\?$"),
     typed("a command of data that isn't one", "data", "fetsh",
           says=r"no such command 'fetsh'; did you mean 'fetch'; see cifarzoo data -h$"),
     typed("nothing to check", "check", says=r"CONFIG"),
