@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_che
 from cifarzoo.components.protocols import Draws, Timestamp
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 PadMode: TypeAlias = Literal["reflect", "zero"]
@@ -55,6 +56,18 @@ class Timed(Protocol):
 
     def begin_step(self, moment: Timestamp) -> None:
         """Called before each optimizer step, in training only."""
+
+
+@runtime_checkable
+class SupportsComputeDtype(Protocol):
+    """An optimizer that may multiply matrices in the type that the run's passes do.
+
+    Attributes:
+        compute_dtype: Type of the products, which the engine sets before the first step: bfloat16
+            where passes are in it, else the type of the weights.
+    """
+
+    compute_dtype: torch.dtype | None
 
 
 @runtime_checkable

@@ -264,7 +264,9 @@ def initial_state(setup: Setup, model: nn.Module) -> TrainingState:
         ConfigError: An optimizer that refuses its settings or can't be used in the run's
             precision, or more than one average.
     """
-    optimizer, base_rates = build_optimizer(setup.run, setup.components, model)
+    optimizer, base_rates = build_optimizer(
+        setup.run, setup.components, model, compute_dtype=setup.policy.products
+    )
     check_scaling(optimizer, is_scaled=setup.policy.scales_losses)
     average = build_average(setup.components, model)  # a copy of the network: not of a compiled one
     return TrainingState(

@@ -5,8 +5,10 @@ import pytest
 import torch
 from torch import nn
 
+from cifarzoo.engine.runner import execute
 from cifarzoo.errors import ConfigError
 from cifarzoo.zoo.optimizers.muon import muon, orthogonalized
+from cifarzoo.zoo.regularizers.lookahead import lookahead
 
 RNG = np.random.default_rng(0)
 
@@ -133,3 +135,34 @@ def test_a_parameter_without_gradient_stays():
 def test_settings_out_of_range_are_refused(setting, message):
     with pytest.raises(ConfigError, match=message):
         muon([{"params": [nn.Parameter(torch.ones(2))]}], **setting)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float32", "float64"])
+def test_updates_are_made_orthogonal_in_the_type_of_the_runs_passes(task, precision, monkeypatch):
+    seen = []
+
+    def recorded(matrix, steps):
+        seen.append(matrix.dtype)
+        return orthogonalized(matrix, steps)
+
+    monkeypatch.setattr("cifarzoo.zoo.optimizers.muon.orthogonalized", recorded)
+    execute(task(optimizer=muon, regularizers=[lookahead], precision=precision, max_steps=1))
+    assert seen[-1] is getattr(torch, precision)  # behind those of the trial on a small network
+
+
+def test_bfloat16_changes_a_kernels_update_by_its_rounding_alone():
+    gradient = torch.tensor(RNG.standard_normal((32, 3, 3, 3)), dtype=torch.float32)
+    start = torch.tensor(RNG.standard_normal((32, 3, 3, 3)), dtype=torch.float32)
+    found = []
+    for dtype in (None, torch.bfloat16):
+        kernel = nn.Parameter(start.clone())
+        optimizer = muon([{"params": [kernel]}], lr=0.2, ns_steps=3, normalize=False)
+        optimizer.compute_dtype = dtype
+        kernel.grad = gradient.clone()
+        optimizer.step()
+        found.append((kernel.detach() - start).flatten(1))
+    plain, rounded = found
+    assert not torch.equal(plain, rounded)
+    # The matrix has norm 1 when it is rounded, to 2^-9 of each number; three polynomials, whose
+    # slope at 0 is 3.4445, make that larger, and round as much on the way.
+    assert (plain - rounded).norm() < 0.2 * 3.4445**3 * 2 * 2**-9

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from cifarzoo.components.hooks import (
+    SupportsComputeDtype,
     SupportsWeights,
     acts_at_evaluation,
     is_at_most_once,
@@ -200,8 +201,21 @@ def _check_image_shape(architecture: Callable[..., nn.Module], shape: Sequence[i
     )
 
 
-def build_optimizer(run: Run, components: Components, model: nn.Module) -> tuple[Any, list[float]]:
+def build_optimizer(
+    run: Run,
+    components: Components,
+    model: nn.Module,
+    *,
+    compute_dtype: torch.dtype | None = None,
+) -> tuple[Any, list[float]]:
     """The optimizer over the parameters of ``model``, as the regularizers wrap it.
+
+    Args:
+        run: Run that is trained.
+        components: What its factories made.
+        model: The network.
+        compute_dtype: Type of products of matrices, for optimizers that have a say in it; None:
+            as the optimizer has it.
 
     Returns:
         The optimizer, and the base learning rate of each of its groups.
@@ -215,6 +229,8 @@ def build_optimizer(run: Run, components: Components, model: nn.Module) -> tuple
         run.optimizer, "optimizer", params=coverage.groups(run.norm_bias_lr_scale)
     )
     apply_lr_scales(optimizer)
+    if compute_dtype is not None and isinstance(optimizer, SupportsComputeDtype):
+        optimizer.compute_dtype = compute_dtype
     for name, regularizer in components.regularizers.items():
         _seed_for(name, run.seed)
         optimizer = regularizer.optimizer(optimizer)

@@ -57,6 +57,11 @@ class Policy:
         return torch.float64 if self.name == "float64" else torch.float32
 
     @property
+    def products(self) -> torch.dtype:
+        """Of products of matrices in an optimizer's step, whose small values float16 would lose."""
+        return torch.bfloat16 if self.name == "bfloat16" else self.weights
+
+    @property
     def scales_losses(self) -> bool:
         """Whether losses are scaled, and steps skipped whose gradient overflows."""
         return self.name == "float16"

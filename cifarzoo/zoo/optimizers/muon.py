@@ -48,10 +48,15 @@ class Muon(torch.optim.Optimizer):
         groups: Each with ``params``, ``lr``, ``momentum``, ``weight_decay``, ``nesterov``,
             ``ns_steps`` (None: plain SGD) and ``normalize`` (whether the rows of a kernel are
             kept at a mean square norm of 1).
+
+    Attributes:
+        compute_dtype: Type in which updates are made orthogonal; None: that of the parameters,
+            float32 at least.
     """
 
     def __init__(self, groups: Iterable[dict[str, Any]]) -> None:
         super().__init__(groups, {})
+        self.compute_dtype: torch.dtype | None = None
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -80,8 +85,8 @@ class Muon(torch.optim.Optimizer):
         if not group["nesterov"]:
             direction = momentum
         if group["ns_steps"] is not None:
-            wide = direction.to(torch.promote_types(direction.dtype, torch.float32))
-            flat = orthogonalized(wide.flatten(1), group["ns_steps"])
+            dtype = self.compute_dtype or torch.promote_types(direction.dtype, torch.float32)
+            flat = orthogonalized(direction.to(dtype).flatten(1), group["ns_steps"])
             direction = flat.view(parameter.shape).to(parameter.dtype)
         if group["normalize"]:
             parameter.mul_(len(parameter) ** 0.5 / parameter.norm())
@@ -126,8 +131,11 @@ def muon(
     Raises:
         ConfigError: A number is out of its range.
 
-    Differs from the paper: float32, where the authors have bfloat16; and theirs scale the
-    updates of tall matrices, and decay instead of ``normalize``.
+    Updates are made orthogonal in the type that the run's passes have: bfloat16, as the authors',
+    where ``run.precision`` is that.
+
+    Differs from the paper: the authors scale the updates of tall matrices, and decay instead of
+    ``normalize``.
     """
     for name, rate in {"lr": lr, "head_lr": head_lr, "vector_lr": vector_lr}.items():
         if not 0 < rate < math.inf:
