@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cifarzoo import config
@@ -20,8 +20,10 @@ from cifarzoo.data.catalogue import CATALOGUE
 from cifarzoo.data.damage import MissingError
 from cifarzoo.data.opening import open_published
 from cifarzoo.errors import UsageError
+from cifarzoo.results.spread import spread_of
 from cifarzoo.results.statistics import Comparison, compare_with_published, variance_of
 from cifarzoo.results.tables import Row
+from cifarzoo.results.variance import VarianceSplit
 from cifarzoo.runs.folder import CONFIG, RunFolder
 
 FOLDER = "reproduce"
@@ -59,6 +61,9 @@ class Outcome:
         done: Finished seeds.
         comparison: Comparison of their errors with the published one; None before one is done.
         verdict: Conclusion in words.
+        split: What the test images give of the seeds' spread, and what differs in distribution;
+            None: there are fewer than five seeds, or it can't be told.
+        not_split: Why it can't be told, in words; None: it is, or there are fewer seeds.
     """
 
     row: Row
@@ -66,6 +71,8 @@ class Outcome:
     done: tuple[Attempt, ...]
     comparison: Comparison | None
     verdict: str
+    split: VarianceSplit | None = None
+    not_split: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +119,10 @@ class Reproduction:
         finished = [each for each in attempts(self.runs, self.row, self.kind) if _is_done(each)]
         own = [each for each in finished if self._is_own(each)]
         others = [each.seed for each in finished if each not in own]
-        return outcome(self.row, self.budget, own), others
+        found = outcome(self.row, self.budget, own)
+        runs = {attempt.seed: attempt.folder for attempt in found.done}
+        split, not_split = spread_of(runs, has_views=self.row.tta)
+        return replace(found, split=split, not_split=not_split), others
 
     def _is_own(self, attempt: Attempt) -> bool:
         try:

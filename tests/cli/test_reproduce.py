@@ -171,6 +171,30 @@ def test_people_see_ours_beside_the_published_number():
     assert "seed 1: runs/reproduce/tiny/small/full/seed1" in shown
 
 
+def test_the_spread_of_five_seeds_is_split_and_what_is_missing_is_said():
+    command = ("tiny/real", "--budget", "smoke", "--seeds", "5")
+    found = last_event(*command)
+
+    spread = found["spread"]
+    assert (spread["seeds"], spread["test_images"], found["spread_unknown"]) == (5, 64, None)
+    assert spread["test_set_variance"] == pytest.approx(found["sd"] ** 2)
+    parts = spread["finite_sample_variance"] + (1 - 1 / 64) * spread["distribution_variance"]
+    assert parts == pytest.approx(spread["test_set_variance"])
+    alone = f"{spread['finite_sample_variance'] ** 0.5:.2f}"
+    low, high = spread["distribution_sd_interval"]
+    [line] = [line for line in succeed(*command).splitlines() if "spread " in line]
+    assert f"{alone} " in line
+    assert "64 test images give alone; " in line
+    assert line.endswith(f"(95 % interval {low:.2f} to {high:.2f})")
+
+    (Path(found["runs"][3]) / "predictions.npz").unlink()
+    found = last_event(*command)
+    assert found["spread"] is None
+    assert found["spread_unknown"].startswith("cannot be split: seed 3: runs/reproduce/tiny/real")
+    assert "cannot be split: seed 3: runs/reproduce/" in succeed(*command)
+    assert "spread" not in succeed("tiny/real", "--budget", "smoke", "--seeds", "1", "-o", "other")
+
+
 def test_the_list_has_every_row_with_what_was_run_of_it():
     lines = succeed().splitlines()
     assert lines[0] == "tiny  Tiny"

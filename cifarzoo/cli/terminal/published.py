@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -124,7 +125,12 @@ def show_outcome(found: Outcome, table: Table, *, as_json: bool) -> None:
     out.print(Text.assemble((row.path, "bold cyan"), f"  {_about(row)}"), soft_wrap=True)
     made = ", ".join(filter(None, (row.hardware, row.time)))
     published = f"{row.error} %" + f" ({made})" * bool(made)
-    facts = [("published", published), *_ours(found), ("verdict", found.verdict)]
+    facts = [
+        ("published", published),
+        *_ours(found),
+        *_spread(found),
+        ("verdict", found.verdict),
+    ]
     known = [*table.deviations, *row.deviations]
     folders = [(attempt.seed, attempt.folder.path) for attempt in found.done]
     runs = [f"seed {seed}: {path}" for seed, path in folders]
@@ -152,6 +158,23 @@ def _ours(found: Outcome) -> list[tuple[str, str]]:
     return [*lines, ("difference", difference)]
 
 
+def _spread(found: Outcome) -> list[tuple[str, str]]:
+    """What the test images give of the seeds' spread, in standard deviations, whose squares add."""
+    split = found.split
+    if split is None:
+        return [("spread", found.not_split)] if found.not_split else []
+    low, high = split.interval
+    sd, alone = math.sqrt(split.test_set), math.sqrt(split.finite_sample)
+    images = f"{split.num_images:,} test images give alone"
+    if split.distribution > 0:
+        words = f"of the sd of {sd:.2f} points, {alone:.2f} is what {images}; "
+        words += f"{split.distribution_sd:.2f} differs in distribution"
+    else:
+        words = f"the sd of {sd:.2f} points is no more than the {alone:.2f} that {images}; "
+        words += "nothing has to differ in distribution"
+    return [("spread", f"{words} (95 % interval {low:.2f} to {high:.2f})")]
+
+
 def _seeds(done: Sequence[Attempt]) -> str:
     numbers = ", ".join(str(attempt.seed) for attempt in done)
     return f"seed {numbers}" if len(done) == 1 else f"{len(done)} seeds ({numbers})"
@@ -177,5 +200,23 @@ def outcome_to_json(found: Outcome) -> dict[str, Any]:
         "difference": comparison.difference if comparison else None,
         "expected": comparison.expected if comparison else None,
         "verdict": found.verdict,
+        "spread": _spread_to_json(found),
+        "spread_unknown": found.not_split,
         "runs": [str(attempt.folder.path) for attempt in found.done],
+    }
+
+
+def _spread_to_json(found: Outcome) -> dict[str, Any] | None:
+    """The seeds' variances in percent points squared, signed as they were estimated."""
+    split = found.split
+    if split is None:
+        return None
+    return {
+        "seeds": split.num_seeds,
+        "test_images": split.num_images,
+        "test_set_variance": split.test_set,
+        "finite_sample_variance": split.finite_sample,
+        "distribution_variance": split.distribution,
+        "distribution_sd": split.distribution_sd,
+        "distribution_sd_interval": split.interval,
     }
