@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
 import cifarzoo
 from cifarzoo.data.order import subset
@@ -36,6 +37,22 @@ BELOW_PREDICTIONS = 60_000  # bytes: of ``MANY``; the state of a checkpoint has 
 CPU = torch.device("cpu")
 
 
+class NearlyTied(nn.Module):
+    """Logits that differ by less than float16 can tell at their size."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.AvgPool2d(8), nn.Flatten(), nn.Linear(48, num_classes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 1000 + 0.01 * self.net(x)
+
+
+def nearly_tied(num_classes: int) -> nn.Module:
+    """``NearlyTied``."""
+    return NearlyTied(num_classes)
+
+
 def train(root: Path, name: str = "run", **changes: Any) -> RunFolder:
     task = tiny_task(root, name, **changes)
     execute(task)
@@ -44,8 +61,13 @@ def train(root: Path, name: str = "run", **changes: Any) -> RunFolder:
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, VIEWS, {**VIEWS, "eval_images": 41, "validation_images": 16}],
-    ids=["plain", "views", "some of the images"],
+    [
+        {},
+        VIEWS,
+        {**VIEWS, "eval_images": 41, "validation_images": 16},
+        {**VIEWS, "architecture": nearly_tied},
+    ],
+    ids=["plain", "views", "some of the images", "logits that rounding makes equal"],
 )
 def test_errors_are_those_of_the_record_to_the_digit(tmp_path, changes):
     folder = train(tmp_path, **changes)
@@ -56,6 +78,9 @@ def test_errors_are_those_of_the_record_to_the_digit(tmp_path, changes):
     assert found.error == record["test_error"]
     assert found.tta_error == record.get("tta_test_error")
     assert found.num_views == (6 if "augmentations" in changes else 1)
+    if changes.get("architecture") is nearly_tied:
+        assert len(np.unique(found.logits)) == 1
+        assert len(np.unique(found.predicted)) > 1
     rows = subset(60, changes.get("eval_images", 60))
     assert np.array_equal(found.indices, rows)
     _, test = glyphs(None, train_images=128, test_images=60).load()
