@@ -30,7 +30,8 @@ def worsening() -> Callable[[Timestamp], float]:
     return lambda moment: 1.0 if moment.step < 12 else 40.0
 
 
-WORSENING = {**EVERYTHING, "schedule": worsening, "keep_checkpoints": 5}
+STEADY = {**EVERYTHING, "keep_checkpoints": 5}
+WORSENING = {**STEADY, "schedule": worsening}
 
 
 def in_float16() -> None:
@@ -107,27 +108,29 @@ OF_SCALER = {"the loss scale": _scale, "the steps since it grew": _growth}
 def mutations(budget: Budget) -> Iterator[Outcome]:
     """Forget each part of the newest checkpoint of a run that died, and go on from it."""
     root = budget.scratch
-    yield from _forget_each(root, "float32", FORGOTTEN, ())
-    yield from _forget_each(root, "float16", OF_SCALER, (in_float16,))
+    yield from _forget_each(root, "float32", FORGOTTEN, WORSENING, ())
+    # A rate that spoils the network may overflow, which sets the count of steps back to 0.
+    yield from _forget_each(root, "float16", OF_SCALER, STEADY, (in_float16,))
 
 
 def _forget_each(
     root: Path,
     precision: str,
     parts: dict[str, Callable[[State, State], None]],
+    changes: dict[str, Any],
     patches: tuple[Callable[[], None], ...],
 ) -> Iterator[Outcome]:
     whole, died = f"{precision}-whole", f"{precision}-died"
-    ended = attempt(train, root, whole, WORSENING, patches, log=root / f"{whole}.log")
+    ended = attempt(train, root, whole, changes, patches, log=root / f"{whole}.log")
     assert ended.code == 0, ended.said
     expected = finals(RunFolder(root / whole))
     kill = partial(arm, "after a step", rank=0, at=22)
-    attempt(train, root, died, WORSENING, (*patches, kill), log=root / f"{died}.log")
+    attempt(train, root, died, changes, (*patches, kill), log=root / f"{died}.log")
     for name, forget in {"nothing": None, **parts}.items():
         robbed = f"{precision}-{name.replace(' ', '-')}"
         shutil.copytree(root / died, root / robbed)
         _rewrite(RunFolder(root / robbed), forget)
-        ended = attempt(train, root, robbed, WORSENING, patches, log=root / f"{robbed}.log")
+        ended = attempt(train, root, robbed, changes, patches, log=root / f"{robbed}.log")
         seen = [f"exit code {ended.code}"] * bool(ended.code)
         # What contradicts the rest is noticed when it is read, and the one before it taken.
         seen += ["the reading"] * ("going back to the checkpoint before it" in ended.said)
