@@ -103,7 +103,7 @@ def one_line(origin: str) -> str:
 def digest(config: Config) -> str:
     """The SHA-256 (hex) of every effective value: configs that mean the same have the same."""
     values = effective_values(config).items()
-    text = "".join(f"{name} = {_canonical(value.value)}\n" for name, value in values)
+    text = "".join(f"{name} = {canonical(value.value)}\n" for name, value in values)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -131,17 +131,18 @@ def decides_numbers(name: str) -> bool:
 
 def is_same(first: Any, second: Any) -> bool:
     """Whether two values mean one thing: a list and a tuple of the same, 1 and 1.0, do."""
-    return _canonical(first) == _canonical(second)
+    return canonical(first) == canonical(second)
 
 
-def _canonical(value: Any) -> str:
+def canonical(value: Any) -> str:
+    """A value as text that is the same for all that mean one thing."""
     match value:
         case float() if value.is_integer():
             return written(int(value))
         case list() | tuple():
-            return f"[{', '.join(map(_canonical, value))}]"
+            return f"[{', '.join(map(canonical, value))}]"
         case dict():
-            return f"{{{', '.join(f'{_canonical(k)}: {_canonical(v)}' for k, v in value.items())}}}"
+            return f"{{{', '.join(f'{canonical(k)}: {canonical(v)}' for k, v in value.items())}}}"
     return written(value)
 
 

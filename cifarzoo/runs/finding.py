@@ -31,7 +31,7 @@ def find_run(name: str, root: Path) -> RunFolder:
         return RunFolder(path)
     if path.is_dir():
         raise UsageError(f"{path} is not the folder of a run: it has no {CONFIG}")
-    runs = sorted(_runs(root), key=_last_written)
+    runs = sorted(runs_in(root), key=_last_written)
     if name == LATEST and runs:
         return RunFolder(runs[-1])
     found = [run for run in runs if _answers_to(run, name)]
@@ -46,7 +46,7 @@ def find_run(name: str, root: Path) -> RunFolder:
     )
 
 
-def _runs(root: Path) -> list[Path]:
+def runs_in(root: Path) -> list[Path]:
     """The folders of runs in ``root``, however deep; none is looked for within another.
 
     Raises:

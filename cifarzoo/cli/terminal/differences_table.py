@@ -25,7 +25,7 @@ def print_differences(out: Console, first: str, second: str, found: list[Differe
     table.add_column(overflow="fold")
     table.add_row("", *(Text(name, style="bold") for name in (first, second)))
     for each in found:
-        table.add_row(_short(each.name), _text(each.first), _text(each.second))
+        table.add_row(short_name(each.name), _text(each.first), _text(each.second))
     console.print_table(out, table)
     verb = "differs" if len(found) == 1 else "differ"
     out.print(Text(f"{plural(len(found), 'setting')} {verb}", style="dim"), soft_wrap=True)
@@ -35,11 +35,16 @@ def _text(setting: EffectiveValue | None) -> Text:
     """A value; in dim letters if it is the default, and a dash where there is no such component."""
     if setting is None:
         return Text(ABSENT, style="dim")
-    text = KIND.sub(r"@\1", setting.source)
+    text = without_kinds(setting.source)
     return Text(text, style="dim" if setting.is_default else "")
 
 
-def _short(name: str) -> str:
+def without_kinds(value: str) -> str:
+    """A value as people write it in a file: ``@cosine`` for ``@schedule.cosine``."""
+    return KIND.sub(r"@\1", value)
+
+
+def short_name(name: str) -> str:
     """``scope/kind.component.parameter`` as people write it in a file: without the kind."""
     scope, slash, rest = name.rpartition("/")
     return scope + slash + ".".join(rest.split(".")[-2:])
