@@ -24,6 +24,7 @@ from filelock import FileLock, Timeout
 from cifarzoo.components.protocols import Split
 from cifarzoo.files.own_folders import lasting_cache_folder
 from cifarzoo.files.real_folder import FILE, RealFolder, is_leftover
+from cifarzoo.runs.strict_json import strict_json
 
 FOLDER, SUFFIX = "decoded", ".images"
 LEAST_BYTES = 8 << 20  # 2,700 images of 32 x 32, which are decoded in a quarter of a second
@@ -202,7 +203,7 @@ def _write(folder: RealFolder, name: str, title: str, splits: Splits) -> None:
     if not LEAST_BYTES <= about.size <= MOST_BYTES:
         return
     _make_room(folder, about.size)
-    page = json.dumps(asdict(about)).encode().ljust(_PAGE - _DIGEST)
+    page = strict_json(asdict(about)).encode().ljust(_PAGE - _DIGEST)
     images = (np.ascontiguousarray(split.images) for split in splits)
     labels = (np.ascontiguousarray(split.labels, _LABEL) for split in splits)
     rest = b"".join([page, *(array.data for array in (*images, *labels))])

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import os
 import shutil
 import tempfile
@@ -23,6 +22,7 @@ from cifarzoo.data.opening import open_published
 from cifarzoo.data.published import Labelling, Published
 from cifarzoo.data.splits import Images, Labels
 from cifarzoo.errors import DataError
+from cifarzoo.runs.strict_json import strict_json
 
 ROWS = 1000  # of a group in a Parquet file, which is what is read at once
 
@@ -156,7 +156,7 @@ def _write_parquet(path: Path, part: Part, published: Published) -> None:
     features: dict[str, Any] = {"img": {"_type": "Image"}}
     for labelling in published.labellings:
         features[labelling.column] = {"names": labelling.classes, "_type": "ClassLabel"}
-    described = json.dumps({"info": {"features": features}})
+    described = strict_json({"info": {"features": features}})
     schema = pa.schema({"img": picture, **columns}, metadata={"huggingface": described})
     with pq.ParquetWriter(path, schema, compression="none", use_dictionary=False) as writer:
         for start in range(0, len(part.images), ROWS):

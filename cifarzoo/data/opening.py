@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from cifarzoo.data.locate import locate
 from cifarzoo.data.published import Labelling, Published
 from cifarzoo.data.sources import Source
 from cifarzoo.errors import DataError
+from cifarzoo.runs.strict_json import strict_json
 
 VERSION = 1  # of how this package decodes: raised where it would give other pixels or labels
 
@@ -68,7 +68,7 @@ def open_published(
 def digest_of(source: Source, contents: Contents, labelling: Labelling) -> str:
     """Digest (hex) of all that decides what is decoded from files."""
     facts = [VERSION, source.form, source.decoders, labelling.name, list(contents.digests.items())]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    return hashlib.sha256(strict_json(facts).encode()).hexdigest()
 
 
 def title(

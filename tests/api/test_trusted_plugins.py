@@ -42,7 +42,8 @@ DOORS: dict[str, list[Callable[[], object]]] = {  # ways to a run's plugins, by 
     ],
 }
 NAME_NO_RUN = {"create", "create_model", "draws", "lambda_lr", "register", "errors", "protocols"}
-LOOKS = {"path", "config", "status", "result", "history"}  # of a loaded run, and imports nothing
+# Of a loaded run; they import nothing of it.
+LOOKS = {"path", "config", "status", "result", "history", "predictions"}
 
 
 @pytest.fixture(scope="module")
