@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from cifarzoo.api.execution import Processes, opener
 from cifarzoo.cli import completion
-from cifarzoo.cli.options import Json, Plugins, RunsFolder
+from cifarzoo.cli.launching import processes, train
+from cifarzoo.cli.options import DataFolder, Json, NumProcesses, Plugins, RunsFolder
 from cifarzoo.cli.terminal import console
 from cifarzoo.cli.terminal.units import plural
+from cifarzoo.engine.distributed.environment import is_worker
 from cifarzoo.errors import UsageError
 from cifarzoo.results.groups import Grouping, Metric, group_runs
+from cifarzoo.results.studies import Study, plan_study
 from cifarzoo.runs.strict_json import strict_json
+
+EFFECT, PAIRS, MOST_PAIRS = 0.2, 30, 1000
 
 
 def compare(
@@ -30,17 +37,62 @@ def compare(
     metric: Annotated[
         Metric, typer.Option("--metric", help="Number of runs that is compared.")
     ] = "test_error",
+    until_decided: Annotated[
+        bool,
+        typer.Option(
+            "--until-decided",
+            help="Train both configs seed by seed until it can be told which is better.",
+        ),
+    ] = False,
+    effect: Annotated[
+        float | None,
+        typer.Option(
+            "--effect",
+            metavar="POINTS",
+            help=f"With --until-decided: smallest difference that matters (default: {EFFECT}).",
+            show_default=False,
+        ),
+    ] = None,
+    max_seeds: Annotated[
+        int | None,
+        typer.Option(
+            "--max-seeds",
+            metavar="N",
+            help=f"With --until-decided: pairs that are trained at most (default: {PAIRS}).",
+            show_default=False,
+        ),
+    ] = None,
+    nproc: NumProcesses = None,
+    data: DataFolder = None,
     out: RunsFolder = Path("runs"),
     plugins: Plugins = None,
     as_json: Json = False,
 ) -> None:
-    """Show in which settings two configs differ; or compare finished runs.
+    """Show in which settings two configs differ; or compare finished runs; or train until told.
 
     Runs that are equal but for their seeds are a group. The first group is the baseline: each
     other one's mean error less its is shown with a 95 % interval, paired by seed where the seeds
     match and by Welch's method elsewhere, and a verdict that is corrected for the number of groups
     (Holm). Runs on other data than the baseline's are refused.
+
+    With --until-decided the two configs are trained on seeds 0, 1, 2 and so on, by a test that
+    stays valid however often one looks, until one is better, neither is by --effect, or
+    --max-seeds are done. The same command goes on where it was stopped.
     """
+    if until_decided:
+        study = _study(
+            names,
+            plugins or (),
+            out=out,
+            metric=metric,
+            effect=EFFECT if effect is None else effect,
+            max_seeds=PAIRS if max_seeds is None else max_seeds,
+        )
+        _decide(study, data, processes(nproc, 0), as_json=as_json)
+        return
+    given = {"--effect": effect, "--max-seeds": max_seeds, "--nproc": nproc}
+    for option in (name for name, value in given.items() if value is not None):
+        raise UsageError(f"{option} has no effect without --until-decided")
     if all(name.endswith(".gin") for name in names):
         _compare_configs(names, plugins or (), as_json=as_json)
     else:
@@ -68,6 +120,52 @@ def _compare_configs(names: list[str], plugins: Any, *, as_json: bool) -> None:
         console.say(f"{first} and {second} are the same run")
     else:
         differences_table.print_differences(console.results(), first, second, found)
+
+
+def _study(
+    names: list[str],
+    plugins: Any,
+    *,
+    out: Path,
+    metric: Metric,
+    effect: float,
+    max_seeds: int,
+) -> Study:
+    from cifarzoo import config
+
+    if len(names) != 2:
+        raise UsageError(f"given {plural(len(names), 'config')}; expected two")
+    if not 0 < effect < math.inf:
+        raise UsageError(f"--effect is {effect}; expected a number above 0, in percent points")
+    if not 1 <= max_seeds <= MOST_PAIRS:
+        raise UsageError(f"--max-seeds is {max_seeds}; expected 1 to {MOST_PAIRS:,}")
+    if is_worker():
+        raise UsageError(
+            "--until-decided starts its own processes; it can't be started by torchrun"
+        )
+    first, second = (config.load(name, plugins=plugins) for name in names)
+    console.warn_of(first)
+    console.warn_of(second)
+    stems = (Path(names[0]).stem, Path(names[1]).stem)
+    return plan_study(
+        first, second, stems, runs=out, metric=metric, effect=effect, max_seeds=max_seeds
+    )
+
+
+def _decide(study: Study, data: Path | None, ranks: Processes, *, as_json: bool) -> None:
+    from cifarzoo.cli.terminal import study_report
+
+    shown = 0
+    for side, seed in study.waiting():
+        shown = study_report.print_pairs(study, shown)
+        config = study.config(side, seed)
+        open_folder = opener(config, out=study.runs, run_dir=study.folder(side, seed))
+        train(config, open_folder, data=data, processes=ranks, as_json=as_json)
+    study_report.print_pairs(study, shown)
+    if as_json:
+        typer.echo(strict_json(study_report.to_json(study)))
+    else:
+        study_report.print_study(console.results(), study)
 
 
 def _compare_runs(grouping: Grouping, metric: Metric, *, as_json: bool) -> None:
