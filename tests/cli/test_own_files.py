@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,31 @@ def test_a_start_that_fails_on_launched_ranks_leaves_it_so_too(by_hand):
     assert done.exit_code == 2, done.output
     assert "'none.pt', which cannot be read: No such file" in done.stderr
     assert content(by_hand) == before
+
+
+def test_a_rank_that_ends_just_before_it_is_signalled_is_no_error(by_hand, monkeypatch):
+    (by_hand / "config.gin").write_text(
+        CONFIG.replace("@cosine", "@mine") + "run.initial_weights = 'none.pt'\n"
+    )
+    late = []
+
+    def kill_late(pid, number):
+        deadline = time.monotonic() + 20
+        while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        late.append(pid)
+        kill(pid, number)
+
+    kill = os.kill
+    # Which is what a process that is still there, and is gone when the signal comes, looks like.
+    monkeypatch.setattr("multiprocessing.process.BaseProcess.is_alive", lambda _self: True)
+    monkeypatch.setattr("cifarzoo.engine.distributed.launcher.os.kill", kill_late)
+
+    done = cifarzoo("resume", "r", "--trust-plugins", "--nproc", "2")
+
+    assert late
+    assert done.exit_code == 2, done.output
+    assert "'none.pt', which cannot be read: No such file" in done.stderr
 
 
 def test_a_start_that_fails_in_a_new_folder_leaves_nothing_on_launched_ranks_either(here):

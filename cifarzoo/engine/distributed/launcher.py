@@ -13,7 +13,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from multiprocessing import (
     active_children,
@@ -189,7 +189,8 @@ def _end(ranks: Sequence[BaseProcess], number: int, seconds: float) -> None:
     started = [process for process in ranks if process.pid is not None]
     for process in started:
         if process.is_alive():
-            os.kill(process.pid or 0, number)
+            with suppress(ProcessLookupError):  # it ended just now, which its sentinel tells later
+                os.kill(process.pid or 0, number)
     for process in started:
         process.join(max(0.0, until - time.monotonic()))
         if process.is_alive():
