@@ -171,13 +171,20 @@ def _decide(study: Study, data: Path | None, ranks: Processes, *, as_json: bool)
 def _compare_runs(grouping: Grouping, metric: Metric, *, as_json: bool) -> None:
     from cifarzoo.cli.terminal import comparison_table
     from cifarzoo.results.differences import compare_groups, dunnett
+    from cifarzoo.results.same_images import on_same_images
 
     baseline, *others = [group.numbers for group in grouping.groups]
     found = compare_groups(baseline, others)
+    first, *rest = grouping.groups
+    pairs = [on_same_images(first, each, metric) for each in rest]
     for note in grouping.notes:
         console.warn(note)
     if as_json:
         ps = dunnett(baseline, others) if others else None
-        typer.echo(strict_json(comparison_table.to_json(grouping, metric, found, ps), indent=2))
+        record = comparison_table.to_json(grouping, metric, found, pairs, ps)
+        typer.echo(strict_json(record, indent=2))
     else:
         comparison_table.print_comparison(console.results(), grouping, metric, found)
+        for group, pair in zip(rest, pairs, strict=True):
+            if pair is not None:
+                console.say(f"{group.name}: {pair}")

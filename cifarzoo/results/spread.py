@@ -30,7 +30,7 @@ def spread_of(
         seeds, reason = ", ".join(map(str, lacking)), next(iter(lacking.values()))
         return None, f"cannot be split: seed{'s' * (len(lacking) > 1)} {seeds}: {reason}"
     first, *others = found
-    if not all(_same_images(first, other) for other in others):
+    if not all(are_of_same_images(first, other) for other in others):
         return None, "cannot be split: the seeds were tested on other images"
     if len(first.labels) == 1:
         return None, "cannot be split: the seeds were tested on one image"
@@ -49,5 +49,6 @@ def _read(runs: Mapping[int, RunFolder]) -> tuple[list[Predictions], dict[int, s
     return found, lacking
 
 
-def _same_images(one: Predictions, other: Predictions) -> bool:
+def are_of_same_images(one: Predictions, other: Predictions) -> bool:
+    """Whether two runs were tested on the same images, by their rows and labels."""
     return np.array_equal(one.indices, other.indices) and np.array_equal(one.labels, other.labels)

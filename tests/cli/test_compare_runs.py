@@ -3,10 +3,14 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from cifarzoo import config
 from cifarzoo.config.effective import resolved_text
+from cifarzoo.runs.folder import RunFolder
+from cifarzoo.runs.predictions import Predictions, keep_predictions
 from tests.command import invoke, refuse, succeed
 
 SEEDS = {0: 5.1, 1: 5.3, 2: 5.2, 3: 5.0, 4: 5.25}
@@ -156,3 +160,30 @@ def test_names_of_others_are_shown_as_text(tmp_path, finish):
     text = succeed("compare", tmp_path)
     assert "[red]x[/red]" in text
     assert "\x1b" not in text
+
+
+def test_two_single_runs_are_compared_on_the_same_images(tmp_path, finish):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 10, 1000).astype(np.int32)
+    rights = {}
+    for name, error, sets in (("a", 0.3, []), ("b", 0.2, ["sgd.lr=0.3"])):
+        is_wrong = rng.random(1000) < error
+        predicted = np.where(is_wrong, (labels + 1) % 10, labels).astype(np.int32)
+        logits = np.eye(10, dtype=np.float16)[predicted]
+        path = finish(name, 0, 100 * float(np.mean(predicted != labels)), *sets)
+        keep_predictions(
+            RunFolder(path),
+            Predictions(
+                indices=np.arange(1000, dtype=np.int32),
+                labels=labels,
+                logits=logits,
+                predicted=predicted,
+            ),
+        )
+        rights[name] = predicted == labels
+    found = compared(tmp_path)["groups"][1]["mcnemar"]
+    alone = [int(np.sum(rights[x] & ~rights[y])) for x, y in ("ab", "ba")]
+    assert [found["baseline_alone"], found["candidate_alone"]] == alone
+    assert found["p"] == pytest.approx(binomtest(alone[0], sum(alone)).pvalue)
+    last = succeed("compare", tmp_path).splitlines()[-1]
+    assert f"{alone[1]} of 1,000 test images are right by it alone, {alone[0]} by the" in last

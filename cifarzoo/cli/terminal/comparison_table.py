@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
@@ -13,6 +14,7 @@ from cifarzoo.cli.terminal.differences_table import short_name, without_kinds
 from cifarzoo.cli.terminal.text import Text
 from cifarzoo.results.differences import Difference, in_words
 from cifarzoo.results.groups import Group, Grouping, Metric
+from cifarzoo.results.same_images import SameImages
 from cifarzoo.results.statistics import sample
 
 STYLES = {"better": "green", "worse": "red"}
@@ -30,14 +32,18 @@ def print_comparison(
 
 
 def to_json(
-    grouping: Grouping, metric: Metric, found: Sequence[Difference], dunnett: list[float] | None
+    grouping: Grouping,
+    metric: Metric,
+    found: Sequence[Difference],
+    pairs: Sequence[SameImages | None],
+    dunnett: Sequence[float] | None,
 ) -> dict[str, Any]:
     """The promised object; scripts lean on its keys."""
-    groups = [
-        _group(group, each) for group, each in zip(grouping.groups, (None, *found), strict=True)
-    ]
-    for number, group in enumerate(groups[1:]):
+    compared = zip(grouping.groups, (None, *found), strict=True)
+    groups = [_group(group, each) for group, each in compared]
+    for number, (group, pair) in enumerate(zip(groups[1:], pairs, strict=True)):
         group["p_dunnett"] = dunnett[number] if dunnett else None
+        group["mcnemar"] = asdict(pair) if pair else None
     return {
         "metric": metric,
         "differing": grouping.differing,
