@@ -1,8 +1,8 @@
 """Print the commands of a document's bash blocks that can be tried here, one a line.
 
 A block with ``title="FILE"`` is a file that the reader saves: a command that writes it stands in
-its place. What other stages do (installing, pytest) and what needs a network is named on stderr
-and left out. A training of hours is tried with --dry-run, which does everything up to the first
+its place. What other stages do (installing, pytest) and what needs a network or photographs is named
+on stderr and left out. A training of hours is tried with --dry-run, which does everything up to the first
 batch; a loop goes over two values, and its trainings are cut to a few steps.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```', re.MULTILINE | re.DOTALL)
 ELSEWHERE = re.compile(r"(python3 -m venv|\. \S*activate|(uv )?pip|pytest|make|git|uv)\b")
-NEEDS_NETWORK = re.compile(r"cifarzoo data fetch")
+NEEDS_MORE = re.compile(r"cifarzoo data (fetch|export)")  # a network, CIFAR-10
 TRAINING = re.compile(r"(cifarzoo|python cli\.py) (run (?!quickstart\.gin)|reproduce \S+/)")
 SHORT = re.compile(r"--dry-run|--budget smoke")
 LOOP = re.compile(r"^for .*?^done$", re.MULTILINE | re.DOTALL)
@@ -60,7 +60,7 @@ def main() -> None:
     if titles:
         return
     for command in commands(Path(document)):
-        if ELSEWHERE.match(command) or NEEDS_NETWORK.match(command):
+        if ELSEWHERE.match(command) or NEEDS_MORE.match(command):
             sys.stderr.write(f"not here: {command}\n")
         elif command.startswith("for "):
             sys.stdout.write(f"{shorter(command)}\n")
