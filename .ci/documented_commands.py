@@ -1,9 +1,9 @@
 """Print the commands of a document's bash blocks that can be tried here, one a line.
 
 A block with ``title="FILE"`` is a file that the reader saves: a command that writes it stands in
-its place. What other stages do (installing, pytest) and what needs a network or photographs is named
-on stderr and left out. A training of hours is tried with --dry-run, which does everything up to the first
-batch; a loop goes over two values, and its trainings are cut to a few steps.
+its place. What other stages do (installing, pytest) and what needs a network or photographs is
+named on stderr and left out. A training of hours is tried with --dry-run, which does everything up
+to the first batch; a loop goes over two values, and its trainings are cut to a few steps.
 """
 
 import re
