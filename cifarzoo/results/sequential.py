@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 PRIOR = 1.0  # g: variance of the true difference in units of that of one pair's
 EVIDENCE = 20.0  # 1 / 0.05: false alarms are at most one in so many studies
 
@@ -60,33 +58,34 @@ def decide(differences: Sequence[float], *, effect: float) -> Sequential:
         return Sequential(
             n=0, mean=None, interval=(-math.inf, math.inf), evidence=1.0, decision="cannot tell"
         )
-    mean = float(np.mean(differences))
-    half = _half_width(differences)
+    mean, sd = _moments(differences)
+    half = _half_width(n, sd)
     interval = (mean - half, mean + half)
     return Sequential(
         n=n,
         mean=mean,
         interval=interval,
-        evidence=e_value(differences),
+        evidence=_evidence(n, mean, sd),
         decision=_decision(interval, effect),
     )
 
 
 def e_value(differences: Sequence[float]) -> float:
     """The e-value of ``decide`` against a mean of 0; 1 of fewer than two differences."""
-    n = len(differences)
+    return _evidence(len(differences), *_moments(differences)) if differences else 1.0
+
+
+def _evidence(n: int, mean: float, sd: float) -> float:
     if n < 2:
         return 1.0
-    sd, mean = _sd(differences), float(np.mean(differences))
     if sd == 0:
         return 1.0 if mean == 0 else math.inf
     share, c = n * (mean / sd) ** 2 / (n - 1), 1 + n * PRIOR
     return float(c**-0.5 * ((1 + share) / (1 + share / c)) ** (n / 2))
 
 
-def _half_width(differences: Sequence[float]) -> float:
+def _half_width(n: int, sd: float) -> float:
     """Half the interval: E < 1 / alpha solved for the mean."""
-    n = len(differences)
     if n < 2:
         return math.inf
     c = 1 + n * PRIOR
@@ -94,11 +93,15 @@ def _half_width(differences: Sequence[float]) -> float:
     if ratio >= c:  # E has a bound as t grows, which is below 1 / alpha for few pairs
         return math.inf
     share = (ratio - 1) / (1 - ratio / c)
-    return _sd(differences) * math.sqrt((n - 1) * share / n)
+    return sd * math.sqrt((n - 1) * share / n)
 
 
-def _sd(differences: Sequence[float]) -> float:
-    return float(np.std(differences, ddof=1))
+def _moments(differences: Sequence[float]) -> tuple[float, float]:
+    """Mean and standard deviation, in sums that are quicker for a few numbers than NumPy's."""
+    n = len(differences)
+    mean = math.fsum(differences) / n
+    squares = math.fsum((each - mean) ** 2 for each in differences)
+    return mean, math.sqrt(squares / (n - 1)) if n > 1 else 0.0
 
 
 def _decision(interval: tuple[float, float], effect: float) -> Decision:
