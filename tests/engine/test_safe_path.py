@@ -197,6 +197,7 @@ def test_a_current_folder_that_is_gone_is_no_hindrance(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
     monkeypatch.setattr(sys, "path", ["", LIBRARY])
+    monkeypatch.setenv("PYTHONSAFEPATH", "")  # which is set, for processes that are started
 
     leave_current_folder()
 
