@@ -7,10 +7,12 @@ from them does not. A split is therefore known by the set of its pixels and labe
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from typing import TypeAlias
 
 from cifarzoo.components.protocols import Split
 from cifarzoo.data.published import Known, Published
+
+Evidence: TypeAlias = tuple[Known | None, Known | None]  # of the training and the test split
 
 UNKNOWN, OTHER_PIXELS = "other pixels than we know", "other pixels"
 
@@ -29,14 +31,17 @@ def set_digest(split: Split) -> str:
     return hashlib.sha256(b"".join(sorted(digests))).hexdigest()
 
 
-def recognise(published: Published, split: Split, part: Literal["train", "test"]) -> Known | None:
-    """What is known of a split with these images and labels; None: nothing is."""
-    digest = set_digest(split)
-    return next((k for k in published.known if (k.part, k.digest) == (part, digest)), None)
+def recognise(published: Published, train: Split, test: Split) -> Evidence:
+    """What is known of both splits with these images and labels; None: nothing is."""
+    parts = (("train", set_digest(train)), ("test", set_digest(test)))
+    first, second = (
+        next((known for known in published.known if (known.part, known.digest) == part), None)
+        for part in parts
+    )
+    return first, second
 
 
-def note_on(published: Published, train: Split, test: Split) -> str:
-    """What a title says of these images; nothing: published numbers are of them."""
-    found = recognise(published, train, "train"), recognise(published, test, "test")
+def note_on(found: Evidence) -> str:
+    """What a title says of such images; nothing: published numbers are of them."""
     notes = [known.note if known else OTHER_PIXELS for known in found]
     return max(notes, key=lambda note: (note == OTHER_PIXELS, note))

@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from cifarzoo.data.archive import SUMS
+from cifarzoo.data.formats.parquet import INSTALL
 from cifarzoo.data.opening import open_published
 from cifarzoo.data.published import Labelling, Published
 from cifarzoo.data.splits import Images, Labels
@@ -148,9 +149,7 @@ def _write_parquet(path: Path, part: Part, published: Published) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
-        raise DataError(
-            "writing Parquet takes pyarrow; install it with `pip install 'cifarzoo[parquet]'`"
-        ) from error
+        raise DataError(f"writing Parquet takes pyarrow; {INSTALL}") from error
     columns = {labelling.column: pa.int64() for labelling in published.labellings}
     picture = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     features: dict[str, Any] = {"img": {"_type": "Image"}}

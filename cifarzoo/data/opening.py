@@ -12,7 +12,7 @@ from cifarzoo.components.user_paths import expanded
 from cifarzoo.data.archive import Contents
 from cifarzoo.data.damage import advised
 from cifarzoo.data.decoded_cache import through_cache
-from cifarzoo.data.evidence import note_on
+from cifarzoo.data.evidence import Evidence, note_on, recognise
 from cifarzoo.data.formats.picture_headers import LOSSY
 from cifarzoo.data.locate import locate
 from cifarzoo.data.published import Labelling, Published
@@ -75,7 +75,7 @@ def title(
     published: Published,
     labelling: Labelling,
     source: Source | None,
-    splits: tuple[Split, Split] | None = None,
+    evidence: Callable[[], Evidence] | None = None,
 ) -> str:
     """The dataset's name, with whatever makes its numbers incomparable with published ones.
 
@@ -83,7 +83,8 @@ def title(
         published: The dataset.
         labelling: Labels that are wanted.
         source: Files that it lies in; None: not known.
-        splits: Training and test images that were read; None: they weren't yet.
+        evidence: Tells what is known of the images, asked where it matters; None: they weren't
+            read yet.
     """
     notes = []
     if labelling != published.labellings[0]:
@@ -92,8 +93,8 @@ def title(
         notes.append(source.codec)
     if source and (source.num_train, source.num_test) != (published.num_train, published.num_test):
         notes.append(f"{source.num_train:,} + {source.num_test:,} images")
-    elif source and splits and not (source.is_published or source.codec in LOSSY):
-        notes.append(note_on(published, *splits))
+    elif source and evidence and not (source.is_published or source.codec in LOSSY):
+        notes.append(note_on(evidence()))
     told = ", ".join(filter(None, notes))
     return published.title + (f" ({told})" if told else "")
 
@@ -113,5 +114,7 @@ def _dataset(
         num_train=counts.num_train,
         num_test=counts.num_test,
         load=load,
-        title_of=lambda train, test: title(published, labelling, source, (train, test)),
+        title_of=lambda train, test: title(
+            published, labelling, source, partial(recognise, published, train, test)
+        ),
     )

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from cifarzoo.components.protocols import Split
 from cifarzoo.data.damage import advised
-from cifarzoo.data.evidence import UNKNOWN, recognise
+from cifarzoo.data.evidence import UNKNOWN, Evidence, recognise
 from cifarzoo.data.locate import locate
 from cifarzoo.data.opening import title
 from cifarzoo.data.published import Published
@@ -65,6 +65,8 @@ def verify(published: Published, folder: Path) -> Verification:
         source = locate(published, folder, labelling=labelling)
         contents = source.read()
         train, test = source.decode(contents, labelling)
+    evidence = cache(partial(recognise, published, train, test))  # two answers come from it
+    train_pixels, test_pixels = _pixels(source, evidence)
     counts = [_per_class(split, len(labelling.classes)) for split in (train, test)]
     problems = (
         _imbalance("training", counts[0], published.num_train),
@@ -72,7 +74,7 @@ def verify(published: Published, folder: Path) -> Verification:
     )
     return Verification(
         dataset=published.name,
-        title=title(published, labelling, source, (train, test)),
+        title=title(published, labelling, source, evidence),
         form=source.form,
         path=source.path,
         shape=train.images.shape[1:],
@@ -80,21 +82,19 @@ def verify(published: Published, folder: Path) -> Verification:
         train_images=counts[0],
         test_images=counts[1],
         repeated=_repeated(train, test),
-        train_pixels=pixels(published, source, train, "train"),
-        test_pixels=pixels(published, source, test, "test"),
+        train_pixels=train_pixels,
+        test_pixels=test_pixels,
         sha256=contents.digests,
         problem=next(filter(None, problems), None),
     )
 
 
-def pixels(
-    published: Published, source: Source, split: Split, part: Literal["train", "test"]
-) -> str:
-    """What the images of a split are, for people."""
+def _pixels(source: Source, evidence: Callable[[], Evidence]) -> tuple[str, str]:
+    """What the training and the test images are, for people."""
     if source.is_published:  # the digest of an archive proves more than images can
-        return f"the published {'training' if part == 'train' else part} images"
-    known = recognise(published, split, part)
-    return known.words if known else UNKNOWN
+        return "the published training images", "the published test images"
+    train, test = (known.words if known else UNKNOWN for known in evidence())
+    return train, test
 
 
 def _per_class(split: Split, classes: int) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ from cifarzoo.data.download.transfer import (
     transfer,
 )
 from cifarzoo.data.download.wanted import Fetched, FetchedFile
-from cifarzoo.data.formats.parquet import most_bytes
+from cifarzoo.data.formats.parquet import INSTALL, most_bytes
 from cifarzoo.data.locate import PARQUET
 from cifarzoo.data.published import Published
 from cifarzoo.data.sources import ParquetSource
@@ -48,9 +48,7 @@ class ParquetDownload:
         }
         self.url = urls[0]
         self.missing = (
-            None
-            if importlib.util.find_spec("pyarrow")
-            else "its files take pyarrow; install it with `pip install 'cifarzoo[parquet]'`"
+            None if importlib.util.find_spec("pyarrow") else f"its files take pyarrow; {INSTALL}"
         )
 
     def by_hand(self, what: str) -> str:

@@ -25,6 +25,7 @@ from cifarzoo.data.splits import Images, Labels
 from cifarzoo.errors import DataError
 from cifarzoo.files.real_folder import RealFolder
 
+INSTALL = "install it with `pip install 'cifarzoo[parquet]'`"
 IMAGES = ("img", "image")  # names of the column, as the hub's variants have it
 MOST_IMAGES = 200_000  # in a file; CINIC-10, the largest known of 32 x 32 pixels, has 90,000
 MOST_ROW = 16 << 10  # bytes a row on the disk; CIFAR-10 has 2,300 as PNG
@@ -218,9 +219,7 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         import pyarrow as pa
     except ImportError as error:
-        raise DataError(
-            f"reading {path} takes pyarrow; install it with `pip install 'cifarzoo[parquet]'`"
-        ) from error
+        raise DataError(f"reading {path} takes pyarrow; {INSTALL}") from error
     try:
         yield
     except (pa.ArrowException, UnicodeError, OSError) as error:  # a name that is no UTF-8
