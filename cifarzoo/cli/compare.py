@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,11 +15,15 @@ from cifarzoo.cli.launching import processes, train
 from cifarzoo.cli.options import DataFolder, Json, NumProcesses, Plugins, RunsFolder
 from cifarzoo.cli.terminal import console
 from cifarzoo.cli.terminal.units import plural
+from cifarzoo.config.files import SUFFIX, find_config
 from cifarzoo.engine.distributed.environment import is_worker
-from cifarzoo.errors import UsageError
+from cifarzoo.errors import ConfigError, UsageError
 from cifarzoo.results.groups import Grouping, Metric, group_runs
 from cifarzoo.results.studies import Study, plan_study
 from cifarzoo.runs.strict_json import strict_json
+
+if TYPE_CHECKING:
+    from cifarzoo.config import Config
 
 EFFECT, PAIRS, MOST_PAIRS = 0.2, 30, 1000
 
@@ -91,9 +96,9 @@ def compare(
         _decide(study, data, processes(nproc, 0), as_json=as_json)
         return
     given = {"--effect": effect, "--max-seeds": max_seeds, "--nproc": nproc}
-    for option in (name for name, value in given.items() if value is not None):
-        raise UsageError(f"{option} has no effect without --until-decided")
-    if all(name.endswith(".gin") for name in names):
+    if odd := [option for option, value in given.items() if value is not None]:
+        raise UsageError(f"{odd[0]} has no effect without --until-decided")
+    if all(map(_means_config, names)):
         _compare_configs(names, plugins or (), as_json=as_json)
     else:
         if plugins:
@@ -101,18 +106,36 @@ def compare(
         _compare_runs(group_runs(names, out, metric), metric, as_json=as_json)
 
 
-def _compare_configs(names: list[str], plugins: Any, *, as_json: bool) -> None:
+def _means_config(name: str) -> bool:
+    """Whether a name is that of a config rather than of a run."""
+    if name in ("-", "") or name.endswith(SUFFIX):
+        return True
+    try:
+        return bool(find_config(name))
+    except ConfigError:
+        return False
+
+
+def _two_configs(
+    names: list[str], plugins: Sequence[Path], *, otherwise: str = ""
+) -> tuple[Config, Config]:
+    """The configs that two names mean; ``otherwise`` is what else might have been given."""
     from cifarzoo import config
+
+    if len(names) != 2:
+        raise UsageError(f"given {plural(len(names), 'config')}; expected two{otherwise}")
+    first, second = (config.load(name, plugins=plugins) for name in names)
+    console.warn_of(first)
+    console.warn_of(second)
+    return first, second
+
+
+def _compare_configs(names: list[str], plugins: Sequence[Path], *, as_json: bool) -> None:
     from cifarzoo.cli.terminal import differences_table
     from cifarzoo.config.differences import differences
 
-    if len(names) != 2:
-        given = plural(len(names), "config")
-        raise UsageError(f"given {given}; expected two, or runs and folders of runs")
+    one, other = _two_configs(names, plugins, otherwise=", or runs and folders of runs")
     first, second = names
-    one, other = (config.load(name, plugins=plugins) for name in names)
-    console.warn_of(one)
-    console.warn_of(other)
     found = list(differences(one, other))
     if as_json:
         typer.echo(strict_json([difference.to_json() for difference in found], indent=2))
@@ -124,17 +147,13 @@ def _compare_configs(names: list[str], plugins: Any, *, as_json: bool) -> None:
 
 def _study(
     names: list[str],
-    plugins: Any,
+    plugins: Sequence[Path],
     *,
     out: Path,
     metric: Metric,
     effect: float,
     max_seeds: int,
 ) -> Study:
-    from cifarzoo import config
-
-    if len(names) != 2:
-        raise UsageError(f"given {plural(len(names), 'config')}; expected two")
     if not 0 < effect < math.inf:
         raise UsageError(f"--effect is {effect}; expected a number above 0, in percent points")
     if not 1 <= max_seeds <= MOST_PAIRS:
@@ -143,9 +162,7 @@ def _study(
         raise UsageError(
             "--until-decided starts its own processes; it can't be started by torchrun"
         )
-    first, second = (config.load(name, plugins=plugins) for name in names)
-    console.warn_of(first)
-    console.warn_of(second)
+    first, second = _two_configs(names, plugins)
     stems = (Path(names[0]).stem, Path(names[1]).stem)
     return plan_study(
         first, second, stems, runs=out, metric=metric, effect=effect, max_seeds=max_seeds

@@ -1,6 +1,8 @@
 """``cifarzoo compare A.gin B.gin``, as a user meets it."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -110,3 +112,12 @@ def test_a_config_that_is_not_there_is_named():
 def test_one_config_alone_is_refused_in_a_line():
     said = refuse("compare", "quickstart.gin")
     assert said == "given 1 config; expected two, or runs and folders of runs\n"
+
+
+def test_recipes_go_by_their_bare_names_and_one_may_come_from_standard_input():
+    assert succeed("compare", "quickstart", "resnet20") != ""
+    command = [sys.executable, "-m", "cifarzoo", "compare", "-", "quickstart"]
+    done = subprocess.run(
+        command, input="include 'quickstart.gin'\n", capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "- and quickstart are the same run\n"
