@@ -21,7 +21,7 @@ from benchmarks.image_paths import dataset_of, paths, source_of
 from cifarzoo.bench.measurement import load_average
 from cifarzoo.bench.spreads import rate, ratio
 from cifarzoo.bench.timing import Sample, interleave
-from cifarzoo.runs.provenance import git_state, provenance
+from cifarzoo.run_folders.provenance import git_state, provenance
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "data_path.json"

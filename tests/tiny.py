@@ -20,7 +20,7 @@ from cifarzoo.engine.events import EvaluationEvent, Event, WarningEvent
 from cifarzoo.engine.runner import Task, execute
 from cifarzoo.engine.trained import evaluate_run
 from cifarzoo.protocols import Augmentation, Residual, Site, Timestamp
-from cifarzoo.runs.folder import RunFolder, adopt
+from cifarzoo.run_folders.folder import RunFolder, adopt
 from cifarzoo.zoo.augmentations.flip import flip
 from cifarzoo.zoo.augmentations.normalize import normalize
 from cifarzoo.zoo.augmentations.pad_crop import pad_crop

@@ -15,9 +15,9 @@ from cifarzoo.components.user_paths import expanded
 from cifarzoo.config import Config
 from cifarzoo.config.effective import decides_numbers
 from cifarzoo.errors import UsageError
-from cifarzoo.runs.disclosure import disclosed
-from cifarzoo.runs.finding import find_run
-from cifarzoo.runs.folder import CHECKPOINTS, STEP, RunFolder, saved_steps
+from cifarzoo.run_folders.disclosure import disclosed
+from cifarzoo.run_folders.finding import find_run
+from cifarzoo.run_folders.folder import CHECKPOINTS, STEP, RunFolder, saved_steps
 
 FREE = frozenset(
     {

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cifarzoo.config import Config
     from cifarzoo.engine.events import Event, Listener, ResultEvent
     from cifarzoo.engine.runner import Task
-    from cifarzoo.runs.folder import RunFolder
+    from cifarzoo.run_folders.folder import RunFolder
 
 OpenFolder = Callable[[], "RunFolder"]
 
@@ -77,7 +77,7 @@ def opener(config: Config, *, out: Path, run_dir: Path | None = None) -> OpenFol
     """
 
     def open_folder() -> RunFolder:
-        from cifarzoo.runs import folder
+        from cifarzoo.run_folders import folder
 
         if run_dir is None:
             return folder.create(out, config.name, config.text())
@@ -177,7 +177,7 @@ def try_config(config: Config, *, data: Path | None, world_size: int) -> list[st
 def train_rank(job: RankJob) -> None:
     """Train as one of several ranks."""
     from cifarzoo.engine.runner import execute
-    from cifarzoo.runs.folder import RunFolder
+    from cifarzoo.run_folders.folder import RunFolder
 
     def open_folder() -> RunFolder:
         return RunFolder(job.folder)
@@ -284,8 +284,8 @@ def _launch(
 
 def _secrets(config: Config) -> Iterator[str]:
     """A line for each setting that looks like a secret, which a published folder would tell."""
-    from cifarzoo.runs.disclosure import is_secret
-    from cifarzoo.runs.folder import CONFIG, RESOLVED
+    from cifarzoo.run_folders.disclosure import is_secret
+    from cifarzoo.run_folders.folder import CONFIG, RESOLVED
 
     for binding in config.bindings.values():
         if is_secret(binding.parameter, binding.value):
@@ -319,7 +319,7 @@ def _task(
     from cifarzoo.config.effective import digest
     from cifarzoo.engine.events import WarningEvent
     from cifarzoo.engine.runner import Task
-    from cifarzoo.runs.provenance import provenance
+    from cifarzoo.run_folders.provenance import provenance
 
     def open_and_warn() -> RunFolder:
         folder, notes = _opened(open_folder, config, parent)

@@ -26,8 +26,8 @@ from cifarzoo.config.effective import (
 )
 from cifarzoo.config.values import written
 from cifarzoo.errors import UsageError
-from cifarzoo.runs.folder import CONFIG, PLUGINS, RESOLVED, RunFolder, holds_run
-from cifarzoo.runs.provenance import own_code
+from cifarzoo.run_folders.folder import CONFIG, PLUGINS, RESOLVED, RunFolder, holds_run
+from cifarzoo.run_folders.provenance import own_code
 
 SHORT = 12  # hexadecimal digits of a SHA-256 in a message
 SESSION_PREFIX = f"{SESSION}."  # of the origins of what a script or notebook registered

@@ -22,7 +22,7 @@ from cifarzoo.engine.runner import recorded_result
 from cifarzoo.engine.trained import Trained, Weights, load_trained
 from cifarzoo.errors import UsageError
 from cifarzoo.escaping import visible_line
-from cifarzoo.runs.predictions import Predictions, read_predictions
+from cifarzoo.run_folders.predictions import Predictions, read_predictions
 
 if TYPE_CHECKING:
     from torch import nn

@@ -16,8 +16,8 @@ from cifarzoo.components.user_paths import expanded
 from cifarzoo.config import Config
 from cifarzoo.config.effective import decides_numbers, effective_values, is_same
 from cifarzoo.errors import UsageError
-from cifarzoo.runs.finding import find_run
-from cifarzoo.runs.folder import CONFIG, RunFolder
+from cifarzoo.run_folders.finding import find_run
+from cifarzoo.run_folders.folder import CONFIG, RunFolder
 
 DATA = "CIFARZOO_DATA"
 RUNS = "CIFARZOO_RUNS"

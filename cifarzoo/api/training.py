@@ -23,7 +23,7 @@ from cifarzoo.engine.events import WarningEvent
 from cifarzoo.errors import StoppedError, UsageError
 
 if TYPE_CHECKING:
-    from cifarzoo.runs.folder import RunFolder
+    from cifarzoo.run_folders.folder import RunFolder
 
 
 def train(

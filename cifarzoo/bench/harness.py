@@ -34,7 +34,7 @@ from cifarzoo.engine.objective import step_loss
 from cifarzoo.engine.step import micro_batches
 from cifarzoo.engine.step_draws import StepDraws
 from cifarzoo.engine.training import Training, open_session, prepare
-from cifarzoo.runs.folder import RunFolder
+from cifarzoo.run_folders.folder import RunFolder
 
 WARM_UP_STEPS = 2
 BATCH_IMAGES = 8192  # at least, in a sample of the batches alone: they take microseconds an image

@@ -22,8 +22,8 @@ from cifarzoo.bench.measurement import (
 )
 from cifarzoo.bench.spreads import rate, ratio
 from cifarzoo.bench.timing import Sample
-from cifarzoo.runs.git import git_state
-from cifarzoo.runs.provenance import provenance
+from cifarzoo.run_folders.git import git_state
+from cifarzoo.run_folders.provenance import provenance
 
 SCHEMA = 1
 

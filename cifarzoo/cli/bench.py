@@ -19,7 +19,7 @@ from cifarzoo.cli.options import (
 )
 from cifarzoo.cli.terminal import benchmark_table, console
 from cifarzoo.errors import CifarzooError, UsageError
-from cifarzoo.runs.strict_json import strict_json
+from cifarzoo.run_folders.strict_json import strict_json
 
 Policies = Annotated[
     list[str] | None,

@@ -20,7 +20,7 @@ from cifarzoo.engine.distributed.environment import is_worker
 from cifarzoo.errors import ConfigError, UsageError
 from cifarzoo.results.groups import Grouping, Metric, group_runs
 from cifarzoo.results.studies import Study, plan_study
-from cifarzoo.runs.strict_json import strict_json
+from cifarzoo.run_folders.strict_json import strict_json
 
 if TYPE_CHECKING:
     from cifarzoo.config import Config

@@ -18,7 +18,7 @@ from cifarzoo.cli.terminal.download_progress import listener
 from cifarzoo.data.catalogue import CATALOGUE
 from cifarzoo.data.published import Published
 from cifarzoo.errors import DataError, UsageError
-from cifarzoo.runs.strict_json import strict_json
+from cifarzoo.run_folders.strict_json import strict_json
 
 if TYPE_CHECKING:
     from cifarzoo.data.download.wanted import Fetched

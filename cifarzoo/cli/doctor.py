@@ -11,7 +11,7 @@ from cifarzoo.cli.diagnosis import Finding, examine
 from cifarzoo.cli.options import DataFolder, Json, RunsFolder
 from cifarzoo.cli.terminal.findings import print_findings
 from cifarzoo.errors import EXIT_FAILED
-from cifarzoo.runs.strict_json import strict_json
+from cifarzoo.run_folders.strict_json import strict_json
 
 
 def doctor(

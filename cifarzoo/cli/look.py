@@ -16,7 +16,7 @@ from cifarzoo.cli import completion, selection
 from cifarzoo.cli.options import ConfigNames, DataFolder, Json, Plugins, Sets, TrustPlugins
 from cifarzoo.cli.terminal import console
 from cifarzoo.errors import CifarzooError, ConfigError, UntrustedPluginError, UsageError
-from cifarzoo.runs.strict_json import strict_json
+from cifarzoo.run_folders.strict_json import strict_json
 
 if TYPE_CHECKING:
     from cifarzoo.components.index import Entry

@@ -25,7 +25,7 @@ def installed_version(distribution: str) -> str:
 
 def git_commit() -> str | None:
     """The short hash of the checkout that runs, with ``+`` if files differ; None elsewhere."""
-    from cifarzoo.runs.git import git_state
+    from cifarzoo.run_folders.git import git_state
 
     checkout = Path(cifarzoo.__file__).parents[1]
     state = git_state(checkout) if (checkout / ".git").exists() else None

@@ -270,7 +270,7 @@ def from_text(
 
 def _of_a_run(path: Path) -> tuple[str, list[Path]] | None:
     """The name of the run's config and its plugins, if ``path`` is a file of a run's folder."""
-    from cifarzoo.runs.folder import CONFIG, RECORD, RESOLVED, RunFolder
+    from cifarzoo.run_folders.folder import CONFIG, RECORD, RESOLVED, RunFolder
 
     if path.name not in (CONFIG, RESOLVED) or not path.with_name(RECORD).is_file():
         return None

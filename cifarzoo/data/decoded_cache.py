@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 from cifarzoo.components.protocols import Split
 from cifarzoo.files.own_folders import lasting_cache_folder
 from cifarzoo.files.real_folder import FILE, RealFolder, is_leftover
-from cifarzoo.runs.strict_json import strict_json
+from cifarzoo.run_folders.strict_json import strict_json
 
 FOLDER, SUFFIX = "decoded", ".images"
 LEAST_BYTES = 8 << 20  # 2,700 images of 32 x 32, which are decoded in a quarter of a second

@@ -23,7 +23,7 @@ from cifarzoo.data.opening import open_published
 from cifarzoo.data.published import Labelling, Published
 from cifarzoo.data.splits import Images, Labels
 from cifarzoo.errors import DataError
-from cifarzoo.runs.strict_json import strict_json
+from cifarzoo.run_folders.strict_json import strict_json
 
 ROWS = 1000  # of a group in a Parquet file, which is what is read at once
 

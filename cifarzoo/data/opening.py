@@ -18,7 +18,7 @@ from cifarzoo.data.locate import locate
 from cifarzoo.data.published import Labelling, Published
 from cifarzoo.data.sources import Source
 from cifarzoo.errors import DataError
-from cifarzoo.runs.strict_json import strict_json
+from cifarzoo.run_folders.strict_json import strict_json
 
 VERSION = 1  # of how this package decodes: raised where it would give other pixels or labels
 

@@ -11,7 +11,7 @@ from cifarzoo.engine.checkpoint import Checkpoints, Loaded
 from cifarzoo.engine.events import BranchedEvent, WarningEvent
 from cifarzoo.engine.training import Training
 from cifarzoo.errors import CheckpointError, UsageError
-from cifarzoo.runs.folder import CHECKPOINTS, RunFolder, this_process
+from cifarzoo.run_folders.folder import CHECKPOINTS, RunFolder, this_process
 
 
 def parents_checkpoint(training: Training, parent: Mapping[str, Any]) -> Loaded:

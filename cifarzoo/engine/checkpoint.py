@@ -25,9 +25,9 @@ from cifarzoo.engine.saved_tensors import UnusableError, most_bytes, read_saved
 from cifarzoo.engine.state_schema import check_state
 from cifarzoo.errors import CheckpointError
 from cifarzoo.files.real_folder import FILE, FOLDER, RealFolder
-from cifarzoo.runs.folder import STEP, saved_steps
-from cifarzoo.runs.schemas import Manifest, ManifestFormat, entries
-from cifarzoo.runs.strict_json import strict_json
+from cifarzoo.run_folders.folder import STEP, saved_steps
+from cifarzoo.run_folders.schemas import Manifest, ManifestFormat, entries
+from cifarzoo.run_folders.strict_json import strict_json
 
 FORMAT = 2  # 1 had other names where regularizers follow a residual path; they are loaded too
 STATE = "state.pt"

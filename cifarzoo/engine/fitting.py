@@ -15,7 +15,7 @@ from torch import Tensor
 
 from cifarzoo.components.regularizers import Average
 from cifarzoo.errors import CheckpointError, in_one_line
-from cifarzoo.runs.schemas import shown
+from cifarzoo.run_folders.schemas import shown
 
 WEIGHTS = (torch.float32, torch.float64)
 NUMBER = "a number"

@@ -22,7 +22,7 @@ from cifarzoo.engine.saved_tensors import UnusableError, most_bytes, read_saved
 from cifarzoo.engine.state_schema import check_plain
 from cifarzoo.errors import ConfigError
 from cifarzoo.files.real_folder import read_regular
-from cifarzoo.runs.folder import CHECKPOINTS, RunFolder
+from cifarzoo.run_folders.folder import CHECKPOINTS, RunFolder
 
 PARAMETER = "initial_weights"
 # Under which others, and our checkpoints, keep a state dict; the first that is there is taken.

@@ -19,8 +19,8 @@ from torch import Tensor
 from cifarzoo.engine.distributed.world import World
 from cifarzoo.engine.events import EpochEvent, WarningEvent
 from cifarzoo.engine.training import Training
-from cifarzoo.runs.folder import PREDICTIONS
-from cifarzoo.runs.predictions import Predictions, drop_predictions, keep_predictions
+from cifarzoo.run_folders.folder import PREDICTIONS
+from cifarzoo.run_folders.predictions import Predictions, drop_predictions, keep_predictions
 
 LARGEST = torch.finfo(torch.float16).max
 TEST, TTA_TEST = "test", "tta_test"  # as the fields of events

@@ -12,7 +12,7 @@ from cifarzoo.engine.events import ResumedEvent, WarningEvent
 from cifarzoo.engine.fitting import MisfitError
 from cifarzoo.engine.training import Training
 from cifarzoo.errors import CheckpointError, UsageError
-from cifarzoo.runs.folder import METRICS, PUT_BACK, RunFolder, this_process
+from cifarzoo.run_folders.folder import METRICS, PUT_BACK, RunFolder, this_process
 
 SHORT = 12  # hexadecimal digits of a SHA-256 in a message
 DECIDE_BITS = {  # and what they were where a checkpoint says nothing

@@ -49,8 +49,8 @@ from cifarzoo.engine.tensorboard import TensorBoard
 from cifarzoo.engine.training import Training, open_session, prepare
 from cifarzoo.engine.trial_step import try_run
 from cifarzoo.errors import CheckpointError, CifarzooError, NotFiniteError, StoppedError, UsageError
-from cifarzoo.runs.attempts import Attempt
-from cifarzoo.runs.folder import METRICS, PUT_BACK, RECORD, TENSORBOARD, RunFolder
+from cifarzoo.run_folders.attempts import Attempt
+from cifarzoo.run_folders.folder import METRICS, PUT_BACK, RECORD, TENSORBOARD, RunFolder
 
 RECORDED = (
     "num_parameters",

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from cifarzoo.errors import in_one_line
-from cifarzoo.runs.schemas import LossScale, PlainState, misfit, shown
+from cifarzoo.run_folders.schemas import LossScale, PlainState, misfit, shown
 
 PARTS = ("model", "optimizer", "average", "scaler", "numbers", "metrics_size")
 MAPPINGS = ("model", "optimizer", "average", "averaged", "scaler", "statistics")

@@ -33,7 +33,7 @@ from cifarzoo.engine.state import digest_of
 from cifarzoo.engine.training import Setup, settle, to_device, train_rows
 from cifarzoo.errors import CheckpointError, UsageError
 from cifarzoo.layers import dropout, norms
-from cifarzoo.runs.folder import RunFolder
+from cifarzoo.run_folders.folder import RunFolder
 
 Weights: TypeAlias = Literal["tested", "last", "average", "best"]
 

@@ -45,7 +45,7 @@ from cifarzoo.engine.events import Listener, WarningEvent
 from cifarzoo.engine.initial_weights import InitialWeights
 from cifarzoo.engine.state import TrainingState, wrap
 from cifarzoo.layers import norms
-from cifarzoo.runs.folder import RunFolder
+from cifarzoo.run_folders.folder import RunFolder
 
 INITIAL_IMAGES = 5000  # given to modules that are initialised from data
 

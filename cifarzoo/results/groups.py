@@ -13,8 +13,8 @@ from typing import Any, Literal, TypeAlias
 
 from cifarzoo.config.effective import canonical, decides_numbers, read_values, run_first
 from cifarzoo.errors import UsageError
-from cifarzoo.runs.finding import find_run, runs_in
-from cifarzoo.runs.folder import RunFolder
+from cifarzoo.run_folders.finding import find_run, runs_in
+from cifarzoo.run_folders.folder import RunFolder
 
 SEED = "run.seed"
 MOST_SHOWN = 3  # settings in a group's name

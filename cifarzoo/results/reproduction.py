@@ -24,7 +24,7 @@ from cifarzoo.results.spread import spread_of
 from cifarzoo.results.statistics import Comparison, compare_with_published, variance_of
 from cifarzoo.results.tables import Row
 from cifarzoo.results.variance import VarianceSplit
-from cifarzoo.runs.folder import CONFIG, RunFolder
+from cifarzoo.run_folders.folder import CONFIG, RunFolder
 
 FOLDER = "reproduce"
 ON_GLYPHS = "smoke-glyphs"

@@ -8,7 +8,7 @@ from cifarzoo.errors import UsageError
 from cifarzoo.results.differences import mcnemar
 from cifarzoo.results.groups import Group, Metric
 from cifarzoo.results.spread import are_of_same_images
-from cifarzoo.runs.predictions import Predictions, read_predictions
+from cifarzoo.run_folders.predictions import Predictions, read_predictions
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,8 @@ import numpy as np
 
 from cifarzoo.errors import UsageError
 from cifarzoo.results.variance import VarianceSplit, split_variance
-from cifarzoo.runs.folder import RunFolder
-from cifarzoo.runs.predictions import Predictions, read_predictions
+from cifarzoo.run_folders.folder import RunFolder
+from cifarzoo.run_folders.predictions import Predictions, read_predictions
 
 FEWEST_SEEDS = 5  # whose spread is split: that of fewer could be almost anything
 

@@ -16,7 +16,7 @@ from cifarzoo.config.differences import differences
 from cifarzoo.errors import UsageError
 from cifarzoo.results.groups import Metric
 from cifarzoo.results.sequential import Sequential, decide
-from cifarzoo.runs.folder import RunFolder
+from cifarzoo.run_folders.folder import RunFolder
 
 FOLDER = "compare"
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 
 from cifarzoo.components.spelling import near
 from cifarzoo.errors import UsageError
-from cifarzoo.runs.strict_json import strict_json
+from cifarzoo.run_folders.strict_json import strict_json
 
 FOLDER = Path(__file__).with_name("published")
 Rule = Literal["last epoch", "best on test", "mean", "median", "unknown"]

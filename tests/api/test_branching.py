@@ -12,7 +12,7 @@ import pytest
 
 import cifarzoo
 from cifarzoo.errors import UsageError
-from cifarzoo.runs.folder import RunFolder
+from cifarzoo.run_folders.folder import RunFolder
 from tests.api.test_training import TINY
 from tests.command import invoke, refuse
 

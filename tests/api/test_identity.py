@@ -18,8 +18,8 @@ from cifarzoo.config import Config, load
 from cifarzoo.config.effective import digest
 from cifarzoo.engine.events import Listener
 from cifarzoo.errors import UsageError
-from cifarzoo.runs.folder import RunFolder
-from cifarzoo.runs.provenance import own_code
+from cifarzoo.run_folders.folder import RunFolder
+from cifarzoo.run_folders.provenance import own_code
 
 PLUGIN = '''
 from cifarzoo import register

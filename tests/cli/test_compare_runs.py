@@ -9,8 +9,8 @@ from scipy.stats import binomtest
 
 from cifarzoo import config
 from cifarzoo.config.effective import resolved_text
-from cifarzoo.runs.folder import RunFolder
-from cifarzoo.runs.predictions import Predictions, keep_predictions
+from cifarzoo.run_folders.folder import RunFolder
+from cifarzoo.run_folders.predictions import Predictions, keep_predictions
 from tests.command import invoke, refuse, succeed
 
 SEEDS = {0: 5.1, 1: 5.3, 2: 5.2, 3: 5.0, 4: 5.25}

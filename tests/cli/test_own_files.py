@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cifarzoo.errors import UsageError
-from cifarzoo.runs.folder import RunFolder, adopt
+from cifarzoo.run_folders.folder import RunFolder, adopt
 from tests.cli.small_run import CONFIG, cifarzoo, result_of
 
 PLUGIN = '''

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from cifarzoo.cli.app import app
 from cifarzoo.config import files
 from cifarzoo.results import tables
-from cifarzoo.runs.folder import RunFolder
+from cifarzoo.run_folders.folder import RunFolder
 
 RECIPE = """# A run of two seconds.
 run.architecture = @resnet8

@@ -16,7 +16,7 @@ import pytest
 from cifarzoo.components.plugin_files import PluginFile
 from cifarzoo.components.plugins import catalogue
 from cifarzoo.errors import UsageError
-from cifarzoo.runs.folder import RunFolder
+from cifarzoo.run_folders.folder import RunFolder
 from tests.cli.small_run import CONFIG, cifarzoo, events, result_of
 
 pytestmark = pytest.mark.usefixtures("here")

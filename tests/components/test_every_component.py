@@ -19,7 +19,7 @@ from cifarzoo.api.progress import Calling
 from cifarzoo.components.plugins import catalogue
 from cifarzoo.data.catalogue import CIFAR10, CIFAR100
 from cifarzoo.engine.events import ignore_event
-from cifarzoo.runs.folder import RunFolder, create
+from cifarzoo.run_folders.folder import RunFolder, create
 from tests.small_cifar import small, write_parquets
 from tests.zoo.test_named_networks import NETWORKS
 

@@ -17,7 +17,7 @@ from cifarzoo.components.kinds import KINDS
 from cifarzoo.components.loading import import_components
 from cifarzoo.components.plugins import Catalogue, catalogue, plugin_provenance
 from cifarzoo.errors import ConfigProblemsError, PluginError, UsageError
-from cifarzoo.runs.folder import adopt
+from cifarzoo.run_folders.folder import adopt
 from tests.components.flat import FLAT, OVER, made, refused
 from tests.toy import BASE, read
 

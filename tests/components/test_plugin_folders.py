@@ -21,7 +21,7 @@ from cifarzoo.components.plugins import catalogue, plugin_provenance
 from cifarzoo.components.registry import register
 from cifarzoo.config import load
 from cifarzoo.errors import PluginError
-from cifarzoo.runs.folder import RunFolder
+from cifarzoo.run_folders.folder import RunFolder
 from tests.cli.small_run import CONFIG, result_of
 from tests.command import refuse
 from tests.components.flat import FLAT, made, refused

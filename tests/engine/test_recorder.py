@@ -20,8 +20,8 @@ from cifarzoo.engine.recorder import Recorder
 from cifarzoo.engine.runner import execute
 from cifarzoo.errors import CifarzooError, NotFiniteError
 from cifarzoo.files.real_folder import RealFolder
-from cifarzoo.runs.folder import PREDICTIONS, RunFolder
-from cifarzoo.runs.predictions import read_predictions
+from cifarzoo.run_folders.folder import PREDICTIONS, RunFolder
+from cifarzoo.run_folders.predictions import read_predictions
 from cifarzoo.zoo.augmentations.flip_tta import flip_tta
 from cifarzoo.zoo.augmentations.normalize import normalize
 from cifarzoo.zoo.datasets.glyphs import glyphs

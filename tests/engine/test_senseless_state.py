@@ -21,8 +21,8 @@ from cifarzoo.engine.saved_tensors import UnusableError, read_saved
 from cifarzoo.engine.state import Progress
 from cifarzoo.engine.state_schema import MOST_DEPTH, check_plain, check_state
 from cifarzoo.errors import CheckpointError, UsageError
-from cifarzoo.runs.folder import RunFolder
-from cifarzoo.runs.schemas import Numbers
+from cifarzoo.run_folders.folder import RunFolder
+from cifarzoo.run_folders.schemas import Numbers
 from tests.tiny import messages, tiny_task
 from tests.trust.damage import replace_state
 

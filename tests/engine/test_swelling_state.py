@@ -18,7 +18,7 @@ from cifarzoo.engine.checkpoint import FORMAT, Checkpoints
 from cifarzoo.engine.initial_weights import read_initial_weights
 from cifarzoo.engine.saved_tensors import MOST_PICKLED, read_saved
 from cifarzoo.errors import CheckpointError, ConfigError, UsageError
-from cifarzoo.runs.folder import RunFolder
+from cifarzoo.run_folders.folder import RunFolder
 from tests.peak_memory import told
 from tests.swelling import TWO_TB, deflated, repacked, sparse
 

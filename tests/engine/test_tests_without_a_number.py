@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import cifarzoo
 from cifarzoo.engine.runner import execute
 from cifarzoo.errors import NotFiniteError
-from cifarzoo.runs.strict_json import strict_json
+from cifarzoo.run_folders.strict_json import strict_json
 from tests.tiny import messages, tiny_task
 
 STEPS_PER_EPOCH = 8

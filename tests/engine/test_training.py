@@ -36,7 +36,7 @@ from cifarzoo.errors import (
     UsageError,
 )
 from cifarzoo.protocols import Augmentation
-from cifarzoo.runs.folder import RunFolder
+from cifarzoo.run_folders.folder import RunFolder
 from cifarzoo.zoo.augmentations.normalize import normalize
 from cifarzoo.zoo.optimizers.sgd import sgd
 from cifarzoo.zoo.regularizers.ema import ema

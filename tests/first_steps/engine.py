@@ -18,7 +18,7 @@ from cifarzoo.engine.assembly.weight_decay import split
 from cifarzoo.engine.events import Event, StepEvent
 from cifarzoo.engine.runner import Task, execute
 from cifarzoo.protocols import Dataset, Split
-from cifarzoo.runs.folder import adopt
+from cifarzoo.run_folders.folder import adopt
 from cifarzoo.zoo.architectures.pyramidnet import pyramidnet
 from cifarzoo.zoo.architectures.shake_resnet import shake_resnet
 from cifarzoo.zoo.architectures.wide_resnet import wide_resnet

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from cifarzoo.engine.runner import execute
-from cifarzoo.runs.attempts import Attempt
-from cifarzoo.runs.folder import RunFolder, adopt
+from cifarzoo.run_folders.attempts import Attempt
+from cifarzoo.run_folders.folder import RunFolder, adopt
 from tests.tiny import tiny_task
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import cifarzoo
-from cifarzoo.runs.disclosure import MASK, disclosed, masked
+from cifarzoo.run_folders.disclosure import MASK, disclosed, masked
 from tests.command import invoke, succeed
 from tests.trust.bad_input.small import small_config
 

@@ -9,8 +9,8 @@ import pytest
 
 from cifarzoo.engine.runner import execute
 from cifarzoo.errors import CifarzooError, UsageError
-from cifarzoo.runs.finding import find_run
-from cifarzoo.runs.folder import RunFolder, adopt, create
+from cifarzoo.run_folders.finding import find_run
+from cifarzoo.run_folders.folder import RunFolder, adopt, create
 from tests.full_disk import no_file_larger_than
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cifarzoo.runs.git import git_state, is_tracked
+from cifarzoo.run_folders.git import git_state, is_tracked
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from cifarzoo.errors import UsageError
-from cifarzoo.runs.folder import PREDICTIONS, RunFolder, create
-from cifarzoo.runs.predictions import (
+from cifarzoo.run_folders.folder import PREDICTIONS, RunFolder, create
+from cifarzoo.run_folders.predictions import (
     Predictions,
     from_npz,
     keep_predictions,
@@ -237,8 +237,8 @@ def test_what_makes_no_sense_is_refused_by_name(folder, name):
 READ = """
 import pathlib, re, sys
 from cifarzoo.errors import UsageError
-from cifarzoo.runs.folder import RunFolder
-from cifarzoo.runs.predictions import read_predictions
+from cifarzoo.run_folders.folder import RunFolder
+from cifarzoo.run_folders.predictions import read_predictions
 print(re.search(r"VmHWM:\\s*(\\d+)", pathlib.Path("/proc/self/status").read_text())[1])
 for folder in map(pathlib.Path, sys.argv[1:]):
     try:
@@ -316,7 +316,7 @@ def test_a_link_is_not_followed(folder, tmp_path):
 
 def test_more_than_would_be_read_is_not_written_and_an_earlier_one_goes(folder, monkeypatch):
     keep_predictions(folder, GOOD)
-    monkeypatch.setattr("cifarzoo.runs.predictions.MOST_BYTES", 1000)
+    monkeypatch.setattr("cifarzoo.run_folders.predictions.MOST_BYTES", 1000)
 
     with pytest.raises(OSError, match=r"it has 3,\d+ bytes; expected at most 1,000"):
         keep_predictions(folder, GOOD)

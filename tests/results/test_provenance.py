@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import cifarzoo
-from cifarzoo.runs.git import git_state
-from cifarzoo.runs.provenance import provenance
+from cifarzoo.run_folders.git import git_state
+from cifarzoo.run_folders.provenance import provenance
 
 CHECKOUT = Path(cifarzoo.__file__).parents[1]
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from cifarzoo.results.spread import spread_of
 from cifarzoo.results.statistics import sample
 from cifarzoo.results.variance import VarianceSplit, split_variance
-from cifarzoo.runs.folder import PREDICTIONS, RunFolder
-from cifarzoo.runs.predictions import Predictions, keep_predictions
+from cifarzoo.run_folders.folder import PREDICTIONS, RunFolder
+from cifarzoo.run_folders.predictions import Predictions, keep_predictions
 
 SEED = 11
 REPEATS = 2000

@@ -19,7 +19,7 @@ from cifarzoo.cli.terminal.progress import listener_for
 from cifarzoo.components.index import Entry
 from cifarzoo.components.plugins import catalogue
 from cifarzoo.errors import CifarzooError
-from cifarzoo.runs.folder import adopt
+from cifarzoo.run_folders.folder import adopt
 from tests.components.test_every_component import (
     DROPPED,
     FULL_SIZE,

@@ -16,7 +16,7 @@ import torch
 
 from cifarzoo.engine.checkpoint import STATE, Checkpoints
 from cifarzoo.errors import CheckpointError
-from cifarzoo.runs.folder import METRICS, RunFolder, create
+from cifarzoo.run_folders.folder import METRICS, RunFolder, create
 from tests.trust.attempts import Ended, attempt
 from tests.trust.cases import (
     COMPARED,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cifarzoo.errors import EXIT_FAILED
-from cifarzoo.runs.folder import RunFolder
+from cifarzoo.run_folders.folder import RunFolder
 from tests.trust.cases import COMPARED, EQUAL, FAULTS, HUNG, Budget, Check, Outcome, skipped
 from tests.trust.workload import differences, finals, leftovers
 from tests.two_hosts import CONFIG, Host, cut_cable, mend_cable, two_hosts, why_not

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cifarzoo.engine import loop
-from cifarzoo.runs.folder import LOCK, RunFolder
+from cifarzoo.run_folders.folder import LOCK, RunFolder
 from tests.tiny import evaluated, tiny_task
 from tests.trust.attempts import Attempt, Ended, attempt
 from tests.trust.cases import COMPARED, EQUAL, FAULTS, HUNG, Budget, Check, Outcome

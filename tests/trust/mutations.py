@@ -15,7 +15,7 @@ from cifarzoo.engine import runner
 from cifarzoo.engine.checkpoint import Checkpoints
 from cifarzoo.engine.device.precision import Policy
 from cifarzoo.protocols import Timestamp
-from cifarzoo.runs.folder import RunFolder
+from cifarzoo.run_folders.folder import RunFolder
 from tests.trust.attempts import attempt
 from tests.trust.cases import Budget, Check, Outcome
 from tests.trust.kill_points import arm

@@ -18,7 +18,7 @@ from cifarzoo.engine.divergence import PATIENCE
 from cifarzoo.errors import EXIT_NOT_FINITE
 from cifarzoo.layers.norms import batch_norms
 from cifarzoo.protocols import Timestamp
-from cifarzoo.runs.folder import RunFolder
+from cifarzoo.run_folders.folder import RunFolder
 from cifarzoo.zoo.optimizers.sgd import sgd
 from tests.trust.attempts import attempt, end_orphans, orphans
 from tests.trust.cases import FAULTS, HUNG, WRONG, Budget, Check, Outcome

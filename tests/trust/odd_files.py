@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cifarzoo.engine.checkpoint import STATE, Checkpoints
-from cifarzoo.runs.folder import CHECKPOINTS, METRICS, RECORD, TENSORBOARD, RunFolder
+from cifarzoo.run_folders.folder import CHECKPOINTS, METRICS, RECORD, TENSORBOARD, RunFolder
 
 
 def linked(path: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from cifarzoo.runs.folder import RunFolder
+from cifarzoo.run_folders.folder import RunFolder
 from tests.trust.attempts import Attempt, Ended, attempt, end_orphans, orphans
 from tests.trust.cases import COMPARED, EQUAL, FAULTS, HUNG, Budget, Check, Outcome
 from tests.trust.workload import (

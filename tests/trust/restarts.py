@@ -14,7 +14,7 @@ from typing import Any
 
 from cifarzoo.engine.distributed.environment import PATIENCE, RankEnvironment, restarts
 from cifarzoo.errors import EXIT_FAILED, EXIT_NOT_FINITE, EXIT_STOPPED, EXIT_USAGE
-from cifarzoo.runs.folder import RunFolder
+from cifarzoo.run_folders.folder import RunFolder
 from cifarzoo.zoo.optimizers.sgd import sgd
 from tests.trust.attempts import Ended, attempt, end_orphans, orphans
 from tests.trust.cases import COMPARED, EQUAL, FAULTS, HUNG, Budget, Check, Outcome

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from cifarzoo.engine import loop, step
 from cifarzoo.engine.batches import Batches
-from cifarzoo.runs.folder import RunFolder
+from cifarzoo.run_folders.folder import RunFolder
 from cifarzoo.zoo.augmentations.cutout import cutout
 from cifarzoo.zoo.augmentations.flip import flip
 from cifarzoo.zoo.augmentations.normalize import normalize

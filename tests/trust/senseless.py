@@ -32,7 +32,7 @@ from cifarzoo.engine.events import WarningEvent
 from cifarzoo.engine.resume import DECIDE_BITS, restore
 from cifarzoo.engine.training import Training, open_session, prepare
 from cifarzoo.errors import CifarzooError
-from cifarzoo.runs.folder import METRICS, RECORD
+from cifarzoo.run_folders.folder import METRICS, RECORD
 from tests.tiny import tiny_task
 from tests.trust.attempts import attempt
 from tests.trust.bad_input.folders import finished

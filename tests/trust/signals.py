@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cifarzoo.errors import EXIT_INTERRUPTED, EXIT_STOPPED
-from cifarzoo.runs.folder import RunFolder
+from cifarzoo.run_folders.folder import RunFolder
 from tests.trust.attempts import Attempt, Ended, attempt, end_orphans, orphans
 from tests.trust.cases import COMPARED, EQUAL, FAULTS, HUNG, Budget, Check, Outcome
 from tests.trust.phases import CONFIG, MARK, PHASE, PHASES, PLUGIN, STEP, STEP_SECONDS

@@ -19,7 +19,7 @@ from cifarzoo.engine.events import Event, ResumedEvent, StoppedEvent, WarningEve
 from cifarzoo.engine.runner import execute
 from cifarzoo.engine.state import digest_of
 from cifarzoo.errors import CifarzooError
-from cifarzoo.runs.folder import PREDICTIONS, RunFolder
+from cifarzoo.run_folders.folder import PREDICTIONS, RunFolder
 from cifarzoo.zoo.augmentations.normalize import normalize
 from cifarzoo.zoo.optimizers.sgd import sgd
 from cifarzoo.zoo.regularizers.ema import ema

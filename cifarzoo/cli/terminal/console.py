@@ -23,7 +23,7 @@ from cifarzoo.components.trust import shown
 from cifarzoo.engine.events import EvaluationEvent, to_json
 from cifarzoo.errors import CifarzooError, StoppedError, wants_traceback
 from cifarzoo.escaping import visible
-from cifarzoo.runs.strict_json import strict_json
+from cifarzoo.run_folders.strict_json import strict_json
 
 if TYPE_CHECKING:
     from cifarzoo.config import Config

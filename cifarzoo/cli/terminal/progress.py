@@ -33,7 +33,7 @@ from cifarzoo.engine.events import (
     WarningEvent,
     to_json,
 )
-from cifarzoo.runs.strict_json import strict_json
+from cifarzoo.run_folders.strict_json import strict_json
 
 LEAST_WIDTHS = {"test error": 8, "lr": 8, "time": 5}  # of columns whose later cells may be longer
 IN_JSON = (

@@ -17,7 +17,7 @@ from cifarzoo.cli.terminal.units import plural
 from cifarzoo.data.catalogue import CATALOGUE, CIFAR10
 from cifarzoo.results.reproduction import ON_GLYPHS, Attempt, Outcome, attempts, outcome
 from cifarzoo.results.tables import Row, Table
-from cifarzoo.runs.strict_json import strict_json
+from cifarzoo.run_folders.strict_json import strict_json
 
 NARROW = 100  # columns below which a row takes two lines
 KINDS = {"short": "short", "smoke": "smoke", ON_GLYPHS: "smoke on glyphs"}

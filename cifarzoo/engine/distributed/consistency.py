@@ -12,7 +12,7 @@ from cifarzoo.engine.distributed.environment import is_launched_by_us, is_worker
 from cifarzoo.engine.distributed.rendezvous import listed
 from cifarzoo.engine.distributed.world import World
 from cifarzoo.errors import UsageError
-from cifarzoo.runs.provenance import own_code
+from cifarzoo.run_folders.provenance import own_code
 
 
 def fingerprint(digest: str, plugins: Sequence[Mapping[str, str]]) -> dict[str, str]:

@@ -51,7 +51,7 @@ from cifarzoo.errors import (
     wants_traceback,
 )
 from cifarzoo.escaping import visible
-from cifarzoo.runs.strict_json import strict_json
+from cifarzoo.run_folders.strict_json import strict_json
 
 SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
 MONITOR_SECONDS = 0.1

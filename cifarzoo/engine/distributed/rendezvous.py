@@ -18,7 +18,7 @@ from torch._C._distributed_c10d import FileStore, PrefixStore, Store, TCPStore
 from cifarzoo.engine.distributed.environment import STORE, RankEnvironment, is_launched_by_us
 from cifarzoo.engine.distributed.store import FileRankStore, RankStore, TCPRankStore
 from cifarzoo.errors import CifarzooError, UsageError
-from cifarzoo.runs.strict_json import strict_json
+from cifarzoo.run_folders.strict_json import strict_json
 
 T = TypeVar("T")
 START_SECONDS = 300.0  # slow file systems and imports

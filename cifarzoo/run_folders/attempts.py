@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from cifarzoo.runs.folder import RunFolder, this_process
+from cifarzoo.run_folders.folder import RunFolder, this_process
 
 # What older versions of cifarzoo kept of the last attempt alone.
 KEPT_BEFORE = (

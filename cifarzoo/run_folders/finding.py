@@ -8,7 +8,14 @@ from pathlib import Path
 
 from cifarzoo.components.user_paths import expanded
 from cifarzoo.errors import UsageError
-from cifarzoo.runs.folder import CHECKPOINTS, CONFIG, METRICS, RECORD, RunFolder, check_length
+from cifarzoo.run_folders.folder import (
+    CHECKPOINTS,
+    CONFIG,
+    METRICS,
+    RECORD,
+    RunFolder,
+    check_length,
+)
 
 LATEST = "latest"
 MOST_FOLDERS = 20_000  # a recipe has one, a published row four; a link to / has a million

@@ -25,10 +25,10 @@ from filelock import FileLock, Timeout
 from cifarzoo.components.plugin_files import Plugin
 from cifarzoo.errors import CifarzooError, UsageError
 from cifarzoo.files.real_folder import FILE, FOLDER, OddFileError, RealFolder, is_leftover
-from cifarzoo.runs import kept_plugins
-from cifarzoo.runs.disclosure import ANONYMOUS, disclosed, disclosed_origins
-from cifarzoo.runs.schemas import MetricsLine, Record, entries
-from cifarzoo.runs.strict_json import strict_json
+from cifarzoo.run_folders import kept_plugins
+from cifarzoo.run_folders.disclosure import ANONYMOUS, disclosed, disclosed_origins
+from cifarzoo.run_folders.schemas import MetricsLine, Record, entries
+from cifarzoo.run_folders.strict_json import strict_json
 
 SCHEMA = 1
 CONFIG = "config.gin"

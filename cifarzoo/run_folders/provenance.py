@@ -11,7 +11,7 @@ from typing import Any
 
 import cifarzoo
 from cifarzoo.components.code import code_digest
-from cifarzoo.runs.git import git_state, is_tracked
+from cifarzoo.run_folders.git import git_state, is_tracked
 
 PACKAGES = ("cifarzoo", "torch", "torchvision", "numpy", "gin-config")
 

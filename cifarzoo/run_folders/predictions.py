@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from cifarzoo.errors import UsageError, in_one_line
 from cifarzoo.files.real_folder import FILE, RealFolder
 from cifarzoo.files.stored_zip import SwellingError, stored_members
-from cifarzoo.runs.folder import PREDICTIONS, PUT_BACK, RECORD, RunFolder
+from cifarzoo.run_folders.folder import PREDICTIONS, PUT_BACK, RECORD, RunFolder
 
 MOST_BYTES = 256 << 20  # 10,000 images of ten classes take 0.3 MB, 50,000 of a thousand 200 MB
 MOST_VIEWS = 1 << 20
