@@ -9,11 +9,24 @@ import typer
 
 from cifarzoo.cli import completion
 from cifarzoo.components.user_paths import expanded
+from cifarzoo.errors import UsageError
+from cifarzoo.results.formats import Format
 
 
 def with_home(path: Path | None) -> Path | None:
     """An option's path with ``~`` expanded, which a shell doesn't do in ``--out=~/runs``."""
     return None if path is None else expanded(path)
+
+
+def chosen_format(given: Format | None, *, as_json: bool) -> Format:
+    """The format that ``--format`` and ``--json`` ask for.
+
+    Raises:
+        UsageError: They ask for two.
+    """
+    if as_json and given not in (None, "json"):
+        raise UsageError(f"--json and --format {given} ask for two formats; give one of them")
+    return "json" if as_json else given or "table"
 
 
 def config_argument(metavar: str) -> typer.models.ArgumentInfo:
@@ -82,6 +95,15 @@ RunsFolder = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout and nothing else.")]
+FormatOption = Annotated[
+    Format | None,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help="table, json, csv, md or latex (default: table; --json is --format json).",
+        show_default=False,
+    ),
+]
 NumProcesses = Annotated[
     int | None,
     typer.Option(
