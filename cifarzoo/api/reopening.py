@@ -91,7 +91,7 @@ def reopen(name: str | Path, *, out: Path, data: Path | None) -> Reopened:
     config = configs.from_text(
         folder.config_text,
         kept=folder.plugins,
-        name=record.get("config", "run"),
+        name=folder.config_name,
         shown_as=str(folder.path / CONFIG),
     )
     recorded = record.get("data_folder")

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cifarzoo.cli import bench, compare, data, doctor, look, reproduce, train
+from cifarzoo.cli import bench, compare, data, doctor, look, reproduce, sweep, train
 from cifarzoo.cli.commands import Command, Commands, with_traceback
 from cifarzoo.cli.versions import version_line
 
@@ -50,6 +50,7 @@ def cifarzoo(
 for panel, name, command in (
     (TRAIN, "run", train.run),
     (TRAIN, "resume", train.resume),
+    (TRAIN, "sweep", sweep.sweep),
     (TRAIN, "eval", train.evaluate),
     (LOOK, "ls", look.ls),
     (LOOK, "show", look.show),

@@ -21,6 +21,7 @@ from cifarzoo.cli.options import (
     RunsFolder,
     Sets,
 )
+from cifarzoo.cli.seeds import numbers
 from cifarzoo.cli.terminal import console
 from cifarzoo.cli.terminal.units import plural
 from cifarzoo.config.budgets import Budget
@@ -30,8 +31,6 @@ from cifarzoo.results.reproduction import ON_GLYPHS, Reproduction, plan_reproduc
 
 if TYPE_CHECKING:
     from cifarzoo.results.tables import Row
-
-MOST_SEEDS = 1000
 
 
 def reproduce(
@@ -127,28 +126,3 @@ def _train(wanted: Reproduction, data: Path | None, ranks: Processes, *, as_json
         loaded, folder = wanted.configs[seed], wanted.folder(seed)
         open_folder = opener(loaded, out=wanted.runs, run_dir=folder)
         train(loaded, open_folder, data=data, processes=ranks, as_json=as_json)
-
-
-def numbers(text: str) -> list[int]:
-    """The seeds that ``--seeds`` means.
-
-    Args:
-        text: Value of ``--seeds``: ``3``: the first three; ``4:7``: from 4 to 6; ``0,5``: these.
-
-    Raises:
-        UsageError: It is none of these.
-    """
-    try:
-        if "," in text:
-            chosen = [int(part) for part in text.removesuffix(",").split(",")]
-        else:
-            first, _, end = text.rpartition(":")
-            chosen = list(range(int(first or 0), min(int(end), int(first or 0) + MOST_SEEDS + 1)))
-    except ValueError:
-        chosen = []
-    if not chosen or min(chosen) < 0 or len(set(chosen)) < len(chosen) or len(chosen) > MOST_SEEDS:
-        raise UsageError(
-            f"--seeds is {text!r}; expected how many (3), from and to (4:7) or which (0,5), "
-            f"at most {MOST_SEEDS}"
-        )
-    return chosen

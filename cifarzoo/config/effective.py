@@ -22,6 +22,7 @@ from cifarzoo.config.resolution import Use
 from cifarzoo.config.values import Expression, is_literal, written
 
 HEADER = "# Every value of this run, defaults included; config.gin has what was set."
+NAME = "# Config: "
 # What a config can't set, or can't write, stands in a comment.
 COMMENT = re.compile(r"# (\S+\.\w+) = (.*)  # [^#]*")
 
@@ -88,7 +89,7 @@ def resolved_text(config: Config) -> str:
 
     What a config can't set, since a preset binds it or gin can't write it, stands in comments.
     """
-    lines = [HEADER]
+    lines = [HEADER, f"{NAME}{one_line(config.name)}"]
     for name, value in effective_values(config).items():
         is_comment = value.is_fixed or not is_literal(value.value)
         lines.append(f"{'# ' * is_comment}{name} = {value.source}  # {one_line(value.origin)}")

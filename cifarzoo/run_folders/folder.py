@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import os
 import re
@@ -42,6 +44,8 @@ OF_A_STEP = re.compile(rf"{STEP}([0-9]{{8}}|[1-9][0-9]{{8,17}})")
 PLUGINS = "plugins"
 TENSORBOARD = "tensorboard"
 LOCK = ".lock"
+LOCK_SECONDS = 0.2  # who asks whether a folder is locked holds the lock for an instant
+NAMED = re.compile(r"^# Config: (.+)$", re.MULTILINE)  # the config's name in resolved.gin
 KINDS = {
     **dict.fromkeys((CONFIG, RESOLVED, RECORD, METRICS, PREDICTIONS, LOCK), FILE),
     **dict.fromkeys((CHECKPOINTS, PLUGINS, TENSORBOARD), FOLDER),
@@ -92,6 +96,14 @@ class RunFolder:
     def resolved_text(self) -> str | None:
         """Every value that the run was started with; None: an older cifarzoo kept none."""
         return self._read(RESOLVED) if self._files.kind(RESOLVED) else None
+
+    @property
+    def config_name(self) -> str:
+        """The name of its config, known before the run has begun too; ``run``: it isn't known."""
+        if name := self.record.get("config"):
+            return str(name)
+        found = NAMED.search(self.resolved_text or "")
+        return found[1] if found else "run"
 
     def keep_resolved(self, text: str) -> None:
         """Write every value of the run beside its config.
@@ -182,7 +194,7 @@ class RunFolder:
             UsageError: One does already, or the folder cannot be written to.
         """
         self.check()
-        lock = FileLock(self.path / LOCK, timeout=0)
+        lock = FileLock(self.path / LOCK, timeout=LOCK_SECONDS, poll_interval=LOCK_SECONDS / 4)
         try:
             with self._creating(LOCK):
                 lock.acquire()
@@ -198,6 +210,25 @@ class RunFolder:
             yield
         finally:
             lock.release()
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether a process runs in this folder, as far as this host can tell.
+
+        What a killed process wrote of itself stays; its lock doesn't.
+        """
+        path = self.path / LOCK
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            return error.errno in (errno.EWOULDBLOCK, errno.EACCES)
+        finally:
+            os.close(descriptor)
+        return False
 
     def has_created(self, name: str) -> bool:
         """Whether what is called ``name`` wasn't there before this run was opened."""
