@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from cifarzoo.api.own_loop import draws, lambda_lr
     from cifarzoo.api.training import resume, train
     from cifarzoo.components.registry import register
+    from cifarzoo.results.comparison import compare
 
     __version__: str
 
 __all__ = [
     "__version__",
+    "compare",
     "create",
     "create_model",
     "draws",
@@ -32,6 +34,7 @@ __all__ = [
 ]
 
 _MODULE_OF = {
+    "compare": "results.comparison",
     "create": "api.creation",
     "create_model": "api.creation",
     "draws": "api.own_loop",

@@ -10,6 +10,7 @@ from cifarzoo.escaping import visible_line
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+EXIT_UNMET = 3
 EXIT_NOT_FINITE = 4
 EXIT_STOPPED = 75
 EXIT_INTERRUPTED = 130
@@ -107,6 +108,12 @@ class CheckpointError(UsageError):
 
 class PeerLostError(CifarzooError):
     """Another rank of the run ended, hangs or cannot be reached."""
+
+
+class UnmetError(CifarzooError):
+    """Results that aren't as they were required to be."""
+
+    exit_code = EXIT_UNMET
 
 
 class NotFiniteError(CifarzooError):

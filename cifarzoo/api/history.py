@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cifarzoo.errors import UsageError
+from cifarzoo.api.frames import data_frame
 
 
 class History(list[dict[str, Any]]):
@@ -16,11 +16,4 @@ class History(list[dict[str, Any]]):
         Raises:
             UsageError: pandas isn't installed.
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise UsageError(
-                "history.to_pandas() needs pandas, which is not installed: pip install pandas; "
-                "without it, history is a list of dicts"
-            ) from error
-        return pd.DataFrame(list(self))
+        return data_frame(self, of="history", instead="history is a list of dicts")

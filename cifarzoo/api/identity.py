@@ -177,9 +177,9 @@ def _differing_plugins(
     there: Sequence[Plugin], here: Sequence[Plugin]
 ) -> Iterator[tuple[Plugin | None, Plugin | None]]:
     """Plugins whose code differs, by name; one that has moved or has a new name doesn't."""
-    kept = {_code(plugin) for plugin in there} & {_code(plugin) for plugin in here}
-    before = {_name(plugin): plugin for plugin in there if _code(plugin) not in kept}
-    after = {_name(plugin): plugin for plugin in here if _code(plugin) not in kept}
+    kept = {plugin_code(plugin) for plugin in there} & {plugin_code(plugin) for plugin in here}
+    before = {plugin_name(plugin): plugin for plugin in there if plugin_code(plugin) not in kept}
+    after = {plugin_name(plugin): plugin for plugin in here if plugin_code(plugin) not in kept}
     for name in sorted({*before, *after}):
         old, new = before.get(name), after.get(name)
         can_tell = old is None or new is None or ("sha256" in old and "sha256" in new)
@@ -191,15 +191,16 @@ def _in_words(old: Plugin | None, new: Plugin | None) -> str:
     if old and new:
         return f"{_shown(old)} there and {_shown(new)} here"
     if old:
-        return f"{_name(old)} is part of it there and not here"
-    return f"{_name(new)} is part of it here and not there" if new else ""
+        return f"{plugin_name(old)} is part of it there and not here"
+    return f"{plugin_name(new)} is part of it here and not there" if new else ""
 
 
-def _code(plugin: Plugin) -> str:
+def plugin_code(plugin: Plugin) -> str:
+    """What tells the code of a plugin: its digest; of an installed one, name and version."""
     return plugin.get("sha256", plugin["origin"])
 
 
-def _name(plugin: Plugin) -> str:
+def plugin_name(plugin: Plugin) -> str:
     """What a plugin is known by: a file's name, a distribution's without its version."""
     if "path" in plugin:
         return Path(plugin["path"]).name
@@ -207,7 +208,9 @@ def _name(plugin: Plugin) -> str:
 
 
 def _shown(plugin: Plugin) -> str:
-    name = _name(plugin) if "path" in plugin else plugin["origin"].removeprefix(SESSION_PREFIX)
+    name = (
+        plugin_name(plugin) if "path" in plugin else plugin["origin"].removeprefix(SESSION_PREFIX)
+    )
     return f"{name} has SHA-256 {plugin['sha256'][:SHORT]}…" if "sha256" in plugin else name
 
 

@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cifarzoo.api.execution import Processes, opener
 from cifarzoo.cli import completion
-from cifarzoo.cli.launching import processes, train
-from cifarzoo.cli.options import DataFolder, Json, NumProcesses, Plugins, RunsFolder
+from cifarzoo.cli.deciding import EFFECT, PAIRS, decide, two_configs
+from cifarzoo.cli.launching import processes
+from cifarzoo.cli.options import (
+    DataFolder,
+    FormatOption,
+    Json,
+    NumProcesses,
+    Plugins,
+    RunsFolder,
+    chosen_format,
+    with_home,
+)
 from cifarzoo.cli.terminal import console
-from cifarzoo.cli.terminal.units import plural
+from cifarzoo.components.user_paths import expanded
 from cifarzoo.config.files import SUFFIX, find_config
-from cifarzoo.engine.distributed.environment import is_worker
-from cifarzoo.errors import ConfigError, UsageError
-from cifarzoo.results.groups import Grouping, Metric, group_runs
-from cifarzoo.results.studies import Study, plan_study
+from cifarzoo.errors import ConfigError, UnmetError, UsageError
+from cifarzoo.plots.files import check_target
+from cifarzoo.results.formats import Format, written
+from cifarzoo.results.groups import MOST_NOTES, Metric
 from cifarzoo.run_folders.strict_json import strict_json
 
 if TYPE_CHECKING:
-    from cifarzoo.config import Config
+    from cifarzoo.results.comparison import ComparedRuns
+    from cifarzoo.results.requirements import Requirement
 
-EFFECT, PAIRS, MOST_PAIRS = 0.2, 30, 1000
+BOTH = "two configs, or runs and folders of runs"
 
 
 def compare(
@@ -39,9 +49,41 @@ def compare(
         ),
     ],
     *,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            "--baseline",
+            metavar="NAME",
+            help="What the other groups are compared with: the name of a group, one of its runs, "
+            "or a folder of them (default: the first).",
+            show_default=False,
+        ),
+    ] = None,
     metric: Annotated[
         Metric, typer.Option("--metric", help="Number of runs that is compared.")
     ] = "test_error",
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot",
+            metavar="FILE",
+            help="Also draw errors over epochs, of the seeds, and the differences, as .pdf, .png "
+            "or .svg.",
+            callback=with_home,
+            show_default=False,
+        ),
+    ] = None,
+    require: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--require",
+            metavar="'error<4.5'",
+            help="End with exit code 3 unless this holds of each group but the baseline, or of "
+            "the only one; or of one group, as 'NAME:error<4.5'. Of error (the mean), sd, n, "
+            "difference and p, by <, <=, > or >=; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
     until_decided: Annotated[
         bool,
         typer.Option(
@@ -71,9 +113,12 @@ def compare(
     data: DataFolder = None,
     out: RunsFolder = Path("runs"),
     plugins: Plugins = None,
+    format: FormatOption = None,  # noqa: A002  # as the option is called
     as_json: Json = False,
 ) -> None:
     """Show in which settings two configs differ; or compare finished runs; or train until told.
+
+    A folder is one of runs, whatever it is called; any other name is a config's if there is one.
 
     Runs that are equal but for their seeds are a group. The first group is the baseline: each
     other one's mean error less its is shown with a 95 % interval, paired by seed where the seeds
@@ -84,30 +129,61 @@ def compare(
     stays valid however often one looks, until one is better, neither is by --effect, or
     --max-seeds are done. The same command goes on where it was stopped.
     """
+    chosen = chosen_format(format, as_json=as_json)
+    of_runs = {"--baseline": baseline, "--plot": plot, "--require": require}
     if until_decided:
-        study = _study(
+        _refuse(of_runs, "with --until-decided; compare its runs, once they are done")
+        decide(
             names,
             plugins or (),
             out=out,
             metric=metric,
-            effect=EFFECT if effect is None else effect,
-            max_seeds=PAIRS if max_seeds is None else max_seeds,
+            effect=effect,
+            max_seeds=max_seeds,
+            data=data,
+            ranks=processes(nproc, 0),
+            format=chosen,
         )
-        _decide(study, data, processes(nproc, 0), as_json=as_json)
         return
-    given = {"--effect": effect, "--max-seeds": max_seeds, "--nproc": nproc}
+    study = {"--effect": effect, "--max-seeds": max_seeds, "--nproc": nproc}
+    _refuse(study, "without --until-decided")
+    if _are_configs(names):
+        _refuse(of_runs, "on configs")
+        _compare_configs(names, plugins or (), chosen)
+        return
+    _refuse({"--plugin": plugins}, "on runs, which keep their own")
+    from cifarzoo.results.comparison import compare_runs
+    from cifarzoo.results.requirements import read_requirement
+
+    requirements = [read_requirement(text, metric) for text in require or ()]
+    if plot is not None:
+        check_target(plot)
+    _show(compare_runs(names, out, metric, baseline), chosen, plot, requirements)
+
+
+def _refuse(given: dict[str, Any], where: str) -> None:
     if odd := [option for option, value in given.items() if value is not None]:
-        raise UsageError(f"{odd[0]} has no effect without --until-decided")
-    if all(map(_means_config, names)):
-        _compare_configs(names, plugins or (), as_json=as_json)
-    else:
-        if plugins:
-            raise UsageError("--plugin has no effect on runs, which keep their own")
-        _compare_runs(group_runs(names, out, metric), metric, as_json=as_json)
+        raise UsageError(f"{odd[0]} has no effect {where}")
+
+
+def _are_configs(names: Sequence[str]) -> bool:
+    """Whether names are those of configs; False: of runs.
+
+    Raises:
+        UsageError: Some are and some aren't.
+    """
+    configs = [name for name in names if _means_config(name)]
+    others = [name for name in names if name not in configs]
+    if configs and others:
+        raise UsageError(f"{configs[0]} is a config, and {others[0]} isn't; expected {BOTH}")
+    return bool(configs)
 
 
 def _means_config(name: str) -> bool:
-    """Whether a name is that of a config rather than of a run."""
+    """Whether a name is that of a config rather than of a run; a folder's never is."""
+    with suppress(OSError):  # a name that no file can have
+        if name and expanded(name).is_dir():
+            return False
     if name in ("-", "") or name.endswith(SUFFIX):
         return True
     try:
@@ -116,92 +192,53 @@ def _means_config(name: str) -> bool:
         return False
 
 
-def _two_configs(
-    names: list[str], plugins: Sequence[Path], *, otherwise: str = ""
-) -> tuple[Config, Config]:
-    """The configs that two names mean; ``otherwise`` is what else might have been given."""
-    from cifarzoo import config
-
-    if len(names) != 2:
-        raise UsageError(f"given {plural(len(names), 'config')}; expected two{otherwise}")
-    first, second = (config.load(name, plugins=plugins) for name in names)
-    console.warn_of(first)
-    console.warn_of(second)
-    return first, second
-
-
-def _compare_configs(names: list[str], plugins: Sequence[Path], *, as_json: bool) -> None:
+def _compare_configs(names: list[str], plugins: Sequence[Path], format: Format) -> None:  # noqa: A002
     from cifarzoo.cli.terminal import differences_table
     from cifarzoo.config.differences import differences
 
-    one, other = _two_configs(names, plugins, otherwise=", or runs and folders of runs")
+    one, other = two_configs(names, plugins, otherwise=", or runs and folders of runs")
     first, second = names
     found = list(differences(one, other))
-    if as_json:
+    if format == "json":
         typer.echo(strict_json([difference.to_json() for difference in found], indent=2))
+    elif format != "table":
+        is_short = format != "csv"
+        records = differences_table.to_records(first, second, found, is_short=is_short)
+        typer.echo(written(records, format))
     elif not found:
         console.say(f"{first} and {second} are the same run")
     else:
         differences_table.print_differences(console.results(), first, second, found)
 
 
-def _study(
-    names: list[str],
-    plugins: Sequence[Path],
-    *,
-    out: Path,
-    metric: Metric,
-    effect: float,
-    max_seeds: int,
-) -> Study:
-    if not 0 < effect < math.inf:
-        raise UsageError(f"--effect is {effect}; expected a number above 0, in percent points")
-    if not 1 <= max_seeds <= MOST_PAIRS:
-        raise UsageError(f"--max-seeds is {max_seeds}; expected 1 to {MOST_PAIRS:,}")
-    if is_worker():
-        raise UsageError(
-            "--until-decided starts its own processes; it can't be started by torchrun"
-        )
-    first, second = _two_configs(names, plugins)
-    stems = (Path(names[0]).stem, Path(names[1]).stem)
-    return plan_study(
-        first, second, stems, runs=out, metric=metric, effect=effect, max_seeds=max_seeds
-    )
-
-
-def _decide(study: Study, data: Path | None, ranks: Processes, *, as_json: bool) -> None:
-    from cifarzoo.cli.terminal import study_report
-
-    shown = 0
-    for side, seed in study.waiting():
-        shown = study_report.print_pairs(study, shown)
-        config = study.config(side, seed)
-        open_folder = opener(config, out=study.runs, run_dir=study.folder(side, seed))
-        train(config, open_folder, data=data, processes=ranks, as_json=as_json)
-    study_report.print_pairs(study, shown)
-    if as_json:
-        typer.echo(strict_json(study_report.to_json(study)))
-    else:
-        study_report.print_study(console.results(), study)
-
-
-def _compare_runs(grouping: Grouping, metric: Metric, *, as_json: bool) -> None:
+def _show(
+    compared: ComparedRuns,
+    format: Format,  # noqa: A002  # as the option is called
+    plot: Path | None,
+    requirements: Sequence[Requirement],
+) -> None:
     from cifarzoo.cli.terminal import comparison_table
-    from cifarzoo.results.differences import compare_groups, dunnett
-    from cifarzoo.results.same_images import on_same_images
 
-    baseline, *others = [group.numbers for group in grouping.groups]
-    found = compare_groups(baseline, others)
-    first, *rest = grouping.groups
-    pairs = [on_same_images(first, each, metric) for each in rest]
-    for note in grouping.notes:
+    for requirement in requirements:
+        requirement.groups_of(compared)  # refused before anything is said
+    for note in compared.notes[:MOST_NOTES]:
         console.warn(note)
-    if as_json:
-        ps = dunnett(baseline, others) if others else None
-        record = comparison_table.to_json(grouping, metric, found, pairs, ps)
-        typer.echo(strict_json(record, indent=2))
-    else:
-        comparison_table.print_comparison(console.results(), grouping, metric, found)
-        for group, pair in zip(rest, pairs, strict=True):
-            if pair is not None:
-                console.say(f"{group.name}: {pair}")
+    if (more := len(compared.notes) - MOST_NOTES) > 0:
+        console.warn(f"and {more:,} more such lines; --json has them all")
+    match format:
+        case "table":
+            comparison_table.print_comparison(console.results(), compared)
+        case "json":
+            typer.echo(strict_json(compared.to_json(), indent=2))
+        case "csv":
+            typer.echo(written(compared.to_records(), format))
+        case _:
+            typer.echo(written(compared.summary(), format))
+    if plot is not None:
+        compared.plot(plot)
+        console.note(f"wrote {plot}")
+    outcomes = [requirement.outcome(compared) for requirement in requirements]
+    for said in [said for is_met, said in outcomes if is_met]:
+        console.note(said)
+    if unmet := [said for is_met, said in outcomes if not is_met]:
+        raise UnmetError(*unmet)

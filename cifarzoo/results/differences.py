@@ -172,6 +172,13 @@ def in_words(found: Difference) -> str:
     return f"{cannot_tell}; about {more} more {seeds} would tell {effect:.2f}"
 
 
+def pairing(found: Difference) -> str:
+    """Whether seeds were paired, and how far the errors of a pair go together."""
+    if not found.is_paired:
+        return "no"
+    return "yes" if found.correlation is None else f"r {found.correlation:.2f}"
+
+
 def _paired(baseline: Sequence[float], candidate: Sequence[float]) -> Difference:
     from scipy import stats
 

@@ -6,19 +6,21 @@ plugins' code and the data. Here the seed is left out of it. The run folders are
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from cifarzoo.api.identity import SHORT, plugin_code, plugin_name
+from cifarzoo.components.user_paths import expanded
 from cifarzoo.config.effective import canonical, decides_numbers, read_values, run_first
 from cifarzoo.errors import UsageError
+from cifarzoo.results.group_names import group_names
 from cifarzoo.run_folders.finding import find_run, runs_in
-from cifarzoo.run_folders.folder import RunFolder
+from cifarzoo.run_folders.folder import CONFIG, RESOLVED, SCHEMA, RunFolder, check_length
 
 SEED = "run.seed"
-MOST_SHOWN = 3  # settings in a group's name
-SHORT = 12  # hexadecimal digits of a SHA-256
+MOST_NOTES = 10  # lines of what was left out, for people
 
 Metric: TypeAlias = Literal["test_error", "tta_test_error", "validation_error"]
 METRICS: tuple[Metric, ...] = ("test_error", "tta_test_error", "validation_error")
@@ -66,13 +68,18 @@ class Group:
         """The metric of each seed, in percent."""
         return {seed: run.number for seed, run in sorted(self.runs.items())}
 
+    @property
+    def places(self) -> set[Path]:
+        """The folders of the runs, where links lead."""
+        return {run.folder.path.resolve() for run in self.runs.values()}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Grouping:
-    """All groups, the first one's runs being those that were named first.
+    """All groups, the baseline first.
 
     Attributes:
-        groups: Groups in the order in which they were named.
+        groups: Groups in the order in which they were named, but for the baseline.
         notes: What was left out and why, a line each.
     """
 
@@ -86,28 +93,65 @@ class Grouping:
         values = {name: [group.identity.get(name) for group in self.groups] for name in names}
         return {name: each for name, each in values.items() if len(set(each)) > 1}
 
+    def beginning_with(self, name: str) -> Grouping:
+        """The same, with the group of that name first."""
+        groups = sorted(self.groups, key=lambda group: group.name != name)
+        return replace(self, groups=tuple(groups))
 
-def group_runs(names: Sequence[str], root: Path, metric: Metric) -> Grouping:
+
+def group_runs(
+    names: Sequence[str], root: Path, metric: Metric, baseline: str | None = None
+) -> Grouping:
     """The runs that are named, and all in the folders that are, in groups.
 
     Args:
         names: Runs, as ``finding.find_run`` takes them, or folders of runs.
         root: Folder that runs are in.
         metric: Number of a run that is compared.
+        baseline: Name of the group that comes first; or a run, or a folder of runs, of that group,
+            which need not be among ``names``; None: it is that of the first run.
 
     Raises:
         UsageError: A name means no run, none of those that are meant is done, or they are of
-            several datasets.
+            several datasets; or ``baseline`` means no group, or several.
     """
+    found = _grouped(_folders(names, root), metric)
+    if baseline is None:
+        return found
+    if baseline in (group.name for group in found.groups):
+        return found.beginning_with(baseline)
+    its = _of_baseline(baseline, root, found)
+    found = _grouped(_folders([*names, baseline], root), metric)
+    meant = [group.name for group in found.groups if its & group.places]
+    if len(meant) != 1:
+        which = ", ".join(meant) or "none of them is finished"
+        raise UsageError(f"the baseline {baseline} has runs of {len(meant)} groups: {which}")
+    return found.beginning_with(meant[0])
+
+
+def _of_baseline(baseline: str, root: Path, found: Grouping) -> set[Path]:
+    """The folders of the runs that a baseline which is no group's name means."""
+    try:
+        return {folder.path.resolve() for folder in _folders([baseline], root)}
+    except UsageError as error:
+        groups = ", ".join(group.name for group in found.groups)
+        raise UsageError(f"the baseline is none of the groups, {groups}, and {error}") from error
+
+
+def _grouped(folders: Iterable[RunFolder], metric: Metric) -> Grouping:
     notes: list[str] = []
     finished: list[Finished] = []
-    for folder in _folders(names, root):
+    for folder in folders:
         try:
             finished.append(_finished(folder, metric))
         except UsageError as error:
-            notes.append(f"left out: {error}")
+            is_gone = not (folder.path / CONFIG).is_file()
+            why = f"{folder.path} is gone: it was moved or deleted meanwhile" if is_gone else error
+            notes.append(f"left out: {why}")
     if not finished:
-        raise UsageError(*(notes or ["there are no runs to compare"]))
+        more = len(notes) - MOST_NOTES
+        said = [*notes[:MOST_NOTES], *[f"and {more:,} more such lines"] * (more > 0)]
+        raise UsageError(*(said or ["there are no runs to compare"]))
     groups: dict[tuple[tuple[str, str], ...], dict[int, Finished]] = {}
     for run in finished:
         runs = groups.setdefault(tuple(sorted(run.identity.items())), {})
@@ -126,15 +170,23 @@ def group_runs(names: Sequence[str], root: Path, metric: Metric) -> Grouping:
             f"these runs are of {len(data)} datasets, {'; '.join(sorted(data))}; "
             "errors on them can't be compared"
         )
-    named = _named([Group(name="", identity=dict(k), runs=runs) for k, runs in groups.items()])
+    identities = [dict(identity) for identity in groups]
+    first = [next(iter(runs.values())) for runs in groups.values()]
+    paths = [[run.folder.path for run in runs.values()] for runs in groups.values()]
+    names = group_names([run.name for run in first], identities, paths)
+    named = tuple(
+        Group(name=name, identity=identity, runs=runs)
+        for name, identity, runs in zip(names, identities, groups.values(), strict=True)
+    )
     notes += [note for group in named if (note := _of_several_codes(group))]
-    return Grouping(groups=tuple(named), notes=tuple(notes))
+    return Grouping(groups=named, notes=tuple(notes))
 
 
 def _folders(names: Sequence[str], root: Path) -> Iterator[RunFolder]:
     seen: set[Path] = set()
     for name in names:
-        path = Path(name).expanduser()
+        path = expanded(name)
+        check_length(path)
         inside = sorted(runs_in(path)) if path.is_dir() else []
         found = [RunFolder(each) for each in inside] or [find_run(name, root)]
         for folder in found:
@@ -145,6 +197,11 @@ def _folders(names: Sequence[str], root: Path) -> Iterator[RunFolder]:
 
 def _finished(folder: RunFolder, metric: Metric) -> Finished:
     record = folder.record
+    if record.get("schema", SCHEMA) > SCHEMA:
+        raise UsageError(
+            f"{folder.path} was written by a newer cifarzoo, in format {record['schema']}; "
+            f"this one reads up to {SCHEMA}"
+        )
     status = record.get("status", "new")
     if status != "done":
         raise UsageError(f"{folder.path} is {status}, not done")
@@ -156,10 +213,12 @@ def _finished(folder: RunFolder, metric: Metric) -> Finished:
     if text is None:
         raise UsageError(f"{folder.path} was trained by a cifarzoo that kept no defaults")
     values = read_values(text)
+    if not isinstance(seed := values.get(SEED), int):
+        raise UsageError(f"{folder.path / RESOLVED} has no {SEED}; put back what the run wrote")
     return Finished(
         folder=folder,
         name=record.get("config") or folder.path.name,
-        seed=int(values[SEED]),
+        seed=seed,
         number=100 * float(number),
         identity=_identity(values, record),
         code=record.get("cifarzoo", {}).get("sha256", ""),
@@ -176,34 +235,9 @@ def _identity(values: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str,
     data = record.get("data", {})
     found["data"] = f"{data.get('title', 'unknown')}, {data.get('sha256', 'unknown')[:SHORT]}…"
     for plugin in record.get("plugins") or ():
-        code = plugin.get("sha256")
-        name = Path(plugin["path"]).name if "path" in plugin else plugin["origin"]
-        found[f"plugin {name}"] = f"{code[:SHORT]}…" if code else "installed"
+        code = plugin_code(plugin)
+        found[f"plugin {plugin_name(plugin)}"] = f"{code[:SHORT]}…" if "sha256" in plugin else code
     return found
-
-
-def _named(groups: list[Group]) -> list[Group]:
-    """Groups under names that tell them apart: their config's, and in what they differ then."""
-    configs = [next(iter(group.runs.values())).name for group in groups]
-    named = []
-    for group, config in zip(groups, configs, strict=True):
-        alike = [g for g, other in zip(groups, configs, strict=True) if other == config]
-        named.append(replace(group, name=config + _told_apart(group, alike)))
-    return named
-
-
-def _told_apart(group: Group, alike: Sequence[Group]) -> str:
-    """In which values a group differs from others of the same config."""
-    if len(alike) == 1:
-        return ""
-    names = {name for each in alike for name in each.identity}
-    differing = [n for n in names if len({each.identity.get(n) for each in alike}) > 1]
-    shown = [
-        f"{n.rpartition('/')[2].partition('.')[2] or n}={group.identity.get(n, '-')}"
-        for n in sorted(differing, key=run_first)[:MOST_SHOWN]
-    ]
-    more = ", …" * (len(differing) > MOST_SHOWN)
-    return f" ({', '.join(shown)}{more})"
 
 
 def _of_several_codes(group: Group) -> str | None:

@@ -6,7 +6,7 @@ The pairs count in the order of their seeds, so that stopping and starting again
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,38 +65,16 @@ class Study:
         pair = "-".join(self.names)
         return self.runs / FOLDER / pair / self.names[side] / f"seed{seed}"
 
-    def outcome(self) -> tuple[list[Pair], Sequential]:
-        """The pairs that count, which are those up to a decision, and what they say.
-
-        Raises:
-            UsageError: A folder holds a run of another config, or one that lacks the metric.
-        """
-        pairs: list[Pair] = []
-        for seed in range(self.max_seeds):
-            numbers = [self._number(side, seed) for side in (0, 1)]
-            if numbers[0] is None or numbers[1] is None:
-                break
-            pairs.append(Pair(seed=seed, first=numbers[0], second=numbers[1]))
-            if self.decided(pairs).decision != "cannot tell":
-                break
-        return pairs, self.decided(pairs)
-
     def decided(self, pairs: Sequence[Pair]) -> Sequential:
         """What these pairs say."""
         return decide([pair.second - pair.first for pair in pairs], effect=self.effect)
 
-    def waiting(self) -> Iterator[tuple[int, int]]:
-        """The runs that are still to be trained, as sides and seeds, asked anew after each."""
-        while True:
-            pairs, found = self.outcome()
-            if found.decision != "cannot tell" or len(pairs) == self.max_seeds:
-                return
-            seed = len(pairs)
-            side = next(side for side in (0, 1) if self._number(side, seed) is None)
-            yield side, seed
+    def number(self, side: int, seed: int) -> float | None:
+        """The metric of a run in percent; None: it isn't done.
 
-    def _number(self, side: int, seed: int) -> float | None:
-        """The metric of a run in percent; None: it isn't done."""
+        Raises:
+            UsageError: Its folder holds a run of another config, or one that lacks the metric.
+        """
         path = self.folder(side, seed)
         if not holds(path, self.config(side, seed)):
             return None
@@ -106,6 +84,47 @@ class Study:
         if record.get(self.metric) is None:
             raise UsageError(f"{path} has no {self.metric}")
         return 100 * float(record[self.metric])
+
+
+class Progress:
+    """How far a study has come: each run that is done is read once.
+
+    Args:
+        study: What is compared.
+
+    Attributes:
+        study: What is compared.
+        pairs: Pairs that count, which are those up to a decision.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self.pairs: list[Pair] = []
+        self._first: float | None = None  # of the pair whose second run isn't done
+
+    @property
+    def decided(self) -> Sequential:
+        """What the pairs say."""
+        return self.study.decided(self.pairs)
+
+    def next_run(self) -> tuple[int, int] | None:
+        """The run to train next, as side and seed, by what is done now; None: it is decided.
+
+        Raises:
+            UsageError: A folder holds a run of another config, or one that lacks the metric.
+        """
+        while len(self.pairs) < self.study.max_seeds and self.decided.decision == "cannot tell":
+            seed = len(self.pairs)
+            if self._first is None:
+                self._first = self.study.number(0, seed)
+            if self._first is None:
+                return 0, seed
+            second = self.study.number(1, seed)
+            if second is None:
+                return 1, seed
+            self.pairs.append(Pair(seed=seed, first=self._first, second=second))
+            self._first = None
+        return None
 
 
 def plan_study(

@@ -121,3 +121,13 @@ def test_recipes_go_by_their_bare_names_and_one_may_come_from_standard_input():
         command, input="include 'quickstart.gin'\n", capture_output=True, text=True, check=True
     )
     assert done.stdout == "- and quickstart are the same run\n"
+
+
+def test_differences_are_written_for_other_programs(configs):
+    first, second = configs(one=BASE, two=BASE.replace("@cosine", "@constant"))
+    md = succeed("compare", first, second, "--format", "md").splitlines()
+    assert md[0].split() == ["|", "setting", "|", str(first), "|", str(second), "|"]
+    assert md[2].split() == ["|", "run.schedule", "|", "@cosine", "|", "@constant", "|"]
+    csv = succeed("compare", first, second, "--format", "csv").splitlines()
+    assert csv[0] == f"setting,{first},{second}"
+    assert csv[1] == "run.schedule,'@schedule.cosine,'@schedule.constant"

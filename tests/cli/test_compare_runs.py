@@ -1,37 +1,27 @@
 """``cifarzoo compare`` of finished runs, as a user meets it."""
 
 import json
-from pathlib import Path
+import sys
 
 import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from cifarzoo import config
-from cifarzoo.config.effective import resolved_text
 from cifarzoo.run_folders.folder import RunFolder
 from cifarzoo.run_folders.predictions import Predictions, keep_predictions
+from tests import finished_runs
 from tests.command import invoke, refuse, succeed
+from tests.full_disk import no_file_larger_than
 
 SEEDS = {0: 5.1, 1: 5.3, 2: 5.2, 3: 5.0, 4: 5.25}
-DATA = {"title": "CIFAR-10", "sha256": "a" * 64}
 
 
 @pytest.fixture
 def finish(tmp_path):
-    """``finish(path, seed, error, sets)``: a run's folder as training leaves it."""
-
-    def make(where: str, seed: int, error: float, *sets: str, **record: object) -> Path:
-        path = tmp_path / where / f"seed{seed}"
-        path.mkdir(parents=True)
-        loaded = config.load("resnet20.gin", sets=[f"run.seed={seed}", *sets])
-        (path / "config.gin").write_text(loaded.text())
-        (path / "resolved.gin").write_text(resolved_text(loaded))
-        done = {"status": "done", "config": "resnet20", "test_error": error / 100, "data": DATA}
-        (path / "run.json").write_text(json.dumps(done | record))
-        return path
-
-    return make
+    """``finish(where, seed, error, sets)``: a run's folder as training leaves it."""
+    return lambda where, *arguments, **more: finished_runs.finish(
+        tmp_path / where, *arguments, **more
+    )
 
 
 @pytest.fixture
@@ -53,7 +43,7 @@ def test_groups_are_told_apart_by_what_differs_and_paired_by_seed(study):
     assert heading.split() == ["n", "test", "error", "sd", "difference", "paired", "verdict"]
     assert any(line.split()[0] == "sgd.lr" for line in lines)
     base, high = lines[-2:]
-    assert base.startswith("resnet20 (sgd.lr=0.1)")
+    assert base.startswith("base ")
     assert base.endswith("5.17 %  0.12                      baseline")
     assert "-0.40" in high
     assert "r 0.9" in high
@@ -134,6 +124,143 @@ def test_runs_on_other_data_are_refused(tmp_path, finish):
     finish("b", 0, 5.0, data={"title": "CIFAR-10 (JPEG)", "sha256": "b" * 64})
     line = refuse("compare", str(tmp_path))
     assert line.startswith("these runs are of 2 datasets, CIFAR-10 (JPEG), bbbbbbbbbbbb…; CIFAR-10")
+
+
+# Formats, figures, requirements
+
+
+def test_json_is_the_same_by_either_option(study):
+    assert json.loads(succeed("compare", study, "--format", "json")) == compared(study)
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("md", "| high  |   5 |           4.77 | 0.12 |      -0.40 | r 0.97 | better by 0.40 (0.3"),
+        (
+            "latex",
+            r"  high  & 5 &            4.77 & 0.12 &    $-0.40$ & r 0.97 & better by 0.40 (0.",
+        ),
+        ("csv", "high,5,4.77"),
+    ],
+)
+def test_a_table_for_other_programs_has_a_row_a_group(study, name, line):
+    lines = succeed("compare", study, "--format", name).splitlines()
+    assert any(each.startswith(line) for each in lines), lines
+    assert refuse("compare", str(study), "--json", "--format", "csv").startswith("--json and --for")
+
+
+def test_names_of_others_are_text_in_every_format(tmp_path, finish):
+    finish("a", 0, 5.0, config="=[red]$x|y$\x1b[2J")
+    csv, md, latex = (
+        succeed("compare", tmp_path, "--format", each) for each in ("csv", "md", "latex")
+    )
+    assert "\x1b" not in csv + md + latex
+    assert r"'=[red]$x|y$\x1b[2J" in csv
+    assert r"$x\|y$" in md
+    assert r"\$x\textbar{}y\$" in latex
+
+
+def test_the_baseline_may_be_named(study):
+    found = compared(study, "--baseline", "high")
+    assert [group["name"] for group in found["groups"]] == ["high", "base"]
+    assert found["groups"][1]["words"].startswith("worse by 0.40")
+    line = refuse("compare", str(study), "--baseline", "hgih")
+    assert line.startswith("the baseline is none of the groups, base, high, and no run 'hgih' in")
+
+
+def test_a_figure_is_drawn_and_said(study, tmp_path):
+    result = invoke("compare", study, "--plot", tmp_path / "figure.svg")
+    assert (result.exit_code, result.stderr) == (0, f"wrote {tmp_path}/figure.svg\n")
+    assert (tmp_path / "figure.svg").read_bytes().startswith(b"<?xml")
+
+
+def test_a_figure_that_cannot_be_is_refused_before_any_run_is_read(tmp_path):
+    line = refuse("compare", "nowhere", "--plot", str(tmp_path / "none/figure.svg"))
+    assert (
+        line == f"{tmp_path}/none/figure.svg cannot be written: {tmp_path}/none is not a folder\n"
+    )
+
+
+def test_a_full_disk_costs_the_figure_and_not_the_table(study, tmp_path):
+    with no_file_larger_than(100):
+        result = invoke("compare", study, "--plot", tmp_path / "figure.png")
+    assert result.exit_code == 1
+    assert result.stdout.splitlines()[-1].endswith("better by 0.40 (0.36 to 0.44)")
+    assert result.stderr == f"{tmp_path}/figure.png cannot be written: File too large\n"
+    assert not (tmp_path / "figure.png").exists()
+
+
+def test_without_matplotlib_it_is_said_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    line = refuse("compare", "nowhere", "--plot", "a.png")
+    assert line == (
+        "figures need matplotlib, which is not installed: pip install 'cifarzoo[plots]'\n"
+    )
+
+
+def test_what_is_required_decides_the_exit_code(study):
+    met = invoke("compare", study, "--require", "error<4.8", "--require", "difference<-0.3")
+    assert met.exit_code == 0
+    assert met.stderr.splitlines()[0] == "required error<4.8: met, the error is 4.77 (high)"
+    unmet = invoke("compare", study, "--require", "base:error<5", "--require", "n>5", "--json")
+    assert unmet.exit_code == 3
+    assert unmet.stderr.splitlines() == [
+        "required base:error<5: not met, the error is 5.17 (base)",
+        "required n>5: not met, the n is 5 (high)",
+    ]
+    assert json.loads(unmet.stdout)["groups"]
+
+
+def test_a_requirement_that_is_none_is_refused_before_anything_is_printed(study):
+    assert refuse("compare", "nowhere", "--require", "error").startswith("--require 'error' is no")
+    assert refuse("compare", str(study), "--require", "x:n>1").startswith(
+        "--require 'x:n>1': no gr"
+    )
+
+
+# What can't be compared
+
+
+def test_many_that_are_left_out_are_not_a_line_each(study, finish):
+    for seed in range(5, 20):
+        finish("study/base", seed, 5.0, status="stopped")
+    lines = invoke("compare", study).stderr.splitlines()
+    assert len(lines) == 11
+    assert lines[-1] == "warning: and 5 more such lines; --json has them all"
+
+
+def test_no_finished_run_is_said_with_what_there_is(tmp_path, finish):
+    for seed in range(20):
+        finish("a", seed, 5.0, status="stopped")
+    lines = refuse("compare", str(tmp_path)).splitlines()
+    assert lines[0] == f"left out: {tmp_path}/a/seed0 is stopped, not done"
+    assert lines[10:] == ["and 10 more such lines"]
+
+
+def test_a_folder_is_one_of_runs_whatever_it_is_called(tmp_path, monkeypatch, study, finish):
+    monkeypatch.chdir(tmp_path)
+    for name in ("quickstart", "resnet20", "mine.gin"):
+        finish(name, 0, 5.0)
+    found = compared("quickstart", "mine.gin")
+    assert [group["n"] for group in found["groups"]] == [1]
+    assert json.loads(succeed("compare", "quickstart.gin", "resnet20.gin", "--json"))[0]["name"]
+    line = refuse("compare", "quickstart.gin", "study")
+    assert line == (
+        "quickstart.gin is a config, and study isn't; expected two configs, or runs and folders of "
+        "runs\n"
+    )
+
+
+@pytest.mark.parametrize("option", ["--plot=a.png", "--baseline=x", "--require=error<4"])
+def test_what_is_of_runs_has_no_effect_on_configs(option):
+    name = option.partition("=")[0]
+    line = refuse("compare", "quickstart", "resnet20", option)
+    assert line == f"{name} has no effect on configs\n"
+    line = refuse("compare", "quickstart", "resnet20", "--until-decided", option)
+    assert (
+        line == f"{name} has no effect with --until-decided; compare its runs, once they are done\n"
+    )
 
 
 @pytest.mark.parametrize(

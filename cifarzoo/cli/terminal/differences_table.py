@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -12,6 +13,7 @@ from cifarzoo.cli.terminal.text import Text
 from cifarzoo.cli.terminal.units import plural
 from cifarzoo.config.differences import Difference
 from cifarzoo.config.effective import EffectiveValue
+from cifarzoo.results.formats import Records
 
 ABSENT = "-"
 KIND = re.compile(r"@((?:\w+/)*)\w+\.")  # of a component, which its name tells
@@ -29,6 +31,18 @@ def print_differences(out: Console, first: str, second: str, found: list[Differe
     console.print_table(out, table)
     verb = "differs" if len(found) == 1 else "differ"
     out.print(Text(f"{plural(len(found), 'setting')} {verb}", style="dim"), soft_wrap=True)
+
+
+def to_records(first: str, second: str, found: Sequence[Difference], *, is_short: bool) -> Records:
+    """The same rows as plain values; ``is_short``: as people write them, without the kinds."""
+    rows = []
+    for each in found:
+        values = [value and value.source for value in (each.first, each.second)]
+        if is_short:
+            values = [value and without_kinds(value) for value in values]
+        name = short_name(each.name) if is_short else each.name
+        rows.append(dict(zip(("setting", first, second), (name, *values), strict=True)))
+    return Records(columns=("setting", first, second), rows=tuple(rows))
 
 
 def _text(setting: EffectiveValue | None) -> Text:

@@ -10,7 +10,7 @@ from rich.console import Console
 from cifarzoo.cli.terminal import console
 from cifarzoo.cli.terminal.units import plural
 from cifarzoo.results.sequential import Sequential
-from cifarzoo.results.studies import Study
+from cifarzoo.results.studies import Progress, Study
 
 ASSUMES = (
     "the differences are taken for normal: where they are skewed, a difference is seen where there "
@@ -18,9 +18,9 @@ ASSUMES = (
 )
 
 
-def print_pairs(study: Study, shown: int) -> int:
+def print_pairs(progress: Progress, shown: int) -> int:
     """Say on stderr what the pairs beyond the first ``shown`` added; give how many there are."""
-    pairs, _ = study.outcome()
+    study, pairs = progress.study, progress.pairs
     for number, pair in enumerate(pairs[shown:], shown + 1):
         gap = pair.second - pair.first
         console.note(
@@ -30,9 +30,9 @@ def print_pairs(study: Study, shown: int) -> int:
     return len(pairs)
 
 
-def print_study(out: Console, study: Study) -> None:
+def print_study(out: Console, progress: Progress) -> None:
     """Print the verdict and what it stands on."""
-    _, found = study.outcome()
+    study, found = progress.study, progress.decided
     baseline, candidate = study.names
     rows = [
         ("baseline", baseline),
@@ -46,9 +46,9 @@ def print_study(out: Console, study: Study) -> None:
     console.print_table(out, console.labelled(rows, indent=0))
 
 
-def to_json(study: Study) -> dict[str, Any]:
+def to_json(progress: Progress) -> dict[str, Any]:
     """The promised object; scripts lean on its keys."""
-    pairs, found = study.outcome()
+    study, pairs, found = progress.study, progress.pairs, progress.decided
     is_bounded = math.isfinite(found.interval[0])
     return {
         "event": "verdict",

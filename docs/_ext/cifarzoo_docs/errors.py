@@ -12,6 +12,7 @@ _ENDS = {
     0: "Done; also where a run was already finished.",
     errors.EXIT_FAILED: "Failed in another way; a traceback is a bug of ours or of a plugin.",
     errors.EXIT_USAGE: "Nothing was trained: a command, config, file or device can't be used.",
+    errors.EXIT_UNMET: "What `--require` asks of results doesn't hold.",
     errors.EXIT_NOT_FINITE: "A loss, gradient, weight or buffer was not a finite number.",
     errors.EXIT_STOPPED: "Stopped by a signal after a checkpoint; the same command goes on.",
     errors.EXIT_INTERRUPTED: "Interrupted at once, by a second Ctrl-C.",
