@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,16 +22,22 @@ from cifarzoo.cli.options import (
 from cifarzoo.cli.seeds import numbers
 from cifarzoo.cli.terminal import console
 from cifarzoo.cli.terminal.units import duration, plural
-from cifarzoo.errors import EXIT_FAILED, EXIT_STOPPED
+from cifarzoo.errors import EXIT_FAILED, EXIT_STOPPED, UsageError
 from cifarzoo.results.groups import Metric
 from cifarzoo.run_folders.strict_json import strict_json
 from cifarzoo.sweeps.plan import Asked
+from cifarzoo.sweeps.storage import Sampler
 from cifarzoo.sweeps.variations import parse_variation
 
 if TYPE_CHECKING:
     from cifarzoo.results.formats import Format
-    from cifarzoo.sweeps.scheduler import Slots
+    from cifarzoo.sweeps.plan import Cell
+    from cifarzoo.sweeps.scheduler import Slots, Source
+    from cifarzoo.sweeps.search import SearchSource
+    from cifarzoo.sweeps.states import Standing
     from cifarzoo.sweeps.training import Sweep
+
+TRIALS, MOST_TRIALS = 50, 100_000
 
 
 def sweep(
@@ -50,7 +57,7 @@ def sweep(
             "--vary",
             metavar="NAME=VALUE,VALUE",
             help="A setting and its values, as sgd.lr=.03,.1 or run.regularizers='[],[@mixup]'; "
-            "repeatable: all combinations.",
+            "repeatable: all combinations. With --search also a range, as sgd.lr=log:1e-3..1.",
             autocompletion=completion.settings,
             show_default=False,
         ),
@@ -97,6 +104,50 @@ def sweep(
             show_default=False,
         ),
     ] = None,
+    search: Annotated[
+        Sampler | None,
+        typer.Option(
+            "--search",
+            metavar="SAMPLER",
+            help="Let tpe or random choose values by errors on validation images.",
+            show_default=False,
+        ),
+    ] = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(
+            "--trials",
+            metavar="N",
+            help=f"With --search: points that are tried, over all hosts (default: {TRIALS}).",
+            show_default=False,
+        ),
+    ] = None,
+    search_seed: Annotated[
+        int | None,
+        typer.Option(
+            "--search-seed",
+            metavar="N",
+            help="With --search: seed of the sampler (default: 0).",
+            show_default=False,
+        ),
+    ] = None,
+    prune: Annotated[
+        bool,
+        typer.Option(
+            "--prune",
+            help="With --search: stop trials that are worse than the median at the same epoch.",
+        ),
+    ] = False,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            "--storage",
+            metavar="URL",
+            envvar="CIFARZOO_STORAGE",
+            help="Database that hosts share, as postgresql+psycopg://HOST/NAME.",
+            show_default=False,
+        ),
+    ] = None,
     data: DataFolder = None,
     retry: Annotated[
         bool, typer.Option("--retry", help="Also train cells again that have failed.")
@@ -120,8 +171,14 @@ def sweep(
         ),
     ] = False,
     metric: Annotated[
-        Metric, typer.Option("--metric", help="Number of a run that is shown.")
-    ] = "test_error",
+        Metric | None,
+        typer.Option(
+            "--metric",
+            help="Number of a run that is shown (default: test_error; of a search, "
+            "validation_error, by which it chooses).",
+            show_default=False,
+        ),
+    ] = None,
     format: FormatOption = None,  # noqa: A002  # as the option is called
     as_json: Json = False,
 ) -> None:
@@ -131,6 +188,9 @@ def sweep(
     values, seeds or configs that were added are trained. What failed is listed with its line.
     """
     from cifarzoo.sweeps import training
+    from cifarzoo.sweeps.scheduler import ListSource
+    from cifarzoo.sweeps.search import Search
+    from cifarzoo.sweeps.states import standing
 
     asked = Asked(
         configs=tuple(names),
@@ -140,15 +200,38 @@ def sweep(
         plugins=tuple(plugins or ()),
     )
     chosen = chosen_format(format, as_json=as_json)
+
+    def slots_of() -> Slots:
+        return training.plan_slots(
+            out, jobs=jobs, threads=threads, nproc=nproc, data=data, emit=console.warn
+        )
+
+    if search is not None:
+        _check_search(trials, dry_run=dry_run, prints=print_commands, retry=retry)
+        wanted = Search(
+            sampler=search, seed=search_seed or 0, trials=trials or TRIALS, prunes=prune
+        )
+        source = training.plan_search(asked, out, wanted, url=storage, data=data, emit=console.warn)
+        slots = slots_of()
+        training.begin_search(source, slots)
+        _search(source, slots, metric=metric or "validation_error", format=chosen)
+        return
+    given = {"--trials": trials, "--search-seed": search_seed, "--prune": prune or None}
+    if odd := [option for option, value in given.items() if value is not None]:
+        raise UsageError(f"{odd[0]} has no effect without --search")
     planned = training.plan_sweep(asked, out, data=data, replaces=retrain_changed)
     for note in planned.notes:
         console.warn(note)
     if dry_run:
         _list_cells(planned, data, jobs or 1, as_json=chosen == "json")
         return
-    slots = training.plan_slots(
-        out, jobs=jobs, threads=threads, nproc=nproc, data=data, emit=console.warn
-    )
+    slots = slots_of()
+    if storage is not None:
+        if print_commands:
+            raise UsageError("--print has no effect with --storage, whose hosts pull their cells")
+        shared = training.share(planned, slots, url=storage, retry=retry, emit=console.warn)
+        _train(planned, slots, shared, shared.standing, metric=metric, format=chosen)
+        return
     training.begin(planned, slots, replaces=retrain_changed)
     if print_commands:
         from cifarzoo.sweeps.processes import command
@@ -157,7 +240,44 @@ def sweep(
             words = command(cell, data=data, nproc=nproc)
             typer.echo(shlex.join(["cifarzoo", *words]))
         return
-    _train(planned, slots, retry=retry, metric=metric, format=chosen)
+    listed = ListSource(planned.cells, retry=retry)
+    _train(planned, slots, listed, standing, metric=metric, format=chosen)
+
+
+def _check_search(trials: int | None, *, dry_run: bool, prints: bool, retry: bool) -> None:
+    if trials is not None and not 1 <= trials <= MOST_TRIALS:
+        raise UsageError(f"--trials is {trials}; expected 1 to {MOST_TRIALS:,}")
+    given = {"--dry-run": dry_run, "--print": prints, "--retry": retry}
+    if odd := [option for option, value in given.items() if value]:
+        raise UsageError(f"{odd[0]} has no effect with --search, whose cells aren't known before")
+
+
+def _search(
+    source: SearchSource,
+    slots: Slots,
+    *,
+    metric: Metric,
+    format: Format,  # noqa: A002  # as the option is called
+) -> None:
+    from cifarzoo.cli.terminal.sweep_progress import SweepProgress
+    from cifarzoo.cli.terminal.sweep_table import print_search, print_states
+    from cifarzoo.sweeps.outcome import outcome_of, to_json
+    from cifarzoo.sweeps.scheduler import train_cells
+
+    jobs = len(slots.resources)
+    with SweepProgress(source.cells(), metric, jobs, source.expected) as progress:
+        signal = train_cells(source, slots, progress, refresh=progress.refresh)
+    outcome = outcome_of(source.cells(), metric)
+    print_states(outcome, pruned=source.pruned())
+    if format == "json":
+        typer.echo(strict_json({**to_json(outcome), "best": source.best()}, indent=2))
+    elif any(point.numbers for point in outcome.points):
+        print_search(outcome, source.best(), format)
+    if signal:
+        console.note(f"stopped by {signal}; the same command goes on")
+        raise typer.Exit(EXIT_STOPPED)
+    if outcome.problems:
+        raise typer.Exit(EXIT_FAILED)
 
 
 def _list_cells(planned: Sweep, data: Path | None, jobs: int, *, as_json: bool) -> None:
@@ -189,20 +309,21 @@ def _list_cells(planned: Sweep, data: Path | None, jobs: int, *, as_json: bool) 
 def _train(
     planned: Sweep,
     slots: Slots,
+    source: Source,
+    standing_of: Callable[[Cell], Standing],
     *,
-    retry: bool,
-    metric: Metric,
+    metric: Metric | None,
     format: Format,  # noqa: A002  # as the option is called
 ) -> None:
     from cifarzoo.cli.terminal.sweep_progress import SweepProgress
     from cifarzoo.cli.terminal.sweep_table import print_outcome, print_states
     from cifarzoo.sweeps.outcome import outcome_of, to_json
-    from cifarzoo.sweeps.scheduler import ListSource, train_cells
+    from cifarzoo.sweeps.scheduler import train_cells
 
-    source = ListSource(planned.cells, retry=retry)
-    with SweepProgress(planned.cells, metric, len(slots.resources)) as progress:
+    shown = metric or "test_error"
+    with SweepProgress(planned.cells, shown, len(slots.resources)) as progress:
         signal = train_cells(source, slots, progress, refresh=progress.refresh)
-    outcome = outcome_of(planned.cells, metric)
+    outcome = outcome_of(planned.cells, shown, standing_of)
     print_states(outcome)
     if format == "json":
         typer.echo(strict_json(to_json(outcome), indent=2))

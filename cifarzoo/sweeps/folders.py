@@ -58,7 +58,10 @@ def write_sweep(folder: Path, asked: Asked, **facts: Any) -> None:
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "configs": list(asked.configs),
         "set": list(asked.sets),
-        "vary": {each.name: list(each.values) for each in asked.variations},
+        "vary": {
+            each.name: str(each.range) if each.range else list(each.values)
+            for each in asked.variations
+        },
         "seeds": list(asked.seeds),
         "plugins": [str(path) for path in asked.plugins],
         **facts,

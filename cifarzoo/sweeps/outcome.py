@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,11 +90,19 @@ class SweepOutcome:
         return point.labels[axis].partition("=")[2] or point.labels[axis]
 
 
-def outcome_of(cells: Sequence[Cell], metric: Metric) -> SweepOutcome:
-    """What ``cells`` have come to by now."""
+def outcome_of(
+    cells: Sequence[Cell], metric: Metric, standing_of: Callable[[Cell], Standing] = standing
+) -> SweepOutcome:
+    """What ``cells`` have come to by now.
+
+    Args:
+        cells: Cells of the sweep.
+        metric: Number of a run that is shown.
+        standing_of: Gives how far a cell is.
+    """
     by_point: dict[str, list[tuple[Cell, Standing]]] = {}
     for cell in cells:
-        by_point.setdefault(cell.point.name, []).append((cell, standing(cell)))
+        by_point.setdefault(cell.point.name, []).append((cell, standing_of(cell)))
     points = tuple(_of_point(found, metric) for found in by_point.values())
     data = set().union(*(point.data for point in points))
     notes = []

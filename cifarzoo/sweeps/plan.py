@@ -88,11 +88,7 @@ def plan_points(asked: Asked) -> list[Point]:
         UsageError: A config is named twice, or there are too many.
     """
     check_variations(asked.variations)
-    names = [Path(each).stem for each in asked.configs]
-    if "-" in asked.configs:
-        raise UsageError("a sweep reads its configs more than once; give a file in the place of -")
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise UsageError(f"two configs are called {min(twice)!r}; give one another name")
+    names = names_of(asked.configs)
     num = len(names) * len(asked.seeds)
     for variation in asked.variations:
         num *= len(variation.values)
@@ -100,12 +96,11 @@ def plan_points(asked: Asked) -> list[Point]:
         raise UsageError(f"that is {num:,} cells; expected at most {MOST_CELLS:,}")
     problems: list[str] = []
     points = []
-    for (source, name), values in product(
-        zip(asked.configs, names, strict=True),
-        product(*(variation.values for variation in asked.variations)),
+    for source, values in product(
+        asked.configs, product(*(variation.values for variation in asked.variations))
     ):
         try:
-            points.append(_point(asked, source, name, values))
+            points.append(point_of(asked, source, values, num_configs=len(names)))
         except ConfigProblemsError as error:
             problems += error.problems
     if problems:
@@ -127,7 +122,35 @@ def plan_cells(points: Sequence[Point], seeds: Sequence[int], folder: Path) -> l
     ]
 
 
-def _point(asked: Asked, source: str, name: str, values: Sequence[str]) -> Point:
+def names_of(sources: Sequence[str]) -> list[str]:
+    """The names of configs.
+
+    Raises:
+        UsageError: Two have one name, or one is standard input.
+    """
+    names = [Path(each).stem for each in sources]
+    if "-" in sources:
+        raise UsageError("a sweep reads its configs more than once; give a file in the place of -")
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise UsageError(f"two configs are called {min(twice)!r}; give one another name")
+    return names
+
+
+def point_of(
+    asked: Asked, source: str, values: Sequence[str], *, name: str = "", num_configs: int = 1
+) -> Point:
+    """A config with a value for each setting that is varied.
+
+    Args:
+        asked: What the sweep was asked for.
+        source: Path of the config, or name of a recipe.
+        values: Value of each variation in gin's words.
+        name: Name of the point; empty: after what differs.
+        num_configs: Number of configs of the sweep.
+
+    Raises:
+        ConfigProblemsError: A value can't be used: all problems, a line each.
+    """
     by_name = {each.name: value for each, value in zip(asked.variations, values, strict=True)}
     varied = [f"{setting}={value}" for setting, value in by_name.items()]
     try:
@@ -135,9 +158,14 @@ def _point(asked: Asked, source: str, name: str, values: Sequence[str]) -> Point
     except ConfigProblemsError as error:
         raise ConfigProblemsError([*_as_varied(error.problems, varied)]) from error
     labels = dict(_labels(asked.variations, values))
-    parts = [*([name] if len(asked.configs) > 1 or not labels else []), *labels.values()]
+    config_name = Path(source).stem
+    parts = [*([config_name] if num_configs > 1 or not labels else []), *labels.values()]
     return Point(
-        name=",".join(parts), config_name=name, values=by_name, labels=labels, config=config
+        name=name or ",".join(parts),
+        config_name=config_name,
+        values=by_name,
+        labels=labels,
+        config=config,
     )
 
 

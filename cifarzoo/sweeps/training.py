@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,11 +12,16 @@ from typing import Any
 from cifarzoo.engine.distributed.environment import is_worker, num_gpus
 from cifarzoo.errors import ConfigError, UsageError
 from cifarzoo.sweeps.folders import check_cells, read_sweep, write_cells, write_sweep
-from cifarzoo.sweeps.plan import Asked, Cell, plan_cells, plan_points
+from cifarzoo.sweeps.plan import Asked, Cell, Point, plan_cells, plan_points
 from cifarzoo.sweeps.processes import Resources
 from cifarzoo.sweeps.scheduler import Slots
+from cifarzoo.sweeps.search import Search, SearchSource, check_search, end_points
+from cifarzoo.sweeps.shared import SharedSource
+from cifarzoo.sweeps.storage import open_storage
+from cifarzoo.sweeps.variations import check_variations
 
 MOST_JOBS = 256
+CELLS = "cells"  # what a study is of whose trials stand for cells
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,14 +54,101 @@ def plan_sweep(asked: Asked, folder: Path, *, data: Path | None, replaces: bool)
         ConfigProblemsError: A config or a value can't be used: all problems, a line each.
         UsageError: Folders hold runs of another config, or this is no command for a rank.
     """
-    if is_worker():
-        raise UsageError("sweep starts its own processes; it can't be started by torchrun")
+    _check_alone()
     read_sweep(folder)
+    if ranges := [each for each in asked.variations if each.range]:
+        raise UsageError(
+            f"--vary {ranges[0]} is a range; give values, or search it by --search tpe"
+        )
     points = plan_points(asked)
     _check_built([cell.config for cell in plan_cells(points, asked.seeds[:1], folder)], data)
     cells = plan_cells(points, asked.seeds, folder)
     notes = check_cells(cells, replaces=replaces)
     return Sweep(asked=asked, folder=folder, cells=tuple(cells), notes=tuple(notes))
+
+
+def plan_search(
+    asked: Asked,
+    folder: Path,
+    search: Search,
+    *,
+    url: str | None,
+    data: Path | None,
+    emit: Callable[[str], None],
+) -> SearchSource:
+    """Check both ends of what is searched, and open the storage of its trials.
+
+    Args:
+        asked: What was asked for.
+        folder: Folder of the sweep.
+        search: How values are chosen.
+        url: Address of a database; None: a file in the folder.
+        data: Folder of the data; None: not known.
+        emit: Receives what should be known, a line each.
+
+    Raises:
+        ConfigProblemsError: A config or a value can't be used: all problems, a line each.
+        UsageError: There are no validation images, or the storage can't be used.
+    """
+    _check_alone()
+    before = read_sweep(folder)
+    check_variations(asked.variations)
+    points = end_points(asked)
+    check_search(asked, points)
+    _check_built([cell.config for cell in plan_cells(points, asked.seeds[:1], folder)], data)
+    identity = _identity_of(asked, points)
+    if not before:
+        write_sweep(folder, asked)  # makes the folder
+    storage = open_storage(
+        folder, url=url, sampler=search.sampler, seed=search.seed, identity=identity, emit=emit
+    )
+    return SearchSource(asked, folder, search, storage, emit)
+
+
+def share(
+    sweep: Sweep, slots: Slots, *, url: str, retry: bool, emit: Callable[[str], None]
+) -> SharedSource:
+    """Offer the cells of a sweep to all hosts that share a database.
+
+    Args:
+        sweep: Cells of the sweep.
+        slots: Processes side by side on this host.
+        url: Address of the database.
+        retry: Whether those that have failed are trained again.
+        emit: Receives what should be known, a line each.
+
+    Raises:
+        UsageError: The database can't be used.
+    """
+    threads = slots.resources[0].threads
+    write_sweep(sweep.folder, sweep.asked, threads=threads)
+    storage = open_storage(
+        sweep.folder, url=url, sampler="random", seed=0, identity=CELLS, emit=emit
+    )
+    return SharedSource(sweep.cells, sweep.folder, storage, retry=retry)
+
+
+def begin_search(source: SearchSource, slots: Slots) -> None:
+    """Write what was asked for.
+
+    Raises:
+        UsageError: The folder can't be written to.
+    """
+    threads = slots.resources[0].threads
+    write_sweep(source.folder, source.asked, threads=threads, search=source.facts)
+
+
+def _check_alone() -> None:
+    if is_worker():
+        raise UsageError("sweep starts its own processes; it can't be started by torchrun")
+
+
+def _identity_of(asked: Asked, points: Sequence[Point]) -> str:
+    """A digest of what is searched: configs at the ends of every range, plugins, seeds."""
+    texts = [*map(str, asked.variations), str(asked.seeds)]
+    for point in points:
+        texts += [point.config.text(), *(each.sha256 for each in point.config.plugin_files())]
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
 
 def plan_slots(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,20 +12,54 @@ from cifarzoo.errors import UsageError
 OPEN, CLOSE, QUOTES = "([{", ")]}", "'\""
 UNSAFE = re.compile(r"[^A-Za-z0-9._=+\[\]-]+")
 REFERENCES = re.compile(r"\[?(@[\w./]+(,@[\w./]+)*)\]?")
+SPAN = re.compile(r"(?P<log>log:)?(?P<low>[^,\[\]'\"]*[^,.\[\]'\"])\.\.(?P<high>[^,\[\]'\"]+)")
 LONGEST_LABEL = 60  # characters; a folder's name has at most 255 bytes
 
 
 @dataclass(frozen=True, kw_only=True)
+class Range:
+    """Numbers from one to another, for a search.
+
+    Attributes:
+        low: Least of the numbers.
+        high: Greatest of the numbers.
+        is_log: Whether equal ratios are equally likely, rather than equal differences.
+    """
+
+    low: float
+    high: float
+    is_log: bool
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether whole numbers are meant: both ends were given as such."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """Both ends in gin's words."""
+        return repr(self.low), repr(self.high)
+
+    def __str__(self) -> str:
+        return f"{'log:' * self.is_log}{self.low}..{self.high}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Variation:
-    """A setting and the values that it takes in turn.
+    """A setting and the values that it takes.
 
     Attributes:
         name: Name of the setting, ``sgd.lr``.
-        values: Values in gin's words, as they were given.
+        values: Values in gin's words, as they were given; of a range, its ends.
+        range: Numbers that are searched; None: the values alone.
     """
 
     name: str
     values: tuple[str, ...]
+    range: Range | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.range or ','.join(self.values)}"
 
     @property
     def short_name(self) -> str:
@@ -44,6 +79,9 @@ def parse_variation(text: str) -> Variation:
     """
     name, separator, rest = text.partition("=")
     values = split_values(rest) if separator else []
+    if name.strip() and (found := SPAN.fullmatch(rest.strip())):
+        span = _range(text, found)
+        return Variation(name=name.strip(), values=span.ends, range=span)
     if not name.strip() or not values or not all(values):
         raise UsageError(
             f"--vary is {text!r}; expected NAME=VALUE,VALUE, as sgd.lr=.03,.1 or "
@@ -52,6 +90,27 @@ def parse_variation(text: str) -> Variation:
     if twice := {value for value in values if values.count(value) > 1}:
         raise UsageError(f"--vary {name.strip()} has {min(twice)} twice")
     return Variation(name=name.strip(), values=tuple(values))
+
+
+def _range(text: str, found: re.Match[str]) -> Range:
+    try:
+        low, high = (_plain_number(found[part]) for part in ("low", "high"))
+    except ValueError:
+        low = high = 0
+    is_log = found["log"] is not None
+    if not low < high or (is_log and low <= 0) or math.isinf(low) or math.isinf(high):
+        above = " above 0" if is_log else ""
+        raise UsageError(
+            f"--vary is {text!r}; expected numbers{above}, the lower first, as sgd.lr=log:1e-3..1"
+        )
+    return Range(low=low, high=high, is_log=is_log)
+
+
+def _plain_number(text: str) -> float:
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
 
 
 def split_values(text: str) -> list[str]:

@@ -34,9 +34,13 @@ class SweepProgress(AbstractContextManager["SweepProgress"]):
         cells: All cells of the sweep; more may come.
         metric: Number of a run that is shown.
         jobs: Number of cells that are trained side by side.
+        expected: Number of cells that there will be; None: those.
     """
 
-    def __init__(self, cells: Sequence[Cell], metric: Metric, jobs: int) -> None:
+    def __init__(
+        self, cells: Sequence[Cell], metric: Metric, jobs: int, expected: int | None = None
+    ) -> None:
+        self._expected = expected or len(cells)
         self._cells = list(cells)
         self._metric = metric
         self._jobs = jobs
@@ -86,13 +90,13 @@ class SweepProgress(AbstractContextManager["SweepProgress"]):
             bar = ProgressBar(total=max(1, epochs), completed=done, width=BAR)
             text = f"epoch {done}/{epochs}" if epochs else "starting"
             table.add_row(Text(cell.name, style="cyan"), bar, Text(text, style="dim"))
-        num, of = len(self._ended), len(self._cells)
+        num, of = len(self._ended), max(self._expected, len(self._cells))
         left = f", about {duration(self._left / self._jobs)} left" if self._left else ""
         head = f"{num} of {plural(of, 'cell')} ended{left}; Ctrl-C saves and stops"
         self._live.update(Group(table, Text(head, style="dim")), refresh=True)
 
     def _line(self, event: CellEvent) -> list[tuple[str, str]]:
-        counted = f"[{len(self._ended)}/{len(self._cells)}] "
+        counted = f"[{len(self._ended)}/{max(self._expected, len(self._cells))}] "
         parts = [(counted, "dim"), (event.cell.name, "cyan")]
         match event.what:
             case "done":
