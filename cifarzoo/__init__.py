@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cifarzoo.api.training import resume, train
     from cifarzoo.components.registry import register
     from cifarzoo.results.comparison import compare
+    from cifarzoo.sweeps.swept import sweep
 
     __version__: str
 
@@ -30,6 +31,7 @@ __all__ = [
     "protocols",
     "register",
     "resume",
+    "sweep",
     "train",
 ]
 
@@ -45,6 +47,7 @@ _MODULE_OF = {
     "protocols": "protocols",
     "register": "components.registry",
     "resume": "api.training",
+    "sweep": "sweeps.swept",
     "train": "api.training",
 }
 

@@ -7,6 +7,7 @@ lower is better. Not here: which runs belong together, and published numbers.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import correlation, fmean, stdev
@@ -98,15 +99,18 @@ def dunnett(baseline: BySeed, candidates: Sequence[BySeed]) -> list[float] | Non
     It takes equal variances and no pairing, and beside it Holm's stays valid without either.
 
     Returns:
-        A p-value each; None: a group has fewer than two.
+        A p-value each; None: a group has fewer than two, or no group's numbers differ.
     """
-    if min(map(len, (baseline, *candidates))) < 2:
+    everyone = [list(group.values()) for group in (baseline, *candidates)]
+    if min(map(len, everyone)) < 2 or all(len({*numbers}) == 1 for numbers in everyone):
         return None
     from scipy import stats
 
-    groups = [list(candidate.values()) for candidate in candidates]
+    control, *groups = everyone
     # Its integral is by quasi-random points: from a fixed seed the same runs give the same digits.
-    found = stats.dunnett(*groups, control=list(baseline.values()), random_state=0)
+    with warnings.catch_warnings():  # one group whose numbers are equal is no loss of precision
+        warnings.filterwarnings("ignore", "Precision loss occurred", RuntimeWarning)
+        found = stats.dunnett(*groups, control=control, random_state=0)
     return [float(p) for p in found.pvalue]
 
 

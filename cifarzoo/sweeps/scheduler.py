@@ -47,6 +47,20 @@ class CellEvent:
     problem: str = ""
     seconds: float = 0.0
 
+    def __str__(self) -> str:
+        match self.what:
+            case "done":
+                error = self.standing.record.get("test_error")
+                shown = "" if error is None else f": test error {100 * error:.2f} %"
+                return f"{self.cell.name}{shown}"
+            case "failed":
+                return f"{self.cell.name} failed: {self.problem}"
+            case "stopped":
+                return f"{self.cell.name} stopped, with all saved"
+            case "elsewhere":
+                return f"{self.cell.name}: another process trains it"
+        return f"{self.cell.name} {'starts' if self.standing.state == 'waiting' else 'goes on'}"
+
 
 class Source(Protocol):
     """Which cells are trained, one after the other."""
@@ -64,7 +78,7 @@ class Source(Protocol):
         """Whether a cell that is being trained had better be stopped; asked now and then."""
 
 
-Listener: TypeAlias = Callable[[CellEvent], None]
+Listener: TypeAlias = Callable[[CellEvent], object]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -160,3 +160,10 @@ def test_advice_names_more_seeds():
     assert found.verdict == "cannot tell"
     assert "more seed" in in_words(found)
     assert "would tell 0.20" in in_words(found)
+
+
+def test_groups_of_equal_numbers_are_no_trouble():
+    same, other = {0: 90.05, 1: 90.05}, {0: 89.8, 1: 90.1}
+
+    assert dunnett(same, [same]) is None
+    assert dunnett(same, [other, same]) is not None
