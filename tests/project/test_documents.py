@@ -194,6 +194,7 @@ def test_the_blocks_of_the_python_page_run_one_after_another(tmp_path):
         "True",
         "True (100, 10)",
         "['base', 'low'] True",
+        "['lr=0.1', 'lr=0.3'] {}",
         "2",
         "(8, 100) True",
         "torch.uint8 [0.1]",
