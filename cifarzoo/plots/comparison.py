@@ -141,6 +141,7 @@ def _draw_rows(axes: Axes, rows: Sequence[Row]) -> None:
     axes.set_yticks(range(len(rows)), names)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
+    axes.locator_params(axis="x", nbins=6)
     axes.spines["left"].set_visible(False)
     axes.grid(visible=False, axis="y")
 

@@ -25,7 +25,8 @@ class ComparedGroup:
         numbers: Metric of each seed, in percent.
         sample: Mean, standard deviation, number and interval of these.
         difference: Difference to the baseline; None: this is the baseline.
-        p_dunnett: Probability by Dunnett's test; None likewise, or of one seed.
+        p_dunnett: Probability by Dunnett's test; None likewise, of one seed, or among too many
+            candidates.
         same_images: McNemar's test against the baseline, image by image, of groups of one run each;
             None otherwise.
     """

@@ -178,7 +178,7 @@ def compare_runs(
     grouping = group_runs(names, root, metric, baseline)
     first, *others = grouping.groups
     numbers = [group.numbers for group in others]
-    ps = dunnett(first.numbers, numbers) if others else None
+    ps = dunnett(first.numbers, numbers)
     told = compare_groups(first.numbers, numbers)
     compared = [
         _compared(group, each, ps[k] if ps else None, on_same_images(first, group, metric))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -212,26 +213,39 @@ def _finished(folder: RunFolder, metric: Metric) -> Finished:
     text = folder.resolved_text
     if text is None:
         raise UsageError(f"{folder.path} was trained by a cifarzoo that kept no defaults")
-    values = read_values(text)
-    if not isinstance(seed := values.get(SEED), int):
+    rest, seed = _without_seed(text)
+    if not isinstance(seed, int):
         raise UsageError(f"{folder.path / RESOLVED} has no {SEED}; put back what the run wrote")
     return Finished(
         folder=folder,
         name=record.get("config") or folder.path.name,
         seed=seed,
         number=100 * float(number),
-        identity=_identity(values, record),
+        identity=_identity(_settings(rest), record),
         code=record.get("cifarzoo", {}).get("sha256", ""),
         begun=str(record.get("started", "")),
     )
 
 
-def _identity(values: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, str]:
-    found = {
-        name: canonical(value)
-        for name, value in values.items()
-        if decides_numbers(name) and name != SEED
+def _without_seed(resolved: str) -> tuple[str, object]:
+    """The text of a run's values without the line of its seed, and that."""
+    lines = resolved.splitlines(keepends=True)
+    its_own = [line for line in lines if line.startswith(f"{SEED} = ")]
+    rest = [line for line in lines if not line.startswith(f"{SEED} = ")]
+    return "".join(rest), read_values("".join(its_own)).get(SEED)
+
+
+@lru_cache(maxsize=1000)
+def _settings(text: str) -> Mapping[str, str]:
+    """The values that decide numbers, as text; of a group's runs they are parsed once."""
+    values = read_values(text).items()
+    return {
+        name: canonical(value) for name, value in values if decides_numbers(name) and name != SEED
     }
+
+
+def _identity(settings: Mapping[str, str], record: Mapping[str, Any]) -> dict[str, str]:
+    found = dict(settings)
     data = record.get("data", {})
     found["data"] = f"{data.get('title', 'unknown')}, {data.get('sha256', 'unknown')[:SHORT]}…"
     for plugin in record.get("plugins") or ():

@@ -50,6 +50,21 @@ def test_groups_are_told_apart_by_what_differs_and_paired_by_seed(study):
     assert high.endswith("better by 0.40 (0.36 to 0.44)")
 
 
+def test_what_many_groups_change_of_the_baseline_is_a_row_each(study, finish):
+    finish("study/low", 0, 5.0, "sgd.lr=0.05", "run.regularizers=[@ema]")
+    finish("study/flat", 0, 5.0, "run.schedule=@constant")
+    text = succeed("compare", study, "--baseline", "base")
+    rows = [line.split(maxsplit=1) for line in text.partition("\n\n")[0].splitlines()]
+    assert dict(rows) == {
+        "base": "run.regularizers=[], run.schedule=@multistep, sgd.lr=0.1, "
+        "multistep.boundary='at', multistep.factors=[0.1, 0.01], multistep.milestones=[0.5, 0.75], "
+        "multistep.unit='fraction', multistep.warmup_epochs=0",
+        "flat": "run.schedule=@constant, constant.warmup_epochs=0",
+        "high": "sgd.lr=0.2",
+        "low": "run.regularizers=[@ema], sgd.lr=0.05, ema.decay=0.999, ema.warmup=True",
+    }
+
+
 def test_json_has_every_number(study):
     found = compared(study / "base", study / "high")
     base, high = found["groups"]

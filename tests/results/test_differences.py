@@ -122,6 +122,8 @@ def test_dunnett_is_scipys_and_gives_the_same_digits_each_time():
     expected = stats.dunnett(*lists[1:], control=lists[0], random_state=1).pvalue
     assert found == pytest.approx(list(expected), abs=2e-3)
     assert dunnett(by_seed([5.0]), groups[1:]) is None
+    assert dunnett(groups[0], groups[1:2] * 21) is None  # would take too long
+    assert dunnett(groups[0], []) is None
 
 
 def test_mcnemars_probability_is_that_of_a_fair_coin():

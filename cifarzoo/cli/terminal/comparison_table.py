@@ -11,13 +11,15 @@ from cifarzoo.cli.terminal.text import Text
 from cifarzoo.results.comparison import ComparedRuns
 from cifarzoo.results.differences import pairing
 
+MOST_BESIDE = 3  # groups whose settings stand side by side
 STYLES = {"better": "green", "worse": "red"}
 
 
 def print_comparison(out: Console, compared: ComparedRuns) -> None:
     """Print the settings that differ, a row a group, and what single pairs say of images."""
     if compared.differing:
-        console.print_table(out, _settings(compared))
+        is_narrow = len(compared.groups) <= MOST_BESIDE
+        console.print_table(out, (_settings if is_narrow else _changes)(compared))
         out.print()
     console.print_table(out, _numbers(compared))
     for group in compared.groups:
@@ -33,8 +35,29 @@ def _settings(compared: ComparedRuns) -> Table:
     table.add_row("", *(Text(group.name, "bold") for group in compared.groups))
     for name, values in compared.differing.items():
         shown = (Text(without_kinds(value), "") if value else Text("-", "dim") for value in values)
-        table.add_row(short_name(name) if "." in name else name, *shown)
+        table.add_row(_short(name), *shown)
     return table
+
+
+def _changes(compared: ComparedRuns) -> Table:
+    """A row a group: what the baseline has, and what each of the others has otherwise."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", overflow="fold")
+    table.add_column(overflow="fold")
+    for number, group in enumerate(compared.groups):
+        has = {name: values[number] for name, values in compared.differing.items()}
+        shown = [
+            f"{_short(name)}={without_kinds(value)}"
+            for name, value in has.items()
+            if value is not None and (number == 0 or value != compared.differing[name][0])
+        ]
+        table.add_row(Text(group.name), Text(", ".join(shown) or "-"))
+    return table
+
+
+def _short(name: str) -> str:
+    """A setting without its kind; a plugin or the data are called as they are."""
+    return short_name(name) if "." in name and " " not in name else name
 
 
 def _numbers(compared: ComparedRuns) -> Table:

@@ -14,7 +14,7 @@ from cifarzoo.results.studies import Progress, Study
 
 ASSUMES = (
     "the differences are taken for normal: where they are skewed, a difference is seen where there "
-    "is none in up to one study in ten"
+    "is none in about one study in ten, and in one in five where they are very skewed"
 )
 
 
