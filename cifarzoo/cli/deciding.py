@@ -103,7 +103,12 @@ def _study(
             "--until-decided starts its own processes; it can't be started by torchrun"
         )
     first, second = two_configs(names, plugins)
-    stems = (Path(names[0]).stem, Path(names[1]).stem)
+    called = (_stem(names[0], first), _stem(names[1], second))
     return plan_study(
-        first, second, stems, runs=out, metric=metric, effect=effect, max_seeds=max_seeds
+        first, second, called, runs=out, metric=metric, effect=effect, max_seeds=max_seeds
     )
+
+
+def _stem(name: str, config: Config) -> str:
+    """What a config is called in a study; of standard input it is no hyphen."""
+    return config.name if name == "-" else Path(name).stem

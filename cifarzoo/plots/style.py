@@ -50,7 +50,7 @@ def styled() -> Iterator[None]:
     from matplotlib import style
 
     with style.context(["default", SETTINGS]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
         yield
 
 
