@@ -6,7 +6,6 @@ Two configs with equal effective values are one run, however they are written.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,11 +19,7 @@ from cifarzoo.config.grammar import Assignment, statements
 from cifarzoo.config.reader import Binding
 from cifarzoo.config.resolution import Use
 from cifarzoo.config.values import Expression, is_literal, written
-
-HEADER = "# Every value of this run, defaults included; config.gin has what was set."
-NAME = "# Config: "
-# What a config can't set, or can't write, stands in a comment.
-COMMENT = re.compile(r"# (\S+\.\w+) = (.*)  # [^#]*")
+from cifarzoo.run_folders import resolved
 
 
 @dataclass(frozen=True)
@@ -89,16 +84,12 @@ def resolved_text(config: Config) -> str:
 
     What a config can't set, since a preset binds it or gin can't write it, stands in comments.
     """
-    lines = [HEADER, f"{NAME}{one_line(config.name)}"]
+    lines = [resolved.HEADER, f"{resolved.NAME}{resolved.one_line(config.name)}"]
     for name, value in effective_values(config).items():
         is_comment = value.is_fixed or not is_literal(value.value)
-        lines.append(f"{'# ' * is_comment}{name} = {value.source}  # {one_line(value.origin)}")
+        setting = resolved.Setting(name, value.source, value.origin, is_comment=is_comment)
+        lines.append(setting.line())
     return "\n".join(lines) + "\n"
-
-
-def one_line(origin: str) -> str:
-    """An origin as a comment of a config can have it, whatever a file is called."""
-    return re.sub(r"[\s#]+", " ", origin)
 
 
 def digest(config: Config) -> str:
@@ -115,10 +106,8 @@ def read_values(text: str) -> dict[str, Any]:
         if isinstance(statement, Assignment):
             scope = f"{statement.scope}{'/' * bool(statement.scope)}"
             values[f"{scope}{statement.selector}.{statement.parameter}"] = statement.value
-    for line in text.splitlines():
-        if comment := COMMENT.fullmatch(line):
-            values[comment[1]] = _literal(comment[2])
-    return values
+    comments = (setting for setting in resolved.settings(text) if setting.is_comment)
+    return values | {setting.name: _literal(setting.source) for setting in comments}
 
 
 def decides_numbers(name: str) -> bool:

@@ -29,6 +29,7 @@ from cifarzoo.errors import CifarzooError, UsageError
 from cifarzoo.files.real_folder import FILE, FOLDER, OddFileError, RealFolder, is_leftover
 from cifarzoo.run_folders import kept_plugins
 from cifarzoo.run_folders.disclosure import ANONYMOUS, disclosed, disclosed_origins
+from cifarzoo.run_folders.resolved import NAMED
 from cifarzoo.run_folders.schemas import MetricsLine, Record, entries
 from cifarzoo.run_folders.strict_json import strict_json
 
@@ -45,7 +46,6 @@ PLUGINS = "plugins"
 TENSORBOARD = "tensorboard"
 LOCK = ".lock"
 LOCK_SECONDS = 0.2  # who asks whether a folder is locked holds the lock for an instant
-NAMED = re.compile(r"^# Config: (.+)$", re.MULTILINE)  # the config's name in resolved.gin
 KINDS = {
     **dict.fromkeys((CONFIG, RESOLVED, RECORD, METRICS, PREDICTIONS, LOCK), FILE),
     **dict.fromkeys((CHECKPOINTS, PLUGINS, TENSORBOARD), FOLDER),

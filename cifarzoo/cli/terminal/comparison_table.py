@@ -6,10 +6,10 @@ from rich.console import Console
 from rich.table import Table
 
 from cifarzoo.cli.terminal import console
-from cifarzoo.cli.terminal.differences_table import short_name, without_kinds
 from cifarzoo.cli.terminal.text import Text
 from cifarzoo.results.comparison import ComparedRuns
 from cifarzoo.results.differences import pairing
+from cifarzoo.run_folders.resolved import short_name, without_kinds
 
 MOST_BESIDE = 3  # groups whose settings stand side by side
 STYLES = {"better": "green", "worse": "red"}

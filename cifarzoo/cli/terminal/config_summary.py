@@ -12,7 +12,8 @@ from cifarzoo.cli.terminal import console
 from cifarzoo.cli.terminal.patterns import listed
 from cifarzoo.cli.terminal.text import Text
 from cifarzoo.cli.terminal.units import count, plural, scaled
-from cifarzoo.config.effective import effective_values, one_line
+from cifarzoo.config.effective import effective_values
+from cifarzoo.run_folders.resolved import one_line
 
 if TYPE_CHECKING:
     from cifarzoo.config import Config

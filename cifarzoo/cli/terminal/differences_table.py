@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -14,9 +13,9 @@ from cifarzoo.cli.terminal.units import plural
 from cifarzoo.config.differences import Difference
 from cifarzoo.config.effective import EffectiveValue
 from cifarzoo.results.formats import Records
+from cifarzoo.run_folders.resolved import short_name, without_kinds
 
 ABSENT = "-"
-KIND = re.compile(r"@((?:\w+/)*)\w+\.")  # of a component, which its name tells
 
 
 def print_differences(out: Console, first: str, second: str, found: list[Difference]) -> None:
@@ -51,14 +50,3 @@ def _text(setting: EffectiveValue | None) -> Text:
         return Text(ABSENT, style="dim")
     text = without_kinds(setting.source)
     return Text(text, style="dim" if setting.is_default else "")
-
-
-def without_kinds(value: str) -> str:
-    """A value as people write it in a file: ``@cosine`` for ``@schedule.cosine``."""
-    return KIND.sub(r"@\1", value)
-
-
-def short_name(name: str) -> str:
-    """``scope/kind.component.parameter`` as people write it in a file: without the kind."""
-    scope, slash, rest = name.rpartition("/")
-    return scope + slash + ".".join(rest.split(".")[-2:])
