@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cifarzoo.api.training import resume, train
     from cifarzoo.components.registry import register
     from cifarzoo.results.comparison import compare
+    from cifarzoo.results.run_list import runs
     from cifarzoo.sweeps.swept import sweep
 
     __version__: str
@@ -31,6 +32,7 @@ __all__ = [
     "protocols",
     "register",
     "resume",
+    "runs",
     "sweep",
     "train",
 ]
@@ -47,6 +49,7 @@ _MODULE_OF = {
     "protocols": "protocols",
     "register": "components.registry",
     "resume": "api.training",
+    "runs": "results.run_list",
     "sweep": "sweeps.swept",
     "train": "api.training",
 }

@@ -15,6 +15,7 @@ from cifarzoo.components.trust import remember
 from cifarzoo.engine.distributed.environment import is_worker, lone_task, resolve_world_size
 from cifarzoo.engine.distributed.signals import end_at_once
 from cifarzoo.errors import EXIT_USAGE, CifarzooError, DataError, UsageError
+from cifarzoo.run_folders.labels import UNLABELLED, Labels
 
 if TYPE_CHECKING:
     from cifarzoo.api.branching import Parent
@@ -56,6 +57,7 @@ class RankJob:
         progress: Makes the listener.
         is_tried: Whether the launching process has tried the run.
         is_anonymous: Whether run.json names no host, user and folder elsewhere.
+        labels: What the user calls the run.
     """
 
     config: Config
@@ -65,6 +67,7 @@ class RankJob:
     progress: ListenerFactory
     is_tried: bool = False
     is_anonymous: bool = False
+    labels: Labels = UNLABELLED
 
 
 def opener(config: Config, *, out: Path, run_dir: Path | None = None) -> OpenFolder:
@@ -96,6 +99,7 @@ def execute_config(
     progress: ListenerFactory,
     parent: Parent | None = None,
     is_anonymous: bool = False,
+    labels: Labels = UNLABELLED,
 ) -> ResultEvent:
     """Train what ``config`` describes to its end, here or in launched processes.
 
@@ -107,6 +111,7 @@ def execute_config(
         progress: Makes the listener, in the process that reports.
         parent: Checkpoint of another run that a new one begins from; None: its first step.
         is_anonymous: Whether run.json names no host, user and folder elsewhere, from now on.
+        labels: What the user calls the run, from now on.
 
     Raises:
         StoppedError: A signal stopped it, and a checkpoint was saved.
@@ -129,10 +134,11 @@ def execute_config(
             progress=progress,
             parent=parent,
             is_anonymous=is_anonymous,
+            labels=labels,
         )
     with config.locating(), progress() as listener:
         task = _task(config, open_folder, listener, data=data, argv=sys.argv, parent=parent)
-        task = replace(task, is_anonymous=is_anonymous)
+        task = replace(task, is_anonymous=is_anonymous, labels=labels)
         listeners = [listener, _noting_plugins(config, listener)]
         return execute(task, listeners, at_second_interrupt=processes.at_second_interrupt)
 
@@ -186,6 +192,7 @@ def train_rank(job: RankJob) -> None:
         task = _task(job.config, open_folder, listener, data=job.data, argv=job.argv)
         listeners = [listener, _noting_plugins(job.config, listener)]
         task = replace(task, is_tried=job.is_tried, is_anonymous=job.is_anonymous)
+        task = replace(task, labels=job.labels)
         execute(task, listeners)
 
 
@@ -242,6 +249,7 @@ def _launch(
     progress: ListenerFactory,
     parent: Parent | None,
     is_anonymous: bool,
+    labels: Labels,
 ) -> ResultEvent:
     from cifarzoo.engine.assembly.describe import describe
     from cifarzoo.engine.distributed.launcher import launch
@@ -269,6 +277,7 @@ def _launch(
         progress=progress,
         is_tried=is_tried,
         is_anonymous=is_anonymous,
+        labels=labels,
     )
     with _discarding(folder):
         launch(

@@ -21,6 +21,7 @@ from cifarzoo.engine.distributed.environment import resolve_world_size
 from cifarzoo.engine.distributed.signals import interrupt
 from cifarzoo.engine.events import WarningEvent
 from cifarzoo.errors import StoppedError, UsageError
+from cifarzoo.run_folders.labels import UNLABELLED, Labels
 
 if TYPE_CHECKING:
     from cifarzoo.run_folders.folder import RunFolder
@@ -40,6 +41,8 @@ def train(
     from_run: RunName | None = None,
     trust_plugins: bool = False,
     anonymous: bool = False,
+    name: str | None = None,
+    tags: Sequence[str] = (),
     progress: Progress = True,
 ) -> Result:
     """Train what a config describes, as ``cifarzoo run`` does.
@@ -68,6 +71,8 @@ def train(
             no run of this user's is known to have begun with them.
         anonymous: Whether the run's folder names no host, no user and no folder elsewhere, also of
             earlier attempts; then a resumed run needs ``data``. ``CIFARZOO_ANONYMOUS=1`` asks too.
+        name: Name for the run, by which commands find it; it changes nothing else.
+        tags: Words to find the run by in ``cifarzoo.runs``.
         progress: Whether lines are printed; or a function that is called with each event, a dict
             as ``cifarzoo run --json`` writes it.
 
@@ -83,6 +88,7 @@ def train(
         NotFiniteError: The loss, a gradient or a weight is not finite.
         CifarzooError: Something else that the user can act on; see ``cifarzoo.errors``.
     """
+    labels = Labels(name=name, tags=_tags(tags))
     loaded = _loaded(config, set, plugins, seed)
     if trust_plugins:
         loaded = loaded.trusting(_warn)
@@ -97,6 +103,7 @@ def train(
         progress,
         parent=parent,
         is_anonymous=asks_anonymous(anonymous),
+        labels=labels,
     )
 
 
@@ -158,6 +165,7 @@ def _train(
     *,
     parent: Parent | None = None,
     is_anonymous: bool,
+    labels: Labels = UNLABELLED,
 ) -> Result:
     is_launched = resolve_world_size(processes.nproc, name="nproc") > 1
     listeners = listener_factory(progress, is_launched=is_launched)
@@ -177,6 +185,7 @@ def _train(
                 progress=listeners,
                 parent=parent,
                 is_anonymous=is_anonymous,
+                labels=labels,
             )
     except StoppedError as stopped:
         if stopped.signal != "SIGINT":
@@ -186,6 +195,12 @@ def _train(
         # around one run of several must not swallow it.
         raise KeyboardInterrupt(f"{stopped}{how}") from stopped
     return Result.of(event)
+
+
+def _tags(tags: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(tags, str):
+        raise UsageError(f"tags is {tags!r}; expected a list, [{tags!r}]")
+    return tuple(tags)
 
 
 def _warn(message: str) -> None:

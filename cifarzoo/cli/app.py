@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cifarzoo.cli import bench, compare, data, doctor, look, reproduce, sweep, train
+from cifarzoo.cli import bench, compare, data, doctor, look, reproduce, runs, sweep, train
 from cifarzoo.cli.commands import Command, Commands, with_traceback
 from cifarzoo.cli.versions import version_line
 
@@ -61,4 +61,5 @@ for panel, name, command in (
     (TOOLS, "doctor", doctor.doctor),
 ):
     app.command(name, cls=Command, rich_help_panel=panel)(with_traceback(command))
+app.add_typer(runs.app, name="runs", cls=runs.ListsByDefault, rich_help_panel=LOOK)
 app.add_typer(data.app, name="data", cls=Commands, rich_help_panel=TOOLS)

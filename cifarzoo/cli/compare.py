@@ -44,7 +44,7 @@ def compare(
         typer.Argument(
             metavar="A B...",
             help="Two configs; or runs and folders of runs, the baseline first.",
-            autocompletion=completion.configs,
+            autocompletion=completion.configs_and_runs,
             show_default=False,
         ),
     ],

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import typer
 
 from cifarzoo.components.user_paths import expanded
 from cifarzoo.errors import CifarzooError
@@ -16,6 +20,7 @@ from cifarzoo.escaping import visible_line
 if TYPE_CHECKING:
     from cifarzoo.components.index import Entry
 
+MAX_RUNS = 200  # that are offered; what isn't kept of them is read
 MAX_TITLES = 500  # files at hand that are opened for their first lines
 NO_SYNTAX = dict.fromkeys(map(ord, "\\\"'$`"))
 Offer = tuple[str, str]  # what is typed, and what it means
@@ -48,9 +53,30 @@ def components(incomplete: str) -> list[Offer]:
     return _starting(((entry.name, entry.summary) for entry in _entries()), incomplete)
 
 
-def components_and_configs(incomplete: str) -> list[Offer]:
+def runs(ctx: typer.Context, incomplete: str) -> list[Offer]:
+    """Runs of the folder of runs: ``latest``, names and ids, the newest first, and folders."""
+    from cifarzoo.results.run_list import newest_runs
+
+    if os.sep in incomplete:
+        return _folders(incomplete)
+    try:
+        found = newest_runs(ctx.params.get("out") or Path("runs"), MAX_RUNS)
+    except (CifarzooError, OSError):
+        return []
+    offers = {"latest": "the run that was written to last"} if found else {}
+    for run in found:
+        offers |= {name: run.in_a_line for name in (run.id, run.name) if name}
+    return _starting(offers.items(), incomplete)
+
+
+def configs_and_runs(ctx: typer.Context, incomplete: str) -> list[Offer]:
+    """What ``compare`` takes."""
+    return configs(incomplete) + runs(ctx, incomplete)
+
+
+def everything(ctx: typer.Context, incomplete: str) -> list[Offer]:
     """What ``show`` takes."""
-    return components(incomplete) + configs(incomplete)
+    return components(incomplete) + configs(incomplete) + runs(ctx, incomplete)
 
 
 def kinds_and_components(incomplete: str) -> list[Offer]:
@@ -81,6 +107,19 @@ def settings(incomplete: str) -> list[Offer]:
         for entry in [root(), *_entries()]
         for parameter in entry.parameters
     )
+    return _starting(offers, incomplete)
+
+
+def _folders(incomplete: str) -> list[Offer]:
+    """The folders at hand whose paths begin with what was typed."""
+    start = incomplete.rpartition(os.sep)[2]
+    folder = incomplete.removesuffix(start)
+    try:
+        place = expanded(folder)
+        found = [path for path in islice(place.iterdir(), MAX_TITLES) if path.is_dir()]
+    except (CifarzooError, OSError):
+        return []
+    offers = ((f"{folder}{path.name}{os.sep}", "") for path in sorted(found))
     return _starting(offers, incomplete)
 
 

@@ -12,6 +12,7 @@ from cifarzoo.api.execution import OpenFolder, Processes, execute_config
 from cifarzoo.cli.terminal import console
 from cifarzoo.cli.terminal.progress import listener_for
 from cifarzoo.errors import StoppedError
+from cifarzoo.run_folders.labels import UNLABELLED, Labels
 
 if TYPE_CHECKING:
     from cifarzoo.api.branching import Parent
@@ -32,6 +33,7 @@ def train(
     as_json: bool,
     parent: Parent | None = None,
     is_anonymous: bool = False,
+    labels: Labels = UNLABELLED,
 ) -> None:
     """Train to the end; what a signal stopped ends with its exit code, as the listener has said."""
     try:
@@ -43,6 +45,7 @@ def train(
             progress=partial(listener_for, as_json),
             parent=parent,
             is_anonymous=is_anonymous,
+            labels=labels,
         )
     except StoppedError as error:
         raise typer.Exit(error.exit_code) from error

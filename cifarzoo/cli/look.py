@@ -13,8 +13,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cifarzoo.cli import completion, selection
-from cifarzoo.cli.options import ConfigNames, DataFolder, Json, Plugins, Sets, TrustPlugins
+from cifarzoo.cli.options import (
+    ConfigNames,
+    DataFolder,
+    Json,
+    Plugins,
+    RunsFolder,
+    Sets,
+    TrustPlugins,
+)
 from cifarzoo.cli.terminal import console
+from cifarzoo.components.user_paths import expanded
 from cifarzoo.errors import CifarzooError, ConfigError, UntrustedPluginError, UsageError
 from cifarzoo.run_folders.strict_json import strict_json
 
@@ -23,6 +32,7 @@ if TYPE_CHECKING:
     from cifarzoo.components.plugins import Catalogue
     from cifarzoo.config import Config
     from cifarzoo.engine.assembly.describe import Description
+    from cifarzoo.run_folders.folder import RunFolder
 
 
 def ls(
@@ -84,8 +94,9 @@ def show(
         str,
         typer.Argument(
             metavar="NAME",
-            help="A component, or a config: a path or the name of a recipe.",
-            autocompletion=completion.components_and_configs,
+            help="A component; a config, by its path or the name of a recipe; or a run, by its "
+            "folder, name, the start of its id, or 'latest'.",
+            autocompletion=completion.everything,
             show_default=False,
         ),
     ],
@@ -93,16 +104,22 @@ def show(
     sets: Sets = None,
     plugins: Plugins = None,
     data: DataFolder = None,
+    out: RunsFolder = Path("runs"),
     trust_plugins: TrustPlugins = False,
     as_json: Json = False,
 ) -> None:
-    """Describe a component, or a config and what it builds."""
+    """Describe a component; a config and what it builds; or a run and what it came to."""
     from cifarzoo import config
     from cifarzoo.components.spelling import near
 
     known = {} if name.endswith(".gin") else _components(plugins or [])
     if name in known:
         _show_component(name, known, as_json=as_json)
+    elif run := _run(name, out):
+        given = {"--set": sets, "--plugin": plugins}
+        if odd := [option for option, value in given.items() if value]:
+            raise UsageError(f"{odd[0]} has no effect on a run, which keeps its own")
+        _show_run(run, as_json=as_json)
     elif _is_config(name):
         loaded = config.load(name, sets=sets or (), plugins=plugins or ())
         if trust_plugins:
@@ -111,7 +128,10 @@ def show(
         console.name_copies(loaded)
         show_config(loaded, data=data, as_json=as_json)
     else:
-        close = near(name, [*known, *config.recipes()]) or "; cifarzoo ls lists them"
+        close = (
+            near(name, [*known, *config.recipes()])
+            or "; cifarzoo ls lists them, and cifarzoo runs the runs"
+        )
         raise UsageError(f"no component {name!r}{close}")
 
 
@@ -203,15 +223,51 @@ def _described(
 
 
 def _is_config(name: str) -> bool:
+    return name == "-" or name.endswith(".gin") or os.sep in name or _is_recipe(name)
+
+
+def _is_recipe(name: str) -> bool:
     from cifarzoo.config.files import find_config
 
-    if name == "-" or name.endswith(".gin") or os.sep in name:
-        return True
     try:
         find_config(name)
     except ConfigError:
         return False
     return True
+
+
+def _run(name: str, out: Path) -> RunFolder | None:
+    """The run called ``name``; None: it means a config, or nothing.
+
+    Raises:
+        UsageError: Several runs are called so.
+    """
+    from cifarzoo.run_folders.finding import NoSuchRunError, find_run
+    from cifarzoo.run_folders.folder import check_length, holds_run
+
+    path = expanded(name)
+    try:
+        check_length(path)
+    except UsageError:  # no path at all
+        return None
+    is_config = name.endswith(".gin") or name == "-" or path.is_file() or _is_recipe(name)
+    if (is_config or path.is_dir()) and not holds_run(path):
+        return None
+    try:
+        return find_run(name, out)
+    except NoSuchRunError:
+        return None
+
+
+def _show_run(folder: RunFolder, *, as_json: bool) -> None:
+    from cifarzoo.cli.terminal import run_card
+    from cifarzoo.results.run_details import read_details
+
+    details = read_details(folder)
+    if as_json:
+        typer.echo(strict_json(details.to_json(), indent=2))
+    else:
+        run_card.print_card(console.results(), details)
 
 
 def _components(plugins: list[Path]) -> dict[str, Entry]:

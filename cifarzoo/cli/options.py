@@ -94,6 +94,15 @@ RunsFolder = Annotated[
         callback=with_home,
     ),
 ]
+RunName = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="A run's folder, its name, the start of its id, or 'latest'.",
+        autocompletion=completion.runs,
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout and nothing else.")]
 FormatOption = Annotated[
     Format | None,

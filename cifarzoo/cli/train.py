@@ -10,6 +10,7 @@ import typer
 from cifarzoo.api.branching import find_parent
 from cifarzoo.api.execution import opener, try_config
 from cifarzoo.api.reopening import Reopened, reopen
+from cifarzoo.cli import completion
 from cifarzoo.cli.launching import processes, train
 from cifarzoo.cli.options import (
     Anonymous,
@@ -20,6 +21,7 @@ from cifarzoo.cli.options import (
     MaxRestarts,
     NumProcesses,
     Plugins,
+    RunName,
     RunsFolder,
     Sets,
     TrustPlugins,
@@ -28,15 +30,7 @@ from cifarzoo.cli.options import (
 from cifarzoo.cli.terminal import console
 from cifarzoo.cli.terminal.progress import listener_for
 from cifarzoo.components.user_paths import expanded
-
-RunName = Annotated[
-    str,
-    typer.Argument(
-        metavar="RUN",
-        help="A run's folder, the start of its id, or 'latest'.",
-        show_default=False,
-    ),
-]
+from cifarzoo.run_folders.labels import Labels
 
 
 def run(
@@ -68,6 +62,25 @@ def run(
             metavar="RUN",
             help="Begin where that run stood, or one of its checkpoints (a path), as a run of its "
             "own: for longer, or by another schedule.",
+            autocompletion=completion.runs,
+            show_default=False,
+        ),
+    ] = None,
+    label: Annotated[
+        str | None,
+        typer.Option(
+            "--name",
+            metavar="TEXT",
+            help="A name for the run, by which commands find it; it changes nothing else.",
+            show_default=False,
+        ),
+    ] = None,
+    tags: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tag",
+            metavar="TEXT",
+            help="A word to find the run by in cifarzoo runs; repeatable.",
             show_default=False,
         ),
     ] = None,
@@ -80,6 +93,7 @@ def run(
     """Train what a config describes."""
     from cifarzoo import config
 
+    labels = Labels(name=label, tags=tuple(tags or ()))
     loaded = config.load(name, sets=sets or (), plugins=plugins or ())
     if trust_plugins:
         loaded = loaded.trusting(console.warn)
@@ -104,6 +118,7 @@ def run(
         as_json=as_json,
         parent=find_parent(parent, out=out) if parent else None,
         is_anonymous=anonymous,
+        labels=labels,
     )
 
 

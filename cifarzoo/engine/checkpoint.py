@@ -11,7 +11,6 @@ import errno
 import hashlib
 import io
 import os
-import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,15 +24,12 @@ from cifarzoo.engine.saved_tensors import UnusableError, most_bytes, read_saved
 from cifarzoo.engine.state_schema import check_state
 from cifarzoo.errors import CheckpointError
 from cifarzoo.files.real_folder import FILE, FOLDER, RealFolder
-from cifarzoo.run_folders.folder import STEP, saved_steps
+from cifarzoo.run_folders.folder import MANIFEST, STATE, STEP, UNFINISHED, saved_steps
 from cifarzoo.run_folders.schemas import Manifest, ManifestFormat, entries
 from cifarzoo.run_folders.strict_json import strict_json
 
 FORMAT = 2  # 1 had other names where regularizers follow a residual path; they are loaded too
-STATE = "state.pt"
-MANIFEST = "manifest.json"
 MOST_MANIFEST = 1 << 20  # bytes; ours have 1 kB
-UNFINISHED = re.compile(r"\.(tmp|del)-[0-9]+-[0-9]+")  # folders that a killed save leaves
 BACK = "going back to the checkpoint before it"
 
 State = dict[str, Any]
@@ -141,10 +137,19 @@ class Checkpoints:
             best: See ``save``.
         """
         self._sweep()
+        for old in self.outlived(step, best):
+            self._remove(old)
+
+    def outlived(self, step: int, best: int | None = None) -> list[int]:
+        """The steps of the checkpoints that are kept no longer once that of ``step`` is whole.
+
+        Args:
+            step: Step of the newest whole checkpoint.
+            best: See ``save``.
+        """
         # Later ones were passed over as damaged: they must not crowd out those that are whole.
-        for old in [other for other in self.steps() if other <= step][: -self._keep]:
-            if old != best and self._is_ours(self.path(old).name):
-                self._remove(old)
+        older = [other for other in self.steps() if other <= step][: -self._keep]
+        return [old for old in older if old != best and self._is_ours(self.path(old).name)]
 
     def load(
         self, config_digest: str, use: Callable[[Loaded], object] = lambda _loaded: None

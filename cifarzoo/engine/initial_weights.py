@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from cifarzoo.components.user_paths import expanded
-from cifarzoo.engine.checkpoint import STATE, Checkpoints
+from cifarzoo.engine.checkpoint import Checkpoints
 from cifarzoo.engine.saved_tensors import UnusableError, most_bytes, read_saved
 from cifarzoo.engine.state_schema import check_plain
 from cifarzoo.errors import ConfigError
 from cifarzoo.files.real_folder import read_regular
-from cifarzoo.run_folders.folder import CHECKPOINTS, RunFolder
+from cifarzoo.run_folders.folder import CHECKPOINTS, STATE, RunFolder
 
 PARAMETER = "initial_weights"
 # Under which others, and our checkpoints, keep a state dict; the first that is there is taken.

@@ -51,6 +51,7 @@ from cifarzoo.engine.trial_step import try_run
 from cifarzoo.errors import CheckpointError, CifarzooError, NotFiniteError, StoppedError, UsageError
 from cifarzoo.run_folders.attempts import Attempt
 from cifarzoo.run_folders.folder import METRICS, PUT_BACK, RECORD, TENSORBOARD, RunFolder
+from cifarzoo.run_folders.labels import UNLABELLED, Labels
 
 RECORDED = (
     "num_parameters",
@@ -76,6 +77,7 @@ class Task:
         provenance: What run.json says of where the result comes from.
         is_tried: Whether the run was tried before, by the process that launched this one.
         is_anonymous: Whether run.json names no host, user and folder elsewhere, from now on.
+        labels: What the user calls the run.
     """
 
     run: Run
@@ -86,6 +88,7 @@ class Task:
     provenance: dict[str, Any]
     is_tried: bool = False
     is_anonymous: bool = False
+    labels: Labels = UNLABELLED
 
 
 def execute(
@@ -117,6 +120,8 @@ def execute(
         world.on_main(lambda: held.enter_context(folder.locked()) and None)
         if task.is_anonymous:
             world.on_main(folder.anonymize)
+        if task.labels != UNLABELLED:
+            world.on_main(lambda: task.labels.keep(folder))
         emit = emit_to_all(listeners) if world.is_main else ignore_event
         finished = world.on_main(lambda: _finished(folder))
         if finished is not None:

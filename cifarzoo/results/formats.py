@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any, Literal, TypeAlias
 
 from cifarzoo.escaping import visible_line
@@ -76,6 +77,22 @@ def written(records: Records, format: TextFormat) -> str:  # noqa: A002  # as th
         format: Name of the format.
     """
     return {"json": _json, "csv": _csv, "md": _markdown, "latex": _latex}[format](records)
+
+
+def html(records: Records) -> str:
+    """A table as HTML, for a page or a notebook."""
+    heading = "".join(f"<th>{escape(name)}</th>" for name in records.columns)
+    sides = ['style="text-align: right"' * records.is_numeric(name) for name in records.columns]
+    rows = "".join(
+        f"<tr>{''.join(_html_cell(records.cell(row, name), side) for name, side in cells)}</tr>"
+        for row in records.rows
+        for cells in [zip(records.columns, sides, strict=True)]
+    )
+    return f"<table><thead><tr>{heading}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _html_cell(text: str, side: str) -> str:
+    return f"<td {side}>{escape(text)}</td>" if side else f"<td>{escape(text)}</td>"
 
 
 def is_number(value: object) -> bool:

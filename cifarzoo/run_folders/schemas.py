@@ -143,7 +143,15 @@ class Scores:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record(Scores):
+class LabelFacts:
+    """What a user calls a run."""
+
+    name: Text | None = ABSENT
+    tags: list[Text] = ABSENT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record(LabelFacts, Scores):
     """What commands go by of ``run.json``."""
 
     __pydantic_config__ = OPTIONS

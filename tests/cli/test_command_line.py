@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from tests.command import on_a_terminal, refuse, succeed
+from tests.many_runs import a_run
 
 
 def test_an_unknown_command_is_refused_with_what_was_meant():
@@ -58,10 +59,12 @@ def complete(typed: str) -> str:
     )
 
 
-def test_nothing_that_only_looks_imports_torch():
+def test_nothing_that_only_looks_imports_torch(tmp_path):
+    run = a_run(tmp_path / "r", name="mine")
     commands = ["--help", "run -h", "--version", "ls", "ls --json", "ls configs"]
     commands += ["show shake_shake", "check pyramid.gin", "reproduce", "reproduce flax_gpu"]
     commands += ["compare wrn26_10.gin pyramid.gin"]
+    commands += [f"runs -o {tmp_path}", f"runs {tmp_path} --json -w sgd.lr=0.1", f"show {run}"]
     code = f"""
 import sys
 from typer.testing import CliRunner
@@ -74,7 +77,9 @@ def look(command, **env):
 
 for command in {commands}:
     look(command)
-look("", _CIFARZOO_COMPLETE="complete_bash", COMP_WORDS="cifarzoo run w", COMP_CWORD="2")
+for words in ("run w", "resume m"):
+    words = "cifarzoo " + words
+    look("", _CIFARZOO_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD="2")
 """
     subprocess.run([sys.executable, "-c", code], check=True)
 

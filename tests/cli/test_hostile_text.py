@@ -185,7 +185,12 @@ def test_nothing_that_others_named_is_obeyed_where_runs_are_made_and_read(place:
     python, config = f"{NAME}.py", f"{NAME}.gin"
     for run, record in {
         "r": {"config": HOSTILE, "process": {"pid": 1, "host": HOSTILE, "started": DATE}},
-        "q": {"config": HOSTILE, "plugins": [{"origin": f"__main__.{HOSTILE}"}]},
+        "q": {
+            "config": HOSTILE,
+            "name": HOSTILE,
+            "tags": [HOSTILE],
+            "plugins": [{"origin": f"__main__.{HOSTILE}"}],
+        },
     }.items():
         (place / run).mkdir()
         (place / run / "config.gin").write_text(CONFIG)
@@ -197,6 +202,16 @@ def test_nothing_that_others_named_is_obeyed_where_runs_are_made_and_read(place:
         got = on_terminal(
             place,
             ["run", config, "--out", f"out{NAME}", "-s", "run.max_steps=1"],
+            ["runs", "-o", "."],
+            ["runs", "-o", ".", "--json"],
+            ["runs", ".", "--format", "md", "-w", f"name={NAME}"],
+            ["runs", "-w", NAME],
+            ["runs", "-o", ".", "--sort", NAME],
+            ["runs", NAME],
+            ["show", "r"],
+            ["show", "q", "--json"],
+            ["runs", "rm", "r", NAME],
+            ["run", config, "--name", NAME],
             ["run", config, "-p", python, "-s", "run.schedule=@mine"],
             ["run", config, "-p", python, "-s", "run.schedule=@mine", "--traceback"],
             ["resume", "r"],
@@ -211,7 +226,9 @@ def test_nothing_that_others_named_is_obeyed_where_runs_are_made_and_read(place:
     assert "Traceback (most recent call last)" in got
     assert "r is in use by another run (process 1 on [red]z" in got
     assert "q needs [red]z[/red]:smile:" in got
-    assert re.findall(r"<\w+ ended with (\d)>", got) == ["0", "2", "2", "2", "2", "2", "0"]
+    listed = ["0", "0", "0", "2", "2", "2", "0", "0", "2", "2"]
+    ended = ["0", *listed, "2", "2", "2", "2", "2", "0"]
+    assert re.findall(r"<\w+ ended with (\d)>", got) == ended
 
 
 CRASH = f"""

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 
 import cifarzoo
 from cifarzoo.data.order import subset
-from cifarzoo.engine.checkpoint import STATE, Checkpoints
+from cifarzoo.engine.checkpoint import Checkpoints
 from cifarzoo.engine.distributed.world import World
 from cifarzoo.engine.recorder import Recorder
 from cifarzoo.engine.runner import execute
 from cifarzoo.errors import CifarzooError, NotFiniteError
 from cifarzoo.files.real_folder import RealFolder
-from cifarzoo.run_folders.folder import PREDICTIONS, RunFolder
+from cifarzoo.run_folders.folder import PREDICTIONS, STATE, RunFolder
 from cifarzoo.run_folders.predictions import read_predictions
 from cifarzoo.zoo.augmentations.flip_tta import flip_tta
 from cifarzoo.zoo.augmentations.normalize import normalize

@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
-from cifarzoo.engine.checkpoint import FORMAT, MANIFEST, STATE, Checkpoints
-from cifarzoo.run_folders.folder import METRICS, RECORD, RunFolder
+from cifarzoo.engine.checkpoint import FORMAT, Checkpoints
+from cifarzoo.run_folders.folder import MANIFEST, METRICS, RECORD, STATE, RunFolder
 from tests.swelling import deflated
 from tests.trust.attempts import attempt
 from tests.trust.cases import COMPARED, EQUAL, FAULTS, HUNG, WRONG, Budget, Check, Outcome

@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
-from cifarzoo.engine.checkpoint import STATE, Checkpoints
+from cifarzoo.engine.checkpoint import Checkpoints
 from cifarzoo.errors import CheckpointError
-from cifarzoo.run_folders.folder import METRICS, RunFolder, create
+from cifarzoo.run_folders.folder import METRICS, STATE, RunFolder, create
 from tests.trust.attempts import Ended, attempt
 from tests.trust.cases import (
     COMPARED,

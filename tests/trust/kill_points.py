@@ -11,9 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from cifarzoo.engine import loop
-from cifarzoo.engine.checkpoint import MANIFEST, STATE, Checkpoints
+from cifarzoo.engine.checkpoint import Checkpoints
 from cifarzoo.files.real_folder import RealFolder
-from cifarzoo.run_folders.folder import CONFIG, METRICS, PREDICTIONS, RECORD, RunFolder
+from cifarzoo.run_folders.folder import (
+    CONFIG,
+    MANIFEST,
+    METRICS,
+    PREDICTIONS,
+    RECORD,
+    STATE,
+    RunFolder,
+)
 from tests.trust.attempts import attempt, end_orphans, orphans
 from tests.trust.cases import COMPARED, EQUAL, FAULTS, HUNG, Budget, Check, Outcome
 from tests.trust.workload import (

@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cifarzoo.engine.checkpoint import STATE, Checkpoints
-from cifarzoo.run_folders.folder import CHECKPOINTS, METRICS, RECORD, TENSORBOARD, RunFolder
+from cifarzoo.engine.checkpoint import Checkpoints
+from cifarzoo.run_folders.folder import CHECKPOINTS, METRICS, RECORD, STATE, TENSORBOARD, RunFolder
 
 
 def linked(path: Path) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import torch
 
-from cifarzoo.engine.checkpoint import MANIFEST, STATE, Checkpoints
+from cifarzoo.engine.checkpoint import Checkpoints
 from cifarzoo.errors import CheckpointError
+from cifarzoo.run_folders.folder import MANIFEST, STATE
 from tests.trust.attempts import attempt
 from tests.trust.cases import FAULTS, WRONG, Budget, Check, Outcome
 from tests.trust.damage import died

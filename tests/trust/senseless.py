@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 
 from cifarzoo import load_run
 from cifarzoo.cli.app import app
-from cifarzoo.engine.checkpoint import MANIFEST, STATE, Checkpoints
+from cifarzoo.engine.checkpoint import Checkpoints
 from cifarzoo.engine.device.precision import choose
 from cifarzoo.engine.distributed.signals import StopRequest
 from cifarzoo.engine.distributed.world import init_distributed
@@ -32,7 +32,7 @@ from cifarzoo.engine.events import WarningEvent
 from cifarzoo.engine.resume import DECIDE_BITS, restore
 from cifarzoo.engine.training import Training, open_session, prepare
 from cifarzoo.errors import CifarzooError
-from cifarzoo.run_folders.folder import METRICS, RECORD
+from cifarzoo.run_folders.folder import MANIFEST, METRICS, RECORD, STATE
 from tests.tiny import tiny_task
 from tests.trust.attempts import attempt
 from tests.trust.bad_input.folders import finished

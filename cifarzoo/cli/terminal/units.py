@@ -30,6 +30,15 @@ def duration(seconds: float) -> str:
     return f"{days}d{hours:02}h{minutes:02}m"
 
 
+def age(seconds: float) -> str:
+    """Seconds as how long ago something was, in its largest unit alone: ``3m``, ``2h``, ``9d``."""
+    units = ((86400, "d"), (3600, "h"), (60, "m"))
+    for size, unit in units:
+        if seconds >= size:
+            return f"{int(seconds // size)}{unit}"
+    return f"{int(seconds)}s"
+
+
 def scaled(number: float) -> str:
     """A large number with three digits and a decimal prefix: ``5.24 G``."""
     for limit, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):

@@ -31,7 +31,7 @@ def shown(row: int, name: str, shell: str, *command: str, says: str = "", **more
 
 
 TYPED = [
-    typed("a misspelt command", "runn", says=r"no such command 'runn'; did you mean 'run'; see cifarzoo -h$"),
+    typed("a misspelt command", "runn", says=r"no such command 'runn'; did you mean 'run', 'runs'; see cifarzoo -h$"),
     typed("a misspelt option", "run", "c.gin", "--sed", "3", says=r"no such option: --sed \(possible options: --seed, --set\); see cifarzoo run -h$"),
     typed("an option before the command", "--seed", "3", says="no such option: --seed; see cifarzoo -h$"),
     typed("nothing to run", "run", says=r"missing argument 'CONFIG'; see cifarzoo run -h$"),
