@@ -109,8 +109,9 @@ def group_runs(
         names: Runs, as ``finding.find_run`` takes them, or folders of runs.
         root: Folder that runs are in.
         metric: Number of a run that is compared.
-        baseline: Name of the group that comes first; or a run, or a folder of runs, of that group,
-            which need not be among ``names``; None: it is that of the first run.
+        baseline: Name of the group that comes first, or of the folder that its runs lie in; or a
+            run, or a folder of runs, of that group, which need not be among ``names``; None: it is
+            that of the first run.
 
     Raises:
         UsageError: A name means no run, none of those that are meant is done, or they are of
@@ -119,8 +120,8 @@ def group_runs(
     found = _grouped(_folders(names, root), metric)
     if baseline is None:
         return found
-    if baseline in (group.name for group in found.groups):
-        return found.beginning_with(baseline)
+    if (called := _called(baseline, found.groups)) is not None:
+        return found.beginning_with(called)
     its = _of_baseline(baseline, root, found)
     found = _grouped(_folders([*names, baseline], root), metric)
     meant = [group.name for group in found.groups if its & group.places]
@@ -128,6 +129,14 @@ def group_runs(
         which = ", ".join(meant) or "none of them is finished"
         raise UsageError(f"the baseline {baseline} has runs of {len(meant)} groups: {which}")
     return found.beginning_with(meant[0])
+
+
+def _called(name: str, groups: Sequence[Group]) -> str | None:
+    """The name of the group that is called ``name``, or that alone has runs in such a folder."""
+    if any(group.name == name for group in groups):
+        return name
+    inside = [g.name for g in groups if name in {place.parent.name for place in g.places}]
+    return inside[0] if len(inside) == 1 else None
 
 
 def _of_baseline(baseline: str, root: Path, found: Grouping) -> set[Path]:

@@ -57,6 +57,12 @@ def test_a_baseline_is_a_group_a_folder_or_a_run(study, which):
     assert names(compared)[0] == "lr=0.3"
 
 
+def test_a_group_that_is_called_as_its_config_goes_by_its_folder_too(study):
+    finish(study / "other", 0, 5.0, "sgd.lr=0.9", config="another")
+    compared = cifarzoo.compare(study / "none", study / "other", baseline="other")
+    assert names(compared) == ["another", "resnet20"]
+
+
 def test_a_baseline_that_is_not_among_the_runs_joins_them(study):
     compared = cifarzoo.compare(study / "none", baseline=study / "lr=0.3")
     assert names(compared) == ["lr=0.3", "none"]
