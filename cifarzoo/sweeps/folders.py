@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from cifarzoo.components.plugin_files import read_plugins
 from cifarzoo.components.trust import remember
 from cifarzoo.errors import CifarzooError, UsageError
 from cifarzoo.files.real_folder import RealFolder
-from cifarzoo.run_folders.folder import RunFolder, adopt, holds_run
+from cifarzoo.run_folders.folder import CONFIG, RunFolder, adopt, holds_run
 from cifarzoo.run_folders.provenance import own_code
 from cifarzoo.run_folders.strict_json import strict_json
 from cifarzoo.sweeps.plan import Asked, Cell
@@ -71,6 +72,28 @@ def write_sweep(folder: Path, asked: Asked, **facts: Any) -> None:
         files = RealFolder(folder)
         files.sweep(RECORD)
         files.replace(RECORD, (strict_json(record, indent=1) + "\n").encode())
+
+
+def placed(cells: Sequence[Cell], folder: Path) -> list[Cell]:
+    """The cells, those that were begun under another name in the folders that they have.
+
+    A sweep that is given one more config, or one more setting to vary, calls its cells otherwise.
+
+    Args:
+        cells: Cells of the sweep.
+        folder: Folder of the sweep.
+    """
+    if all(holds_run(cell.folder) for cell in cells):
+        return list(cells)
+    taken = {cell.folder for cell in cells}
+    there = [path.parent for path in folder.glob(f"*/seed*/{CONFIG}") if path.parent not in taken]
+    known = {RunFolder(path).config_text: path for path in there if RunFolder(path).has_begun}
+    return [
+        replace(cell, folder=known.get(cell.config.text(), cell.folder))
+        if not holds_run(cell.folder)
+        else cell
+        for cell in cells
+    ]
 
 
 def check_cells(cells: Sequence[Cell], *, replaces: bool) -> list[str]:

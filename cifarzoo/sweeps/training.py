@@ -11,7 +11,7 @@ from typing import Any
 
 from cifarzoo.engine.distributed.environment import is_worker, num_gpus
 from cifarzoo.errors import ConfigError, UsageError
-from cifarzoo.sweeps.folders import check_cells, read_sweep, write_cells, write_sweep
+from cifarzoo.sweeps.folders import check_cells, placed, read_sweep, write_cells, write_sweep
 from cifarzoo.sweeps.plan import Asked, Cell, Point, plan_cells, plan_points
 from cifarzoo.sweeps.processes import Resources
 from cifarzoo.sweeps.scheduler import Slots
@@ -62,7 +62,7 @@ def plan_sweep(asked: Asked, folder: Path, *, data: Path | None, replaces: bool)
         )
     points = plan_points(asked)
     _check_built([cell.config for cell in plan_cells(points, asked.seeds[:1], folder)], data)
-    cells = plan_cells(points, asked.seeds, folder)
+    cells = placed(plan_cells(points, asked.seeds, folder), folder)
     notes = check_cells(cells, replaces=replaces)
     return Sweep(asked=asked, folder=folder, cells=tuple(cells), notes=tuple(notes))
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from cifarzoo.errors import ConfigProblemsError, UsageError
-from cifarzoo.sweeps.folders import check_cells, read_sweep, write_cells, write_sweep
+from cifarzoo.sweeps.folders import check_cells, placed, read_sweep, write_cells, write_sweep
 from cifarzoo.sweeps.plan import Asked, plan_cells, plan_points
 from cifarzoo.sweeps.states import standing
 from cifarzoo.sweeps.variations import parse_variation
@@ -167,6 +167,22 @@ def test_a_run_of_another_config_is_refused_or_kept_aside(base, tmp_path):
     assert '"done"' in kept.read_text()
     assert standing(changed[0]).state == "waiting"
     assert "run.epochs = 2" in changed[0].folder.joinpath("config.gin").read_text()
+
+
+def test_what_was_begun_is_found_under_the_names_of_a_larger_sweep(base, tmp_path):
+    folder = tmp_path / "study"
+    few = planned(asked(base, vary=["sgd.lr=.1,.3"]), folder)
+    write_cells(few, folder=folder, replaces=False)
+    begun(few[0])
+    other = tmp_path / "other.gin"
+    other.write_text(BASE + "run.epochs = 2\n")
+
+    more = placed(planned(asked(base, other, vary=["sgd.lr=.1,.3"]), folder), folder)
+
+    assert more[0].name == "base,lr=0.1/seed0"
+    assert more[0].folder == few[0].folder
+    assert more[1].folder == folder / "base,lr=0.3/seed0"  # it wasn't begun
+    assert more[2].folder == folder / "other,lr=0.1/seed0"
 
 
 def test_other_code_of_cifarzoo_is_a_warning(base, tmp_path):
