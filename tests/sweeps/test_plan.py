@@ -7,6 +7,7 @@ from cifarzoo.sweeps.folders import check_cells, placed, read_sweep, write_cells
 from cifarzoo.sweeps.plan import Asked, plan_cells, plan_points
 from cifarzoo.sweeps.states import standing
 from cifarzoo.sweeps.variations import parse_variation
+from tests.full_disk import no_file_larger_than
 
 BASE = "include 'quickstart.gin'\n"
 PLUGIN = """
@@ -216,6 +217,20 @@ def test_what_was_asked_is_written_and_read(base, tmp_path):
     found = read_sweep(tmp_path)
     assert found["vary"] == {"sgd.lr": [".1", ".3"]}
     assert (found["seeds"], found["set"], found["threads"]) == ([0, 1], ["run.epochs=2"], 2)
+
+
+def test_on_a_full_disk_a_sweep_says_so_and_its_record_stays_whole(base, tmp_path):
+    wanted = asked(base)
+    write_sweep(tmp_path, wanted, threads=2)
+
+    with no_file_larger_than(100):
+        with pytest.raises(UsageError, match="cannot be written to"):
+            write_sweep(tmp_path, wanted, threads=3)
+        with pytest.raises(UsageError, match="cannot be written to"):
+            write_cells(planned(wanted, tmp_path), folder=tmp_path, replaces=False)
+
+    assert read_sweep(tmp_path)["threads"] == 2
+    write_cells(planned(wanted, tmp_path), folder=tmp_path, replaces=False)
 
 
 @pytest.mark.parametrize(
