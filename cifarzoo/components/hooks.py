@@ -191,7 +191,9 @@ def is_at_most_once(component: Any) -> bool:
 class SupportsViews(Protocol):
     """An augmentation that offers several views of test images.
 
-    At the end of a run the logits of all views are averaged for a second test.
+    At the end of a run the logits of all views are averaged for a second test. An augmentation
+    may have an attribute ``views_below`` besides: then images whose most probable class leads the
+    next by that probability or more are seen as they are, once, and the others in all views.
     """
 
     def views(self, images: Tensor) -> Sequence[tuple[float, Tensor]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeAlias
@@ -57,6 +58,7 @@ def score(
         world=setup.world,
         batch_size=BATCH_SIZE.get(setup.world.device.type, 64),
         views=partial(views_of, augmentations) if views else None,
+        below=_below(setup) if views else None,
         recorder=recorder,
     )
 
@@ -64,6 +66,14 @@ def score(
 def offers_views(setup: Setup) -> bool:
     """Whether an augmentation offers several views of a test image."""
     return any(isinstance(a, SupportsViews) for a in setup.components.augmentations.values())
+
+
+def _below(setup: Setup) -> float | None:
+    """The lead from which on images have no views; None: all have."""
+    offering = [a for a in setup.components.augmentations.values() if isinstance(a, SupportsViews)]
+    leads: list[float] = [getattr(augment, "views_below", None) or math.inf for augment in offering]
+    below = max(leads, default=math.inf)
+    return None if math.isinf(below) else below
 
 
 @torch.no_grad()
@@ -76,6 +86,7 @@ def evaluate(
     world: World,
     batch_size: int,
     views: Views | None = None,
+    below: float | None = None,
     recorder: Recorder | None = None,
 ) -> Score:
     """Test ``model`` on all images of ``store``, shared out over the ranks.
@@ -89,6 +100,8 @@ def evaluate(
         batch_size: Images a forward pass.
         views: Gives the weighted views of a prepared batch, whose logits are averaged; None: the
             batch alone.
+        below: Lead of the most probable class over the next from which on an image is seen as it
+            is alone; None: all images are seen in all views.
         recorder: Keeps what is given for each image of this rank; None: nothing is kept.
     """
     was_training = model.training
@@ -98,8 +111,12 @@ def evaluate(
     for start in range(0, len(mine), batch_size):
         images, targets = store.batch(mine[start : start + batch_size])
         prepared = prepare(images)
+        forward = partial(scaler.forward, model)
         seen = views(prepared) if views else ()
-        logits = _logits(partial(scaler.forward, model), prepared, seen)
+        if below is None:
+            logits = _logits(forward, prepared, seen)
+        else:
+            logits = _logits_of_unsure(forward, prepared, seen, below)
         predicted, labels = logits.argmax(1), targets.argmax(1)
         if recorder:
             recorder.add(logits, predicted, labels, num_views=max(1, len(seen)))
@@ -122,6 +139,22 @@ def _logits(
         for weight, view in views
     ]
     return torch.stack(weighted).sum(0)
+
+
+def _logits_of_unsure(
+    forward: Callable[[Tensor], Tensor],
+    images: Tensor,
+    views: Sequence[tuple[float, Tensor]],
+    below: float,
+) -> Tensor:
+    """Logits of the images; of those whose first class leads by less, averaged over the views."""
+    logits = forward(images)
+    first, second = logits.softmax(1).topk(2).values.unbind(1)
+    is_unsure = first - second < below
+    if is_unsure.any():
+        chosen = [(weight, view[is_unsure]) for weight, view in views]
+        logits[is_unsure] = _logits(forward, images[is_unsure], chosen).to(logits.dtype)
+    return logits
 
 
 def _totals(logits: Tensor, targets: Tensor, wrong: Tensor) -> Tensor:

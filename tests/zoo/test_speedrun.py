@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.special import softmax
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -24,6 +25,7 @@ from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Residual, Split, Timestamp
 from cifarzoo.randomness.batch_draws import BatchDraws
 from cifarzoo.randomness.keys import generator
+from cifarzoo.run_folders.predictions import read_predictions
 from cifarzoo.zoo.architectures.airbench import EvenConv2d, airbench
 from cifarzoo.zoo.architectures.whitening import Whitening
 from cifarzoo.zoo.augmentations.alternating_flip import alternating_flip
@@ -324,6 +326,34 @@ def test_the_result_has_the_error_of_averaged_logits_besides_the_plain_one(tmp_p
     assert result.tta_test.loss != pytest.approx(result.test.loss, rel=1e-6)
 
 
+def test_only_images_whose_class_leads_by_little_are_seen_in_several_views(tmp_path):
+    def changes(below):
+        views = partial(flip_tta, translate=1, below=below)
+        return {"augmentations": [normalize, views], "epochs": 1}
+
+    seen_all = run_predictions(tmp_path / "all", changes(None))
+    leads = np.sort(softmax(seen_all.logits.astype(np.float64), axis=1), axis=1)
+    leads = leads[:, -1] - leads[:, -2]
+    below = float(np.median(leads))  # logits are kept in half precision: none is that near
+    is_unsure = leads < below - 1e-3
+    is_sure = leads > below + 1e-3
+
+    seen_few = run_predictions(tmp_path / "few", changes(below))
+
+    rows = is_unsure | is_sure
+    expected = np.where(is_unsure[:, None], seen_all.tta_logits, seen_all.logits)
+    np.testing.assert_allclose(seen_few.tta_logits[rows], expected[rows], rtol=0, atol=5e-3)
+    assert np.abs(seen_all.tta_logits - seen_all.logits)[is_sure].max() > 2e-2
+    assert is_unsure.sum() > 10
+    assert is_sure.sum() > 10
+
+
+def run_predictions(folder, changes):
+    task = tiny_task(folder, **changes)
+    execute(task)
+    return read_predictions(task.open_folder())
+
+
 @pytest.mark.parametrize(
     ("factory", "setting", "message"),
     [
@@ -337,6 +367,7 @@ def test_the_result_has_the_error_of_averaged_logits_besides_the_plain_one(tmp_p
         (airbench, {"head_std": 0.0}, "head_std is 0.0; expected a number above 0"),
         (airbench, {"logit_scale": -1.0}, "logit_scale is -1.0; expected a number above 0"),
         (flip_tta, {"translate": 9}, "translate is 9; expected 0 to 8"),
+        (flip_tta, {"below": 0.0}, "below is 0.0; expected above 0, at most 1"),
         (triangle, {"start": -0.1}, "start is -0.1; expected a number of at least 0"),
         (triangle, {"end": float("nan")}, "end is nan; expected a number of at least 0"),
         (triangle, {"peak": 1.0}, "peak is 1.0; expected 0 to below 1"),
