@@ -19,6 +19,7 @@ from cifarzoo.errors import UsageError
 from cifarzoo.results.group_names import group_names
 from cifarzoo.run_folders.finding import find_run, runs_in
 from cifarzoo.run_folders.folder import CONFIG, RESOLVED, SCHEMA, RunFolder, check_length
+from cifarzoo.run_folders.liveness import NEW, current_status
 
 SEED = "run.seed"
 MOST_NOTES = 10  # lines of what was left out, for people
@@ -206,13 +207,16 @@ def _folders(names: Sequence[str], root: Path) -> Iterator[RunFolder]:
 
 
 def _finished(folder: RunFolder, metric: Metric) -> Finished:
-    record = folder.record
+    try:
+        record = folder.record
+    except UsageError:
+        if folder.newer_words:
+            raise UsageError(f"{folder.path / folder.newer_words}") from None
+        raise
     if record.get("schema", SCHEMA) > SCHEMA:
-        raise UsageError(
-            f"{folder.path} was written by a newer cifarzoo, in format {record['schema']}; "
-            f"this one reads up to {SCHEMA}"
-        )
-    status = record.get("status", "new")
+        raise UsageError(f"{folder.path / folder.newer_words}")
+    host = record.get("process", {}).get("host")
+    status = current_status(folder.path, record.get("status", NEW), host)
     if status != "done":
         raise UsageError(f"{folder.path} is {status}, not done")
     number = record.get(metric)

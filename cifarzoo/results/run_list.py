@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, overload
 
+from cifarzoo.api.frames import data_frame
 from cifarzoo.api.reopening import runs_folder
 from cifarzoo.components.user_paths import expanded
 from cifarzoo.errors import UsageError
@@ -72,14 +73,10 @@ class Runs(Sequence[ListedRun]):
         Raises:
             UsageError: pandas isn't installed.
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise UsageError(
-                "runs().to_pandas() needs pandas, which is not installed: pip install pandas"
-            ) from error
         records = whole_records(self._runs, as_text=False)
-        return pd.DataFrame(list(records.rows), columns=list(records.columns))
+        return data_frame(
+            records.rows, records.columns, of="runs()", instead="it is a sequence of runs"
+        )
 
     def __repr__(self) -> str:
         return f"{written(self._shown(), 'md')}\n{self._count()}" if self else "no runs"

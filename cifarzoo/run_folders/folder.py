@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from pydantic_core import from_json
 
 from cifarzoo.components.plugin_files import Plugin
 from cifarzoo.errors import CifarzooError, UsageError
@@ -164,6 +165,16 @@ class RunFolder:
             raise UsageError(f"{path} {error}; {PUT_BACK}") from error
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+
+    @property
+    def newer_words(self) -> str:
+        """That a newer cifarzoo wrote ``run.json``, which may not fit ours; empty: none did."""
+        try:
+            schema = from_json(self._files.read(RECORD, at_most=MOST_RECORD))["schema"]
+        except (OSError, ValueError, LookupError, TypeError):
+            return ""
+        is_so = isinstance(schema, int) and schema > SCHEMA
+        return f"{RECORD} is of a newer cifarzoo (schema {schema}; this reads {SCHEMA})" * is_so
 
     def update(self, **changes: Any) -> None:
         """Change entries of ``run.json``, which is replaced whole.

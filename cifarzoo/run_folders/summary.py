@@ -15,8 +15,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic_core import from_json
-
 from cifarzoo.components.registry import ROOT
 from cifarzoo.components.run import BOOKKEEPING
 from cifarzoo.errors import UsageError
@@ -25,9 +23,7 @@ from cifarzoo.run_folders import resolved
 from cifarzoo.run_folders.folder import (
     CONFIG,
     METRICS,
-    MOST_RECORD,
     PUT_BACK,
-    RECORD,
     SCHEMA,
     RunFolder,
 )
@@ -120,27 +116,15 @@ def read_facts(run: Path) -> tuple[Facts, dict[str, str]]:
 
 def _record(run: Path, problems: list[str]) -> dict[str, Any]:
     """What run.json says; of one that makes no sense nothing but that."""
+    folder = RunFolder(run)
     try:
-        record = RunFolder(run).record
+        record = folder.record
     except UsageError as error:
-        schema = _schema(run)
-        if schema <= SCHEMA:
-            problems.append(_within(run, error))
-        record = {"status": UNREADABLE}
-    else:
-        schema = record.get("schema", SCHEMA)
-    if schema > SCHEMA:
-        problems.append(f"{RECORD} is of a newer cifarzoo (schema {schema}; this reads {SCHEMA})")
+        problems.append(folder.newer_words or _within(run, error))
+        return {"status": UNREADABLE}
+    if record.get("schema", SCHEMA) > SCHEMA:
+        problems.append(folder.newer_words)
     return record
-
-
-def _schema(run: Path) -> int:
-    """The number of the schema that a record which doesn't fit ours says it has."""
-    try:
-        found = from_json(RealFolder(run).read(RECORD, at_most=MOST_RECORD))["schema"]
-    except (OSError, ValueError, LookupError, TypeError):
-        return SCHEMA
-    return found if isinstance(found, int) else SCHEMA
 
 
 def _settings(run: Path, problems: list[str]) -> Iterator[resolved.Setting]:

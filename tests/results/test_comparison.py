@@ -136,13 +136,21 @@ def test_the_figure_has_what_is_asked_for(study):
 
 def test_a_run_of_a_newer_cifarzoo_or_without_a_seed_is_left_out(study):
     finish(study / "none", 3, 5.0, schema=2)
+    finish(study / "none", 5, 5.0, schema=3, status="hibernating")
     no_seed = finish(study / "none", 4, 5.0)
     (no_seed / "resolved.gin").write_text("run.epochs = 3\n")
     notes = compare_runs([str(study)], study, "test_error").notes
     assert sorted(note.rpartition("/")[2] for note in notes) == [
         "resolved.gin has no run.seed; put back what the run wrote",
-        "seed3 was written by a newer cifarzoo, in format 2; this one reads up to 1",
+        "run.json is of a newer cifarzoo (schema 2; this reads 1)",
+        "run.json is of a newer cifarzoo (schema 3; this reads 1)",
     ]
+
+
+def test_a_run_whose_process_is_dead_is_no_running_one(study):
+    finish(study / "none", 3, 5.0, status="running")
+    [note] = compare_runs([str(study)], study, "test_error").notes
+    assert note.endswith("none/seed3 is interrupted, not done")
 
 
 def test_plugins_are_told_apart_by_name_and_code(study):
