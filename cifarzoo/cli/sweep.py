@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +20,7 @@ from cifarzoo.cli.options import (
     with_home,
 )
 from cifarzoo.cli.seeds import numbers
+from cifarzoo.cli.slurm_jobs import Slurm, SlurmJobs, SlurmSets, Wait, check_slurm_options
 from cifarzoo.cli.terminal import console
 from cifarzoo.cli.terminal.units import duration, plural
 from cifarzoo.errors import EXIT_FAILED, EXIT_STOPPED, UsageError
@@ -170,6 +171,9 @@ def sweep(
             help="Write the cells' folders, print a command a cell, for any queue, and stop.",
         ),
     ] = False,
+    slurm: Slurm = False,
+    slurm_sets: SlurmSets = None,
+    wait: Wait = False,
     metric: Annotated[
         Metric | None,
         typer.Option(
@@ -200,6 +204,8 @@ def sweep(
         plugins=tuple(plugins or ()),
     )
     chosen = chosen_format(format, as_json=as_json)
+    others = {"--search": search, "--storage": storage, "--print": print_commands}
+    check_slurm_options(slurm=slurm, sets=slurm_sets, wait=wait, others=others)
 
     def slots_of() -> Slots:
         return training.plan_slots(
@@ -216,14 +222,20 @@ def sweep(
         training.begin_search(source, slots)
         _search(source, slots, metric=metric or "validation_error", format=chosen)
         return
-    given = {"--trials": trials, "--search-seed": search_seed, "--prune": prune or None}
-    if odd := [option for option, value in given.items() if value is not None]:
-        raise UsageError(f"{odd[0]} has no effect without --search")
+    _check_no_search({"--trials": trials, "--search-seed": search_seed, "--prune": prune or None})
     planned = training.plan_sweep(asked, out, data=data, replaces=retrain_changed)
     for note in planned.notes:
         console.warn(note)
     if dry_run:
         _list_cells(planned, data, jobs or 1, as_json=chosen == "json")
+        return
+    if slurm:
+        by = SlurmJobs(out, slurm_sets or (), jobs=jobs, threads=threads, nproc=nproc, data=data)
+        training.begin(planned, by.slots, replaces=retrain_changed)
+        submitted = by.submit(planned, retry=retry)
+        signal = by.watch(planned, submitted, metric or "test_error") if wait else ""
+        goes_on = bool(submitted.jobs) and not wait
+        _finish(planned, standing, metric, chosen, signal=signal, goes_on=goes_on)
         return
     slots = slots_of()
     if storage is not None:
@@ -237,7 +249,7 @@ def sweep(
         from cifarzoo.sweeps.processes import command
 
         for cell in planned.cells:
-            words = command(cell, data=data, nproc=nproc)
+            words = command(cell.folder, data=data, nproc=nproc)
             typer.echo(shlex.join(["cifarzoo", *words]))
         return
     listed = ListSource(planned.cells, retry=retry)
@@ -250,6 +262,11 @@ def _check_search(trials: int | None, *, dry_run: bool, prints: bool, retry: boo
     given = {"--dry-run": dry_run, "--print": prints, "--retry": retry}
     if odd := [option for option, value in given.items() if value]:
         raise UsageError(f"{odd[0]} has no effect with --search, whose cells aren't known before")
+
+
+def _check_no_search(given: Mapping[str, object]) -> None:
+    if odd := [option for option, value in given.items() if value is not None]:
+        raise UsageError(f"{odd[0]} has no effect without --search")
 
 
 def _search(
@@ -316,14 +333,28 @@ def _train(
     format: Format,  # noqa: A002  # as the option is called
 ) -> None:
     from cifarzoo.cli.terminal.sweep_progress import SweepProgress
-    from cifarzoo.cli.terminal.sweep_table import print_outcome, print_states
-    from cifarzoo.sweeps.outcome import outcome_of, to_json
     from cifarzoo.sweeps.scheduler import train_cells
 
-    shown = metric or "test_error"
-    with SweepProgress(planned.cells, shown, len(slots.resources)) as progress:
+    jobs = len(slots.resources)
+    with SweepProgress(planned.cells, metric or "test_error", jobs) as progress:
         signal = train_cells(source, slots, progress, refresh=progress.refresh)
-    outcome = outcome_of(planned.cells, shown, standing_of)
+    _finish(planned, standing_of, metric, format, signal=signal)
+
+
+def _finish(
+    planned: Sweep,
+    standing_of: Callable[[Cell], Standing],
+    metric: Metric | None,
+    format: Format,  # noqa: A002  # as the option is called
+    *,
+    signal: str,
+    goes_on: bool = False,
+) -> None:
+    """Show what the cells have come to, and end with the exit code that says it."""
+    from cifarzoo.cli.terminal.sweep_table import print_outcome, print_states
+    from cifarzoo.sweeps.outcome import outcome_of, to_json
+
+    outcome = outcome_of(planned.cells, metric or "test_error", standing_of)
     print_states(outcome)
     if format == "json":
         typer.echo(strict_json(to_json(outcome), indent=2))
@@ -332,5 +363,5 @@ def _train(
     if signal:
         console.note(f"stopped by {signal}; the same command goes on")
         raise typer.Exit(EXIT_STOPPED)
-    if outcome.states["done"] < len(planned.cells):
+    if outcome.states["done"] < len(planned.cells) and not goes_on:
         raise typer.Exit(EXIT_FAILED)

@@ -43,9 +43,9 @@ class Resources:
         return found
 
 
-def command(cell: Cell, *, data: Path | None, nproc: int | None = None) -> list[str]:
+def command(folder: Path, *, data: Path | None, nproc: int | None = None) -> list[str]:
     """The words after ``cifarzoo`` that train a cell, go on with it, or say what it came to."""
-    words = ["resume", str(cell.folder)]
+    words = ["resume", str(folder)]
     if data is not None:
         words += ["--data", str(data)]
     if nproc is not None:
@@ -53,10 +53,86 @@ def command(cell: Cell, *, data: Path | None, nproc: int | None = None) -> list[
     return words
 
 
-class CellProcess:
-    """A running process that trains a cell.
+class RunProcess:
+    """A running process that trains the run of a folder.
 
     What it writes to stderr goes to a file without a name: it outlives this process if it must.
+
+    Args:
+        folder: Folder of the run.
+        resources: What the process may use.
+        data: Folder of the data; None: not known.
+        environment: Variables of the process, before those of ``resources``.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        resources: Resources,
+        *,
+        data: Path | None,
+        environment: Mapping[str, str] = os.environ,
+    ) -> None:
+        self.resources = resources
+        self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # until close
+        inherited = {n: v for n, v in environment.items() if n not in OF_LAUNCHERS}
+        self._process = subprocess.Popen(  # noqa: S603
+            [
+                *(sys.executable, "-P", "-m", "cifarzoo"),
+                *command(folder, data=data, nproc=resources.nproc),
+                "--json",
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=self._stderr,
+            env={**inherited, **resources.environment()},
+            process_group=0,  # Ctrl-C reaches this process alone, which passes it on
+        )
+
+    def exit_code(self) -> int | None:
+        """How it ended; None: it runs."""
+        return self._process.poll()
+
+    def wait(self) -> int:
+        """How it ended, once it has; a signal's handler may call it while another call waits.
+
+        ``Popen.wait`` takes a lock, for which a handler would wait for ever.
+        """
+        if self._process.returncode is not None:
+            return self._process.returncode
+        ended = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+        assert ended is not None  # noqa: S101  # as only WNOHANG finds nothing
+        return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+
+    def stop(self) -> None:
+        """Ask it to save a checkpoint and end."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it, and those it started, at once."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def words(self) -> str:
+        """The end of what it wrote to stderr."""
+        size = self._stderr.seek(0, os.SEEK_END)
+        self._stderr.seek(max(0, size - MOST_SHOWN))
+        return self._stderr.read().decode(errors="replace")
+
+    def last_words(self) -> str:
+        """The last line that it wrote to stderr, which says why it ended early."""
+        lines = self.words().splitlines()
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+    def close(self) -> None:
+        """Let go of what it wrote."""
+        self._stderr.close()
+
+
+class CellProcess(RunProcess):
+    """A running process that trains a cell.
 
     Args:
         cell: Cell that is trained.
@@ -73,45 +149,5 @@ class CellProcess:
         data: Path | None,
         environment: Mapping[str, str] = os.environ,
     ) -> None:
+        super().__init__(cell.folder, resources, data=data, environment=environment)
         self.cell = cell
-        self.resources = resources
-        self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # until close
-        inherited = {n: v for n, v in environment.items() if n not in OF_LAUNCHERS}
-        self._process = subprocess.Popen(  # noqa: S603
-            [
-                *(sys.executable, "-P", "-m", "cifarzoo"),
-                *command(cell, data=data, nproc=resources.nproc),
-                "--json",
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=self._stderr,
-            env={**inherited, **resources.environment()},
-            process_group=0,  # Ctrl-C reaches this process alone, which passes it on
-        )
-
-    def exit_code(self) -> int | None:
-        """How it ended; None: it runs."""
-        return self._process.poll()
-
-    def stop(self) -> None:
-        """Ask it to save a checkpoint and end."""
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """End it, and those it started, at once."""
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-
-    def last_words(self) -> str:
-        """The last line that it wrote to stderr, which says why it ended early."""
-        size = self._stderr.seek(0, os.SEEK_END)
-        self._stderr.seek(max(0, size - MOST_SHOWN))
-        lines = self._stderr.read().decode(errors="replace").splitlines()
-        return next((line.strip() for line in reversed(lines) if line.strip()), "")
-
-    def close(self) -> None:
-        """Let go of what it wrote."""
-        self._stderr.close()

@@ -35,15 +35,23 @@ class SweepProgress(AbstractContextManager["SweepProgress"]):
         metric: Number of a run that is shown.
         jobs: Number of cells that are trained side by side.
         expected: Number of cells that there will be; None: those.
+        hint: What Ctrl-C does.
     """
 
     def __init__(
-        self, cells: Sequence[Cell], metric: Metric, jobs: int, expected: int | None = None
+        self,
+        cells: Sequence[Cell],
+        metric: Metric,
+        jobs: int,
+        expected: int | None = None,
+        *,
+        hint: str = "Ctrl-C saves and stops",
     ) -> None:
         self._expected = expected or len(cells)
         self._cells = list(cells)
         self._metric = metric
         self._jobs = jobs
+        self._hint = hint
         self._ended = {cell.name for cell in cells if standing(cell).state == "done"}
         self._live = (
             Live(console=console.messages(), auto_refresh=False, transient=True)
@@ -92,7 +100,7 @@ class SweepProgress(AbstractContextManager["SweepProgress"]):
             table.add_row(Text(cell.name, style="cyan"), bar, Text(text, style="dim"))
         num, of = len(self._ended), max(self._expected, len(self._cells))
         left = f", about {duration(self._left / self._jobs)} left" if self._left else ""
-        head = f"{num} of {plural(of, 'cell')} ended{left}; Ctrl-C saves and stops"
+        head = f"{num} of {plural(of, 'cell')} ended{left}; {self._hint}"
         self._live.update(Group(table, Text(head, style="dim")), refresh=True)
 
     def _line(self, event: CellEvent) -> list[tuple[str, str]]:

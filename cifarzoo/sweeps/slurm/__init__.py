@@ -1,0 +1,1 @@
+"""The cells of a sweep as tasks of SLURM."""
