@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
-from cifarzoo.components.protocols import Draws, Loss, Per
+from cifarzoo.components.protocols import Draws, Loss, Per, Timestamp
 
 if TYPE_CHECKING:
     import torch
@@ -80,10 +80,15 @@ class Forward(Protocol):
 
     Attributes:
         model: The network that is trained, for hooks on its modules and for its parameters.
+        moment: The point of training that the pass belongs to.
     """
 
     @property
     def model(self) -> nn.Module:
+        """See the class."""
+
+    @property
+    def moment(self) -> Timestamp:
         """See the class."""
 
     def __call__(self, images: Tensor, targets: Tensor) -> Passed:

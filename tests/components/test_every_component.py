@@ -75,6 +75,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     "stochastic_depth": BRANCH,
     "label_smoothing": {},
     "mixup": {},
+    "progressive_resizing": {"progressive_resizing.sizes": "[16]"},
     "ema": {},
     "lookahead": {"lookahead.steps": "1", "lookahead.power": "0.0"},
     # augmentations

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from cifarzoo.components.protocols import Draws
+from cifarzoo.components.protocols import Draws, Timestamp
 from cifarzoo.components.regularizers import Forward, Passed, Regularizer, acting_in
 
 KNOWN_CODE = ("cifarzoo", "torch")  # packages
@@ -20,10 +20,12 @@ class Plain:
     Attributes:
         model: The network, without wrappers.
         parallel: The network as it is called.
+        moment: The point of training that the pass belongs to.
     """
 
     model: nn.Module
     parallel: nn.Module
+    moment: Timestamp
 
     def __call__(self, images: Tensor, targets: Tensor) -> Passed:
         """See ``cifarzoo.protocols.Forward``."""
@@ -49,6 +51,11 @@ class Wrapped:
     def model(self) -> nn.Module:
         """The network, without wrappers."""
         return self.inner.model
+
+    @property
+    def moment(self) -> Timestamp:
+        """The point of training that the pass belongs to."""
+        return self.inner.moment
 
     def __call__(self, images: Tensor, targets: Tensor) -> Passed:
         """See ``cifarzoo.protocols.Forward``."""

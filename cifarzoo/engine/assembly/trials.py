@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cifarzoo.components.protocols import IMAGE_SHAPE, Augmentation, Loss, Schedule
+from cifarzoo.components.protocols import IMAGE_SHAPE, Augmentation, Loss, Schedule, Timestamp
 from cifarzoo.components.regularizers import (
     Forward,
     Regularizer,
@@ -182,7 +182,7 @@ def check_network_stages(
     two = (2, *image_shape)
     expected = [(2, num_classes), (2, num_classes), ()]
     targets = torch.full(expected[0], 1 / num_classes, device=device)
-    forward: Forward = Plain(model, model)
+    forward: Forward = Plain(model, model, Timestamp(0, 1, 2))
     was_training = model.training
     for name, regularizer in network_stages(regularizers).items():
         draws = BatchDraws(generator(0, "evaluation"), 2, part=np.arange(2), device=device)

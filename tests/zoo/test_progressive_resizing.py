@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torchvision.transforms.v2 import functional as vision
+
+from cifarzoo.engine.runner import execute
+from cifarzoo.errors import ConfigError
+from cifarzoo.zoo.regularizers.progressive_resizing import progressive_resizing, resized
+from tests.tiny import tiny_task
+
+
+@pytest.mark.parametrize(("shape", "size"), [((32, 32), 24), ((32, 48), 20), ((28, 28), 28)])
+def test_images_are_resized_as_torchvision_does(shape, size):
+    images = torch.rand(3, 2, *shape)
+
+    found = resized(images, size)
+
+    torch.testing.assert_close(found, vision.resize(images, [size], antialias=True))
+    assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+SEEN: list[tuple[bool, int]] = []  # whether in training, and the size
+
+
+class NotesSizes(nn.Module):
+    """A network that notes the sizes of the images that it sees."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.head = nn.Linear(3, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        if images.device.type != "meta" and len(images) > 2:  # no trial
+            SEEN.append((self.training, images.shape[2]))
+        logits: Tensor = self.head(images.mean((2, 3)))
+        return logits
+
+
+def test_training_goes_from_small_images_to_whole_ones_and_tests_see_whole_ones(tmp_path):
+    SEEN.clear()
+    resizing = partial(progressive_resizing, sizes=[16, 24], until=[0.25, 0.5])
+    result = execute(
+        tiny_task(tmp_path, architecture=NotesSizes, regularizers=[resizing], epochs=2)
+    )
+
+    trained = [size for is_training, size in SEEN if is_training][-result.steps :]
+    quarter = result.steps // 4
+    assert trained == [16] * quarter + [24] * quarter + [32] * (result.steps - 2 * quarter)
+    assert result.steps % 4 == 0
+    assert {size for is_training, size in SEEN if not is_training} == {32}
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"sizes": [0]}, r"sizes is \[0\]; expected sizes of at least 1"),
+        ({"sizes": [], "until": []}, r"sizes is \[\]"),
+        ({"sizes": [16, 24]}, r"until is \[0.6\]; expected a share for each of 2 sizes"),
+        ({"sizes": [16, 24], "until": [0.6, 0.4]}, "rising"),
+        ({"until": [1.5]}, "at most 1"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(setting, message):
+    with pytest.raises(ConfigError, match=message):
+        progressive_resizing(**setting)
