@@ -109,6 +109,8 @@ def _draw_curves(axes: Axes, rows: Sequence[Row], metric: str) -> None:
         at_epoch = [[curve[epoch] for curve in row.curves] for epoch in shared]
         means = [fmean(values) for values in at_epoch]
         label = shortened(row.name, LEGEND_LENGTH)
+        if len(row.curves) < len(row.values):
+            label += f" ({len(row.curves)} of {len(row.values)} seeds)"
         axes.plot(
             shared,
             means,

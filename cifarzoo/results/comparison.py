@@ -23,7 +23,7 @@ from cifarzoo.results.differences import (
     dunnett,
     pairing,
 )
-from cifarzoo.results.formats import Records
+from cifarzoo.results.formats import Records, html
 from cifarzoo.results.groups import Group, Metric, group_runs
 from cifarzoo.results.same_images import SameImages, on_same_images
 from cifarzoo.results.statistics import sample
@@ -129,6 +129,9 @@ class ComparedRuns:
         rows = [group.drawn(self.metric) for group in self.groups]
         save(draw_comparison(rows, self.metric.replace("_", " "), panels), target)
         return target
+
+    def _repr_html_(self) -> str:
+        return html(self.summary())
 
     def __str__(self) -> str:
         return "\n".join(

@@ -51,6 +51,8 @@ def test_it_trains_until_it_can_tell_and_goes_on_where_it_was_stopped(configs, t
     text = succeed("compare", *configs, "--until-decided")
     assert "long: better by" in text
     assert f"{len(whole['pairs'])} of at most 30" in text
+    finished = json.loads(succeed("compare", "runs/compare/short-long", "--json"))["groups"]
+    assert {group["name"]: group["n"] for group in finished}["long"] == len(whole["pairs"])
 
 
 def test_a_run_of_other_settings_in_the_way_is_refused(configs):

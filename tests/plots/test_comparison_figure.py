@@ -89,6 +89,11 @@ def test_a_mean_is_of_the_epochs_that_all_seeds_have(rows):
     assert drawn(axes)[-1] == [(1, 8.0)]
 
 
+def test_a_mean_of_fewer_curves_than_seeds_says_so(rows):
+    fewer = Row(**{**vars(rows[0]), "curves": rows[0].curves[:2]})
+    assert "base (2 of 3 seeds)" in labels(draw_comparison([fewer, rows[1]], "test error"))
+
+
 def test_rows_show_each_seed_the_mean_and_its_interval(rows):
     [axes] = all_axes(draw_comparison(rows, "test error", ["seeds"]))
     seeds, interval, mean = drawn(axes)[3:6]

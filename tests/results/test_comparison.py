@@ -118,6 +118,7 @@ def test_a_table_has_every_number_and_setting(study):
     assert [float(row["difference"] or "nan") for row in rows[1:]] == pytest.approx([-0.5, -1.0])
     assert rows[1]["verdict"] == "better"
     assert rows[0]["difference"] == rows[0]["p_holm"] == ""
+    assert compared._repr_html_().count("<tr>") == 4
 
 
 def test_the_figure_has_what_is_asked_for(study):
