@@ -139,7 +139,8 @@ def test_names_are_text_and_all_of_them_are_there(tmp_path):
     for name in ("$x^2$ $", "_hidden", "[red]a[/red]", r"\frac{1}{2}", "%&#{}"):
         assert shown.count(name) + shown.count(f" {name}") == 2, name  # in the legend and at a row
     assert r"a\x1b[2J\nb" in shown
-    save(figure, tmp_path / "odd.png")  # and no formula is looked for in them
+    assert not any(text.get_parse_math() for text in texts(figure))
+    save(figure, tmp_path / "odd.png")
 
 
 @pytest.mark.parametrize("number", [1, 2, 5, 8, 13])
