@@ -6,6 +6,7 @@ plugins' code and the data. Here the seed is left out of it. The run folders are
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -20,8 +21,9 @@ from cifarzoo.results.group_names import group_names
 from cifarzoo.run_folders.finding import find_run, runs_in
 from cifarzoo.run_folders.folder import CONFIG, RESOLVED, SCHEMA, RunFolder, check_length
 from cifarzoo.run_folders.liveness import NEW, current_status
+from cifarzoo.run_folders.resolved import settings
 
-SEED = "run.seed"
+SEED, SEEDS = "run.seed", re.compile(r"[0-9]{1,100}")
 MOST_NOTES = 10  # lines of what was left out, for people
 
 Metric: TypeAlias = Literal["test_error", "tta_test_error", "validation_error"]
@@ -175,11 +177,11 @@ def _grouped(folders: Iterable[RunFolder], metric: Metric) -> Grouping:
             )
             run = newer  # noqa: PLW2901
         runs[run.seed] = run
-    data = {each.identity["data"] for each in finished}
+    data = {each.identity["data"]: each.folder.path for each in reversed(finished)}
     if len(data) > 1:
+        of = "; ".join(f"{title} (such as {data[title]})" for title in sorted(data))
         raise UsageError(
-            f"these runs are of {len(data)} datasets, {'; '.join(sorted(data))}; "
-            "errors on them can't be compared"
+            f"these runs are of {len(data)} datasets, {of}; errors on them can't be compared"
         )
     identities = [dict(identity) for identity in groups]
     first = [next(iter(runs.values())) for runs in groups.values()]
@@ -227,12 +229,12 @@ def _finished(folder: RunFolder, metric: Metric) -> Finished:
     if text is None:
         raise UsageError(f"{folder.path} was trained by a cifarzoo that kept no defaults")
     rest, seed = _without_seed(text)
-    if not isinstance(seed, int):
+    if not SEEDS.fullmatch(seed):
         raise UsageError(f"{folder.path / RESOLVED} has no {SEED}; put back what the run wrote")
     return Finished(
         folder=folder,
         name=record.get("config") or folder.path.name,
-        seed=seed,
+        seed=int(seed),
         number=100 * float(number),
         identity=_identity(_settings(rest), record),
         code=record.get("cifarzoo", {}).get("sha256", ""),
@@ -240,12 +242,13 @@ def _finished(folder: RunFolder, metric: Metric) -> Finished:
     )
 
 
-def _without_seed(resolved: str) -> tuple[str, object]:
-    """The text of a run's values without the line of its seed, and that."""
-    lines = resolved.splitlines(keepends=True)
+def _without_seed(text: str) -> tuple[str, str]:
+    """The values of a run without the line of its seed, and that seed as text."""
+    lines = text.splitlines(keepends=True)
     its_own = [line for line in lines if line.startswith(f"{SEED} = ")]
     rest = [line for line in lines if not line.startswith(f"{SEED} = ")]
-    return "".join(rest), read_values("".join(its_own)).get(SEED)
+    seed = [setting.source for setting in settings("".join(its_own))]
+    return "".join(rest), seed[0] if seed else ""
 
 
 @lru_cache(maxsize=1000)
@@ -257,8 +260,8 @@ def _settings(text: str) -> Mapping[str, str]:
     }
 
 
-def _identity(settings: Mapping[str, str], record: Mapping[str, Any]) -> dict[str, str]:
-    found = dict(settings)
+def _identity(values: Mapping[str, str], record: Mapping[str, Any]) -> dict[str, str]:
+    found = dict(values)
     data = record.get("data", {})
     found["data"] = f"{data.get('title', 'unknown')}, {data.get('sha256', 'unknown')[:SHORT]}…"
     for plugin in record.get("plugins") or ():

@@ -138,7 +138,11 @@ def test_runs_on_other_data_are_refused(tmp_path, finish):
     finish("a", 0, 5.0)
     finish("b", 0, 5.0, data={"title": "CIFAR-10 (JPEG)", "sha256": "b" * 64})
     line = refuse("compare", str(tmp_path))
-    assert line.startswith("these runs are of 2 datasets, CIFAR-10 (JPEG), bbbbbbbbbbbb…; CIFAR-10")
+    assert line == (
+        f"these runs are of 2 datasets, CIFAR-10 (JPEG), bbbbbbbbbbbb… (such as {tmp_path}/b/seed0)"
+        f"; CIFAR-10, aaaaaaaaaaaa… (such as {tmp_path}/a/seed0); errors on them can't be "
+        "compared\n"
+    )
 
 
 # Formats, figures, requirements
