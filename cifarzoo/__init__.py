@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from cifarzoo.api.own_loop import draws, lambda_lr
     from cifarzoo.api.training import resume, train
     from cifarzoo.components.registry import register
-    from cifarzoo.results.comparison import compare
+    from cifarzoo.results.comparing.comparison import compare
     from cifarzoo.results.run_list import runs
     from cifarzoo.sweeps.swept import sweep
 
@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 _MODULE_OF = {
-    "compare": "results.comparison",
+    "compare": "results.comparing.comparison",
     "create": "api.creation",
     "create_model": "api.creation",
     "draws": "api.own_loop",

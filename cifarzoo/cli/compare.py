@@ -27,13 +27,13 @@ from cifarzoo.components.user_paths import expanded
 from cifarzoo.config.files import SUFFIX, find_config
 from cifarzoo.errors import ConfigError, UnmetError, UsageError
 from cifarzoo.plots.files import check_target
+from cifarzoo.results.comparing.groups import MOST_NOTES, Metric
 from cifarzoo.results.formats import Format, written
-from cifarzoo.results.groups import MOST_NOTES, Metric
 from cifarzoo.run_folders.strict_json import strict_json
 
 if TYPE_CHECKING:
-    from cifarzoo.results.comparison import ComparedRuns
-    from cifarzoo.results.requirements import Requirement
+    from cifarzoo.results.comparing.comparison import ComparedRuns
+    from cifarzoo.results.comparing.requirements import Requirement
 
 BOTH = "two configs, or runs and folders of runs"
 
@@ -152,8 +152,8 @@ def compare(
         _compare_configs(names, plugins or (), chosen)
         return
     _refuse({"--plugin": plugins}, "on runs, which keep their own")
-    from cifarzoo.results.comparison import compare_runs
-    from cifarzoo.results.requirements import read_requirement
+    from cifarzoo.results.comparing.comparison import compare_runs
+    from cifarzoo.results.comparing.requirements import read_requirement
 
     requirements = [read_requirement(text, metric) for text in require or ()]
     if plot is not None:

@@ -15,9 +15,9 @@ from cifarzoo.cli.terminal import console
 from cifarzoo.cli.terminal.units import plural
 from cifarzoo.engine.distributed.environment import is_worker
 from cifarzoo.errors import UsageError
+from cifarzoo.results.comparing.groups import Metric
+from cifarzoo.results.comparing.studies import Progress, Study, plan_study
 from cifarzoo.results.formats import Format
-from cifarzoo.results.groups import Metric
-from cifarzoo.results.studies import Progress, Study, plan_study
 from cifarzoo.run_folders.strict_json import strict_json
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import typer
 from cifarzoo.cli.terminal import console
 from cifarzoo.cli.terminal.units import plural
 from cifarzoo.errors import UsageError
-from cifarzoo.results.groups import Metric
+from cifarzoo.results.comparing.groups import Metric
 
 if TYPE_CHECKING:
     from cifarzoo.sweeps.slurm.submission import Executor, Submitted

@@ -24,7 +24,7 @@ from cifarzoo.cli.slurm_jobs import Slurm, SlurmJobs, SlurmSets, Wait, check_slu
 from cifarzoo.cli.terminal import console
 from cifarzoo.cli.terminal.units import duration, plural
 from cifarzoo.errors import EXIT_FAILED, EXIT_STOPPED, UsageError
-from cifarzoo.results.groups import Metric
+from cifarzoo.results.comparing.groups import Metric
 from cifarzoo.run_folders.strict_json import strict_json
 from cifarzoo.sweeps.plan import Asked
 from cifarzoo.sweeps.storage import Sampler

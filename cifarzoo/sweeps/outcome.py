@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cifarzoo.results.groups import Metric
+from cifarzoo.results.comparing.groups import Metric
 from cifarzoo.results.statistics import sample
 from cifarzoo.sweeps.plan import Cell, Point
 from cifarzoo.sweeps.states import Standing, State, standing

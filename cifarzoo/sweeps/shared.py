@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cifarzoo.errors import UsageError
-from cifarzoo.results.groups import METRICS
+from cifarzoo.results.comparing.groups import METRICS
 from cifarzoo.sweeps.folders import write_cells
 from cifarzoo.sweeps.plan import Cell
 from cifarzoo.sweeps.scheduler import CellEvent

@@ -15,8 +15,8 @@ from cifarzoo.components.user_paths import expanded
 from cifarzoo.config.python_values import from_python
 from cifarzoo.config.values import written
 from cifarzoo.errors import ConfigError, StoppedError, UsageError
-from cifarzoo.results.comparison import ComparedRuns, compare
-from cifarzoo.results.groups import Metric
+from cifarzoo.results.comparing.comparison import ComparedRuns, compare
+from cifarzoo.results.comparing.groups import Metric
 from cifarzoo.sweeps import training
 from cifarzoo.sweeps.outcome import SweepOutcome, outcome_of
 from cifarzoo.sweeps.plan import Asked

@@ -7,8 +7,8 @@ from rich.table import Table
 
 from cifarzoo.cli.terminal import console
 from cifarzoo.cli.terminal.text import Text
-from cifarzoo.results.comparison import ComparedRuns
-from cifarzoo.results.differences import pairing
+from cifarzoo.results.comparing.comparison import ComparedRuns
+from cifarzoo.results.comparing.differences import pairing
 from cifarzoo.run_folders.resolved import short_name, without_kinds
 
 MOST_BESIDE = 3  # groups whose settings stand side by side

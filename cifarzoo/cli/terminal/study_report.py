@@ -9,8 +9,8 @@ from rich.console import Console
 
 from cifarzoo.cli.terminal import console
 from cifarzoo.cli.terminal.units import plural
-from cifarzoo.results.sequential import Sequential
-from cifarzoo.results.studies import Progress, Study
+from cifarzoo.results.comparing.sequential import Sequential
+from cifarzoo.results.comparing.studies import Progress, Study
 
 ASSUMES = (
     "the differences are taken for normal: where they are skewed, a difference is seen where there "

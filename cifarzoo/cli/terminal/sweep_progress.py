@@ -15,7 +15,7 @@ from rich.table import Table
 from cifarzoo.cli.terminal import console
 from cifarzoo.cli.terminal.text import Text
 from cifarzoo.cli.terminal.units import duration, percent, plural
-from cifarzoo.results.groups import Metric
+from cifarzoo.results.comparing.groups import Metric
 from cifarzoo.sweeps.plan import Cell
 from cifarzoo.sweeps.reckoning import seconds_left, trained_seconds
 from cifarzoo.sweeps.scheduler import CellEvent

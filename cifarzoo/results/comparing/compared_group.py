@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from cifarzoo.plots.comparison import Row
-from cifarzoo.results.differences import Difference, in_words
-from cifarzoo.results.groups import Metric
-from cifarzoo.results.same_images import SameImages
+from cifarzoo.results.comparing.differences import Difference, in_words
+from cifarzoo.results.comparing.groups import Metric
+from cifarzoo.results.comparing.same_images import SameImages
 from cifarzoo.results.statistics import Sample
 from cifarzoo.run_folders.folder import RunFolder
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from cifarzoo.components.spelling import near
 from cifarzoo.errors import UsageError
-from cifarzoo.results.compared_group import ComparedGroup
-from cifarzoo.results.comparison import ComparedRuns
-from cifarzoo.results.groups import METRICS
+from cifarzoo.results.comparing.compared_group import ComparedGroup
+from cifarzoo.results.comparing.comparison import ComparedRuns
+from cifarzoo.results.comparing.groups import METRICS
 
 SIGNS: Mapping[str, Callable[[float, float], bool]] = {
     "<=": operator.le,

@@ -6,7 +6,7 @@ import pytest
 
 from cifarzoo import config
 from cifarzoo.errors import UsageError
-from cifarzoo.results.studies import Progress, plan_study
+from cifarzoo.results.comparing.studies import Progress, plan_study
 from tests.finished_runs import finish
 
 

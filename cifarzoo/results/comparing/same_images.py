@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cifarzoo.errors import UsageError
-from cifarzoo.results.differences import mcnemar
-from cifarzoo.results.groups import Group, Metric
+from cifarzoo.results.comparing.differences import mcnemar
+from cifarzoo.results.comparing.groups import Group, Metric
 from cifarzoo.results.spread import are_of_same_images
 from cifarzoo.run_folders.predictions import Predictions, read_predictions
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from cifarzoo.results.differences import (
+from cifarzoo.results.comparing.differences import (
     compare_groups,
     difference,
     dunnett,

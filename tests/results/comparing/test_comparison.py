@@ -13,7 +13,7 @@ import cifarzoo
 from cifarzoo.api.result import Result
 from cifarzoo.engine.events import Score
 from cifarzoo.errors import UsageError
-from cifarzoo.results.comparison import compare_runs
+from cifarzoo.results.comparing.comparison import compare_runs
 from cifarzoo.results.formats import written
 from tests.finished_runs import finish
 

@@ -3,8 +3,8 @@
 import pytest
 
 from cifarzoo.errors import UsageError
-from cifarzoo.results.comparison import compare_runs
-from cifarzoo.results.requirements import read_requirement
+from cifarzoo.results.comparing.comparison import compare_runs
+from cifarzoo.results.comparing.requirements import read_requirement
 from tests.finished_runs import finish
 
 

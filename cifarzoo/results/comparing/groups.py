@@ -17,7 +17,7 @@ from cifarzoo.api.identity import SHORT, plugin_code, plugin_name
 from cifarzoo.components.user_paths import expanded
 from cifarzoo.config.effective import canonical, decides_numbers, read_values, run_first
 from cifarzoo.errors import UsageError
-from cifarzoo.results.group_names import group_names
+from cifarzoo.results.comparing.group_names import group_names
 from cifarzoo.run_folders.finding import find_run, runs_in
 from cifarzoo.run_folders.folder import CONFIG, RESOLVED, SCHEMA, RunFolder, check_length
 from cifarzoo.run_folders.liveness import NEW, current_status

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cifarzoo.results.group_names import group_names
+from cifarzoo.results.comparing.group_names import group_names
 
 BASE, HIGH = {"optimizer.sgd.lr": "0.1"}, {"optimizer.sgd.lr": "0.2"}
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from cifarzoo.results.sequential import EVIDENCE, decide, e_value
+from cifarzoo.results.comparing.sequential import EVIDENCE, decide, e_value
 
 STUDIES, MOST_PAIRS = 4000, 30
 BOUND = 0.05 + 4 * math.sqrt(0.05 * 0.95 / STUDIES)  # four standard errors above 5 %

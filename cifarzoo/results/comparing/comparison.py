@@ -16,16 +16,16 @@ from cifarzoo.errors import UsageError
 from cifarzoo.escaping import visible_line
 from cifarzoo.plots.comparison import PANELS, Panel, draw_comparison
 from cifarzoo.plots.files import check_target, save
-from cifarzoo.results.compared_group import ComparedGroup
-from cifarzoo.results.differences import (
+from cifarzoo.results.comparing.compared_group import ComparedGroup
+from cifarzoo.results.comparing.differences import (
     Difference,
     compare_groups,
     dunnett,
     pairing,
 )
+from cifarzoo.results.comparing.groups import Group, Metric, group_runs
+from cifarzoo.results.comparing.same_images import SameImages, on_same_images
 from cifarzoo.results.formats import Records, html
-from cifarzoo.results.groups import Group, Metric, group_runs
-from cifarzoo.results.same_images import SameImages, on_same_images
 from cifarzoo.results.statistics import sample
 
 if TYPE_CHECKING:

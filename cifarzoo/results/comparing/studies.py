@@ -14,8 +14,8 @@ from cifarzoo.api.identity import holds
 from cifarzoo.config import Config
 from cifarzoo.config.differences import differences
 from cifarzoo.errors import UsageError
-from cifarzoo.results.groups import Metric
-from cifarzoo.results.sequential import Sequential, decide
+from cifarzoo.results.comparing.groups import Metric
+from cifarzoo.results.comparing.sequential import Sequential, decide
 from cifarzoo.run_folders.folder import RunFolder
 
 FOLDER = "compare"
