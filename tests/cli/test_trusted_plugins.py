@@ -26,6 +26,7 @@ DOORS: dict[str, list[tuple[str, ...]]] = {  # ways to a run's plugins, by comma
     ],
     "resume": [("resume", "runs/r"), ("resume", "latest"), ("resume", "r", "--nproc", "2")],
     "eval": [("eval", "runs/r"), ("eval", "latest"), ("eval", "r", "--weights", "last")],
+    "sweep": [("sweep", "runs/r/config.gin", "-o", "swept")],
     "bench": [("bench", "runs/r/config.gin", "--steps", "1", "--rounds", "1")],
 }
 LOOKING: dict[str, list[tuple[str, ...]]] = {  # what needs no plugin, or looks without
@@ -37,6 +38,7 @@ LOOKING: dict[str, list[tuple[str, ...]]] = {  # what needs no plugin, or looks 
     "show": [("show", "runs/r/config.gin"), ("show", "runs/r/resolved.gin", "--json")],
     "check": [("check", "runs/r/config.gin"), ("check", "runs/r/resolved.gin", "--json")],
     "compare": [("compare", "runs/r/config.gin", "own.gin")],
+    "runs": [("runs",), ("runs", "ls", "--json")],
     "ls": [("ls",), ("ls", "cosine")],
     "reproduce": [
         ("reproduce",),
