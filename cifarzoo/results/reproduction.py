@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cifarzoo import config
 from cifarzoo.api.identity import compare, holds
@@ -18,13 +19,13 @@ from cifarzoo.config.budgets import Budget, shortened
 from cifarzoo.config.files import packaged_recipe
 from cifarzoo.data.catalogue import CATALOGUE
 from cifarzoo.data.damage import MissingError
-from cifarzoo.data.opening import open_published
 from cifarzoo.errors import UsageError
-from cifarzoo.results.spread import spread_of
 from cifarzoo.results.statistics import Comparison, compare_with_published, variance_of
 from cifarzoo.results.tables import Row
-from cifarzoo.results.variance import VarianceSplit
 from cifarzoo.run_folders.folder import CONFIG, RunFolder
+
+if TYPE_CHECKING:
+    from cifarzoo.results.variance import VarianceSplit
 
 FOLDER = "reproduce"
 ON_GLYPHS = "smoke-glyphs"
@@ -116,6 +117,8 @@ class Reproduction:
 
     def outcome(self) -> tuple[Outcome, list[int]]:
         """What all finished seeds of the row say, and those that were run with other settings."""
+        from cifarzoo.results.spread import spread_of  # NumPy: see _is_there
+
         finished = [each for each in attempts(self.runs, self.row, self.kind) if _is_done(each)]
         own = [each for each in finished if self._is_own(each)]
         others = [each.seed for each in finished if each not in own]
@@ -208,6 +211,8 @@ def _with_seed(trained: Config, seed: int) -> Config:
 
 
 def _is_there(dataset: str, data: Path | None) -> bool:
+    from cifarzoo.data.opening import open_published  # NumPy, for which other commands don't wait
+
     published = CATALOGUE[dataset]
     if data is not None:
         with suppress(MissingError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, overload
@@ -24,6 +25,22 @@ SHOWN = ("id", "name", "config", "tags", "differs", "seed", "epoch", "epochs", *
 DECIMALS = 2  # of an error in percent
 
 
+@dataclass(frozen=True)
+class _Unopened:
+    """A run of which no more is looked at than its list needs, until somebody asks."""
+
+    path: Path
+    id: str
+    summary: Summary
+
+    def opened(self) -> ListedRun:
+        """The run as it is now."""
+        run = _as_it_is(self.path, self.id, self.summary)
+        if run.status == INTERRUPTED and (now := next(summaries([self.path]))):
+            return _as_it_is(self.path, self.id, now)  # or it ended since its record was read
+        return run
+
+
 class Runs(Sequence[ListedRun]):
     """Runs, the one that was begun last first.
 
@@ -31,8 +48,8 @@ class Runs(Sequence[ListedRun]):
         runs: The runs, in their order.
     """
 
-    def __init__(self, runs: Iterable[ListedRun] = ()) -> None:
-        self._runs = tuple(runs)
+    def __init__(self, runs: Iterable[ListedRun | _Unopened] = ()) -> None:
+        self._runs = list(runs)
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -42,7 +59,12 @@ class Runs(Sequence[ListedRun]):
     @overload
     def __getitem__(self, place: slice) -> Runs: ...
     def __getitem__(self, place: int | slice) -> ListedRun | Runs:
-        return Runs(self._runs[place]) if isinstance(place, slice) else self._runs[place]
+        if isinstance(place, slice):
+            return Runs(self._runs[place])
+        run = self._runs[place]
+        if isinstance(run, _Unopened):
+            run = self._runs[place] = run.opened()
+        return run
 
     def where(self, *conditions: str) -> Runs:
         """The runs for which all conditions hold, such as ``error<5`` and ``sgd.lr=0.1``.
@@ -53,7 +75,7 @@ class Runs(Sequence[ListedRun]):
         Raises:
             UsageError: One of them is none, or no run has such a setting.
         """
-        return Runs(select(self._runs, conditions))
+        return Runs(select(self, conditions)) if conditions else self
 
     def sorted_by(self, column: str, *, reverse: bool = False) -> Runs:
         """The same runs by a column or a setting, those without a value last.
@@ -65,7 +87,7 @@ class Runs(Sequence[ListedRun]):
         Raises:
             UsageError: There is no such column, and no run has such a setting.
         """
-        return Runs(ordered(self._runs, column, reverse=reverse))
+        return Runs(ordered(self, column, reverse=reverse))
 
     def to_pandas(self) -> Any:
         """The same as a ``pandas.DataFrame``: a row a run, the columns of ``cifarzoo runs --json``.
@@ -73,7 +95,7 @@ class Runs(Sequence[ListedRun]):
         Raises:
             UsageError: pandas isn't installed.
         """
-        records = whole_records(self._runs, as_text=False)
+        records = whole_records(self, as_text=False)
         return data_frame(
             records.rows, records.columns, of="runs()", instead="it is a sequence of runs"
         )
@@ -86,7 +108,7 @@ class Runs(Sequence[ListedRun]):
 
     def _shown(self) -> Records:
         """The first rows and the columns that have anything."""
-        rows = [{name: text_of(name, run) for name in SHOWN} for run in self._runs[:MOST_SHOWN]]
+        rows = [{name: text_of(name, run) for name in SHOWN} for run in self[:MOST_SHOWN]]
         columns = tuple(n for n in SHOWN if any(row[n] not in (None, "") for row in rows))
         decimals = dict.fromkeys(ERRORS, DECIMALS)
         return Records(columns=columns, rows=tuple(rows), decimals=decimals)
@@ -128,7 +150,8 @@ def list_runs(root: Path, folders: Sequence[Path] = ()) -> Runs:
     found = [run for folder in folders or [root] for run in runs_in(folder)]
     paths = list(dict.fromkeys(found))
     ids = [str(path) for path in paths] if folders else short_ids(paths, root)
-    listed = sorted(_listed(paths, ids), key=lambda run: (run.began, run.id), reverse=True)
+    listed = list(_listed(paths, ids))
+    listed.sort(key=lambda run: (run.summary.started, run.id), reverse=True)
     return Runs(listed)
 
 
@@ -156,18 +179,14 @@ def listed_run(path: Path) -> ListedRun:
         UsageError: It is gone.
     """
     for run in _listed([path], [str(path)]):
-        return run
+        return run.opened()
     raise UsageError(f"{path} is gone")
 
 
-def _listed(paths: Sequence[Path], ids: Sequence[str]) -> Iterator[ListedRun]:
+def _listed(paths: Sequence[Path], ids: Sequence[str]) -> Iterator[_Unopened]:
     for path, run_id, summary in zip(paths, ids, summaries(paths), strict=True):
-        found = summary and _as_it_is(path, run_id, summary)
-        if found and found.status == INTERRUPTED:  # or it ended since its record was read
-            summary = next(summaries([path]))  # noqa: PLW2901
-            found = summary and _as_it_is(path, run_id, summary)
-        if found:  # and its folder wasn't moved away meanwhile
-            yield found
+        if summary is not None:  # and its folder wasn't moved away meanwhile
+            yield _Unopened(path, run_id, summary)
 
 
 def _as_it_is(path: Path, run_id: str, summary: Summary) -> ListedRun:

@@ -51,7 +51,7 @@ class Facts:
         status: Status in its record; ``new``: it has no record, ``unreadable``: that makes no
             sense.
         host: Host of the last process that was at work on it; None: not known.
-        started: When it was begun, as text; None: not known.
+        started: When it was begun, as text that sorts by time (UTC); None: not known.
         epoch: Epochs done.
         epochs: Epochs in all; None: not known before the first is done.
         test_error: Share of the test images that is wrong, 0 to 1, after the last epoch that was
@@ -185,8 +185,11 @@ def _seconds(lines: list[dict[str, Any]]) -> float | None:
 
 def _started(run: Path, record: Mapping[str, Any]) -> str | None:
     """When a run was begun: by its record, or else by its config."""
-    if known := record.get("started") or record.get("process", {}).get("started"):
-        return str(known)
+    try:
+        known = record.get("started") or record["process"]["started"]
+        return datetime.fromisoformat(known).astimezone(UTC).isoformat(timespec="seconds")
+    except (KeyError, ValueError):  # it hasn't, or in another form than ours
+        pass
     try:
         written = (run / CONFIG).stat(follow_symlinks=False).st_mtime
     except OSError:

@@ -50,14 +50,20 @@ class Summary:
     packed: bytes
     written: float
 
+    @property
+    def started(self) -> str:
+        """When the run was begun, as text that sorts by time; empty: not known."""
+        return self.facts["started"] or ""
+
 
 Entry = tuple[bytes, str, str, bytes]  # path, signature, facts, settings
 
 
 def summaries(runs: Sequence[Path]) -> Iterator[Summary | None]:
     """What the files of each run say, in the order of ``runs``; None: its folder is gone."""
-    here = Path.cwd()
-    paths = [os.fsencode(here / run) for run in runs]  # as they are called: links are kept
+    here = os.fsencode(Path.cwd()) + b"/"
+    called = map(os.fsencode, runs)  # and not where links lead
+    paths = [path if path.startswith(b"/") else here + path for path in called]
     kept, new = _kept(paths), list[Entry]()
     for run, path in zip(runs, paths, strict=True):
         signature, written = _signature(path)

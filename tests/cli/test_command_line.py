@@ -74,6 +74,7 @@ def look(command, **env):
     result = CliRunner().invoke(app, command.split(), env=env)
     assert result.exit_code == 0, (command, result.output)
     assert "torch" not in sys.modules, command
+    assert "numpy" not in sys.modules or "reproduce" in command, command
 
 for command in {commands}:
     look(command)

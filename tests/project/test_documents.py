@@ -193,6 +193,7 @@ def test_the_blocks_of_the_python_page_run_one_after_another(tmp_path):
         "(8, 10) disc 2 True",
         "True",
         "True (100, 10)",
+        "1 quickstart True",
         "['base', 'low'] True",
         "['lr=0.1', 'lr=0.3'] {}",
         "2",

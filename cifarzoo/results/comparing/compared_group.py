@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cifarzoo.plots.comparison import Row
 from cifarzoo.results.comparing.differences import Difference, in_words
 from cifarzoo.results.comparing.groups import Metric
-from cifarzoo.results.comparing.same_images import SameImages
 from cifarzoo.results.statistics import Sample
 from cifarzoo.run_folders.folder import RunFolder
+
+if TYPE_CHECKING:
+    from cifarzoo.results.comparing.same_images import SameImages
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,12 +24,12 @@ from cifarzoo.results.comparing.differences import (
     pairing,
 )
 from cifarzoo.results.comparing.groups import Group, Metric, group_runs
-from cifarzoo.results.comparing.same_images import SameImages, on_same_images
 from cifarzoo.results.formats import Records, html
 from cifarzoo.results.statistics import sample
 
 if TYPE_CHECKING:
     from cifarzoo.api.loaded_run import RunName
+    from cifarzoo.results.comparing.same_images import SameImages
 
 DECIMALS = 2  # of percentages
 
@@ -178,6 +178,10 @@ def compare_runs(
     names: Sequence[str], root: Path, metric: Metric, baseline: str | None = None
 ) -> ComparedRuns:
     """The same for names; ``notes`` alone has what is left out. See ``groups.group_runs``."""
+    from cifarzoo.results.comparing.same_images import (
+        on_same_images,  # NumPy, for which others don't wait
+    )
+
     grouping = group_runs(names, root, metric, baseline)
     first, *others = grouping.groups
     numbers = [group.numbers for group in others]
