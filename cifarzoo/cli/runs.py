@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cifarzoo.results.formats import Format
 
 ON_A_SCREEN = 50  # rows on a terminal unless --limit says otherwise
+MOST_PROBLEMS = 5  # that are said below a table, whose cells may be cut
 LIST = "ls"
 
 
@@ -137,6 +138,8 @@ def list_(
         limit = ON_A_SCREEN if asked == "table" and sys.stdout.isatty() else 0
     shown = chosen[:limit] if limit else chosen
     _print(shown, asked)
+    for run in [run for run in shown if run.problem][:MOST_PROBLEMS]:
+        console.warn(f"{run.id}: {run.problem}")
     if not found:
         console.note(f"no runs in {', '.join(map(str, folders or [out]))}")
     elif not chosen:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.cells import cell_len, set_cell_size
@@ -25,8 +25,9 @@ ORDER = (
 ALWAYS = frozenset(ORDER) - {"name", "tags", "tta %", "val %"}  # the rest where any run has one
 DECIMALS = dict.fromkeys(ERRORS, 2)
 AT_RIGHT = frozenset({"epoch", "age", "time"})
-CUT = frozenset({"id", "name", "config", "tags", "differs"})
-NARROWEST = 8  # characters of a column that is cut
+CUT = ("differs", "name", "config", "tags", "id", "status")
+NARROWEST = 11  # characters of a column that is cut
+LEFT_OUT = ("tags", "time", "name", "age")  # where texts that are cut don't suffice, in this order
 GAP = 2
 STYLES = {
     DONE: "green",
@@ -48,23 +49,23 @@ def shown_records(runs: Sequence[ListedRun]) -> Records:
 
 
 def print_runs(out: Console, runs: Sequence[ListedRun]) -> None:
-    """Print a line a run; on a terminal what differs is cut, so that the line fits."""
+    """Print a line a run; on a terminal texts are cut and columns left out, so that it fits."""
     records = shown_records(runs)
-    columns = [[n, *(records.cell(row, n) for row in records.rows)] for n in records.columns]
-    widths = [max(map(cell_len, column)) for column in columns]
+    columns = {n: [n, *(records.cell(row, n) for row in records.rows)] for n in records.columns}
+    widths = {name: max(map(cell_len, cells)) for name, cells in columns.items()}
     if out.width < console.PIPE_WIDTH:
-        _fit(widths, records.columns, out.width)
+        widths = _fitting(widths, out.width)
     aligned = [
-        list(_aligned(column, width, at_right=name in AT_RIGHT or records.is_numeric(name)))
-        for name, column, width in zip(records.columns, columns, widths, strict=True)
+        list(_aligned(columns[n], width, at_right=n in AT_RIGHT or records.is_numeric(n)))
+        for n, width in widths.items()
     ]
-    status = records.columns.index("status")
+    place = [*widths].index("status")
     styles = ["", *(STYLES.get(run.status, "") for run in runs)]
     lines: list[Text] = []
     for style, cells in zip(styles, zip(*aligned, strict=True), strict=True):
         text = Text((" " * GAP).join(cells).rstrip(), style="" if lines else "bold")
-        start = sum(widths[:status]) + GAP * status
-        text.stylize(style, start, start + widths[status])
+        start = sum(len(cell) + GAP for cell in cells[:place])  # letters, of which some are wide
+        text.stylize(style, start, start + len(cells[place]))
         lines.append(text)
     out.print(Text("\n").join(lines), soft_wrap=True)
 
@@ -86,15 +87,27 @@ def _row(run: ListedRun) -> dict[str, Any]:
     }
 
 
-def _fit(widths: list[int], names: Sequence[str], room: int) -> None:
-    """Cut the columns that can be cut until a line fits, the longest first."""
-    room -= GAP * (len(widths) - 1)
-    places = [place for place, name in enumerate(names) if name in CUT]
-    while sum(widths) > room:
-        longest = max(places, key=widths.__getitem__)
-        if widths[longest] <= NARROWEST:
-            return
-        widths[longest] -= 1
+def _fitting(widths: Mapping[str, int], room: int) -> dict[str, int]:
+    """Widths at which a line fits: texts are cut, the longest first, then columns left out.
+
+    Args:
+        widths: Characters of each whole column.
+        room: Characters of a line.
+    """
+    for number in range(len(LEFT_OUT) + 1):
+        fitting = {name: w for name, w in widths.items() if name not in LEFT_OUT[:number]}
+        while _length(fitting) > room:
+            cut = [name for name in CUT if fitting.get(name, 0) > NARROWEST]
+            if not cut:
+                break
+            fitting[max(cut, key=fitting.__getitem__)] -= 1
+        if _length(fitting) <= room:
+            break
+    return fitting
+
+
+def _length(widths: Mapping[str, int]) -> int:
+    return sum(widths.values()) + GAP * (len(widths) - 1)
 
 
 def _aligned(cells: Iterable[str], width: int, *, at_right: bool) -> Iterator[str]:
