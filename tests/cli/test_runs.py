@@ -301,3 +301,15 @@ def test_a_name_and_tags_are_kept_and_are_no_part_of_the_run(trained, here):
 def test_names_that_could_not_be_typed_are_refused(here, label, message):
     assert message in refuse("run", "small.gin", "--name", label)
     assert not (here / "runs").exists()
+
+
+def test_python_names_a_run_too(here):
+    import cifarzoo
+
+    with pytest.raises(cifarzoo.errors.UsageError, match=r"tags is 'x'; expected a list"):
+        cifarzoo.train("small.gin", tags="x")
+    result = cifarzoo.train("small.gin", name="py", tags=["t"], progress=False)
+
+    (run,) = cifarzoo.runs().where("tags=t")
+    assert (run.name, run.test_error) == ("py", result.test_error)
+    assert run.test_error == cifarzoo.load_run("py").result.test_error

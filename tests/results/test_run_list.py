@@ -13,6 +13,7 @@ from cifarzoo.errors import UsageError
 from cifarzoo.results import run_list
 from cifarzoo.run_folders import summary_cache
 from cifarzoo.run_folders.finding import find_run
+from tests.full_disk import no_file_larger_than
 from tests.many_runs import a_run, line_of
 
 
@@ -342,3 +343,24 @@ def test_the_cache_has_an_end(tmp_path, cache, monkeypatch):
     (file,) = cache.glob("cifarzoo/runs/*.sqlite")
     with sqlite3.connect(file) as found:
         assert found.execute("SELECT count(*) FROM summaries").fetchone() == (3,)
+
+
+@pytest.mark.parametrize("size", [0, 100, 5000, 10_000])
+def test_on_a_full_disk_runs_are_listed_all_the_same(tmp_path, size):
+    for number in range(30):
+        a_run(tmp_path / f"r{number}", seed=number)
+
+    with no_file_larger_than(size):
+        seeds = {run.seed for run in cifarzoo.runs(tmp_path)}
+
+    assert seeds == set(range(30))
+    assert {run.seed for run in cifarzoo.runs(tmp_path)} == seeds
+
+
+def test_of_an_old_run_that_kept_no_defaults_what_was_set_is_known(tmp_path):
+    path = a_run(tmp_path / "r", seed=4)
+    (path / "resolved.gin").unlink()
+
+    run = one(tmp_path)
+
+    assert (run.seed, run.settings, run.differs, run.problem) == (4, {"run.seed": "4"}, {}, None)
