@@ -1,4 +1,4 @@
-.PHONY: check test floor docs pages trust sanitize full audit constraints format
+.PHONY: check test floor docs pages trust sanitize slurm full audit constraints format
 
 check:
 	ruff check
@@ -39,8 +39,14 @@ trust:
 sanitize:
 	python .ci/sanitize.py
 
-# All that takes long: with the lowest versions, with faults, the sanitizers, and the published holes.
-full: check test floor trust sanitize audit
+# Cells of a sweep through a SLURM of one node, which is started for that; where root may, Debian's
+# packages are installed. Where it can't be started the tests are skipped, and say why.
+slurm:
+	.ci/slurm
+
+# All that takes long: with the lowest versions, with faults, the sanitizers, SLURM, and the published
+# holes.
+full: check test floor trust sanitize slurm audit
 
 # Exit code 2 and a line where the database of holes couldn't be asked: that is no pass.
 audit:

@@ -7,7 +7,6 @@ process of its own, which SIGTERM asks to save, and whose end is waited for.
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import Any
 
 from submitit.core.job_environment import JobEnvironment
 from submitit.core.utils import DelayedSubmission, UncompletedJobError
+from submitit.slurm.slurm import SlurmJobEnvironment
 
 from cifarzoo.engine.distributed.signals import STOPPING
 from cifarzoo.errors import EXIT_INTERRUPTED, EXIT_STOPPED, CifarzooError
@@ -104,14 +104,16 @@ def _is_being_ended() -> bool:
 
     To queue it again is then SLURM's affair; it would take back what a user has cancelled.
     """
-    job = os.environ.get("SLURM_JOB_ID")
-    if job is None:
+    environment = JobEnvironment()
+    if environment.cluster != SlurmJobEnvironment.name():
         return False
-    told = subprocess.run(  # noqa: S603
-        ["squeue", "--noheader", "--format=%T", "--jobs", job],  # noqa: S607
-        capture_output=True,
-        text=True,
-        timeout=SQUEUE_SECONDS,
-        check=False,  # where it can't be asked nothing can be queued either
-    )
+    # Not by SLURM_JOB_ID: the last task of an array has the array's, which means all of them.
+    job = environment.job_id
+    words = ["squeue", "--noheader", "--format=%T", "--jobs", job]
+    try:  # where SLURM can't be asked it can't queue anything either
+        told = subprocess.run(  # noqa: S603
+            words, capture_output=True, text=True, timeout=SQUEUE_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return True
     return told.stdout.strip() not in GOING_ON
