@@ -16,6 +16,7 @@ from cifarzoo.run_folders.folder import (
     CONFIG,
     METRICS,
     RECORD,
+    RESOLVED,
     RunFolder,
     check_length,
 )
@@ -106,10 +107,13 @@ def runs_in(root: Path) -> list[Path]:
 
 
 def _is_run(folder: str) -> bool:
-    """Whether a folder has the files of a run: asked by name, in half the time of a listing."""
+    """Whether a folder has the files of a run: asked by name, in half the time of a listing.
+
+    One that was planned and not begun has its values; a config alone may be anybody's.
+    """
     exists = os.path.exists
-    return exists(f"{folder}/{CONFIG}") and (
-        exists(f"{folder}/{RECORD}") or exists(f"{folder}/{CHECKPOINTS}")
+    return exists(f"{folder}/{CONFIG}") and any(
+        exists(f"{folder}/{name}") for name in (RECORD, CHECKPOINTS, RESOLVED)
     )
 
 
