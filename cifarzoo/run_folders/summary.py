@@ -97,7 +97,7 @@ def read_facts(run: Path) -> tuple[Facts, dict[str, str]]:
     status = record.get("status", NEW)
     found = Facts(
         name=record.get("name"),
-        config=record.get("config"),
+        config=record.get("config") if record else _planned_name(run),
         tags=tuple(record.get("tags", ())),
         differs={name: known[name] for name in beside if _is_shown(name)},
         seed=_whole(known.get(SEED)),
@@ -112,6 +112,14 @@ def read_facts(run: Path) -> tuple[Facts, dict[str, str]]:
         **{score: record.get(score, last.get(score)) for score in SCORES},
     )
     return found, known
+
+
+def _planned_name(run: Path) -> str | None:
+    """The name of the config of a run that was planned and not begun."""
+    try:
+        return RunFolder(run).config_name
+    except UsageError:
+        return None
 
 
 def _record(run: Path, problems: list[str]) -> dict[str, Any]:

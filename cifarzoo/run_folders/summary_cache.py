@@ -25,7 +25,7 @@ from cifarzoo.run_folders.summary import read_facts
 
 FOLDER, FILE = "runs", "summaries.sqlite"
 READ_FROM = {name: f"/{name}".encode() for name in (RECORD, METRICS, RESOLVED)}
-FORMAT = 1  # of what is kept; what another one has is of no use
+FORMAT = 2  # of what is kept; what another one has is of no use
 MOST_RUNS = 50_000  # entries; each has about a kilobyte
 MOST_BYTES = 16 << 10  # of an entry; a longer one isn't kept
 LOCK_SECONDS = 0.2  # that another process may write

@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 import cifarzoo
+from cifarzoo import config
+from cifarzoo.api.identity import keep_identity
 from cifarzoo.errors import UsageError
 from cifarzoo.results import run_list
 from cifarzoo.run_folders import summary_cache
 from cifarzoo.run_folders.finding import find_run
+from cifarzoo.run_folders.folder import adopt
 from tests.full_disk import no_file_larger_than
 from tests.many_runs import a_run, line_of
 
@@ -364,3 +367,13 @@ def test_of_an_old_run_that_kept_no_defaults_what_was_set_is_known(tmp_path):
     run = one(tmp_path)
 
     assert (run.seed, run.settings, run.differs, run.problem) == (4, {"run.seed": "4"}, {}, None)
+
+
+def test_a_run_that_was_planned_and_not_begun_is_new(tmp_path):
+    loaded = config.load("quickstart.gin", sets=["run.seed=7"])
+    folder, _ = adopt(tmp_path / "study/lr=0.1/seed7", loaded.text())
+    keep_identity(folder, loaded)
+
+    [run] = cifarzoo.runs(tmp_path)
+
+    assert (run.status, run.config, run.seed, run.epoch) == ("new", "quickstart", 7, 0)
