@@ -26,6 +26,7 @@ FILE = "trials.db"
 OFFERED = ("cell", "digest")  # of a trial that stands for a cell: what it was enqueued with
 AGAIN_SECONDS = 5.0  # between attempts at a database that is away
 CONNECT_SECONDS = 10
+MOST_ATTEMPTS = 5  # at making the tables of a new database, while another host does
 SEEN_SECONDS = 60.0  # between signs of life of a host's trials
 LOST_SECONDS = 900.0  # after the last of which another host takes a trial over
 STARTUP_TRIALS, WARMUP_EPOCHS = 5, 1  # before a trial is held against the median of the others
@@ -245,7 +246,7 @@ def open_storage(
     shown = found.render_as_string(hide_password=True)
     name = folder.absolute().name
     try:
-        storage = optuna.storages.RDBStorage(address, engine_kwargs=_options(address))
+        storage = _connected(address)
         study = optuna.create_study(
             storage=storage,
             study_name=name,
@@ -267,6 +268,21 @@ def open_storage(
     except (StorageInternalError, SQLAlchemyError, OSError) as error:
         raise CifarzooError(f"{shown} cannot be reached: {in_one_line(error)}") from error
     return Storage(study, storage, sampler=sampler, seed=seed, shown=shown, emit=emit)
+
+
+def _connected(address: str) -> BaseStorage:
+    """Optuna's storage; hosts that begin at once may each try to make its tables."""
+    from optuna.storages import RDBStorage
+    from sqlalchemy.exc import IntegrityError, ProgrammingError
+
+    for attempt in range(1, MOST_ATTEMPTS + 1):
+        try:
+            return RDBStorage(address, engine_kwargs=_options(address))
+        except (IntegrityError, ProgrammingError):  # a table that is there already
+            if attempt == MOST_ATTEMPTS:
+                raise
+            time.sleep(attempt)
+    raise AssertionError("the last attempt raises")
 
 
 def _options(address: str) -> dict[str, Any]:

@@ -29,6 +29,7 @@ DOORS: dict[str, list[Callable[[], object]]] = {  # ways to a run's plugins, by 
         lambda: cifarzoo.resume("latest", nproc=2, **QUIET),
         lambda: cifarzoo.resume(cifarzoo.load_run(RUN), **QUIET),
     ],
+    "sweep": [lambda: cifarzoo.sweep(CONFIG, out="swept", **QUIET)],
     "evaluate": [lambda: cifarzoo.evaluate(RUN), lambda: cifarzoo.evaluate("latest")],
     "load_run": [
         lambda: cifarzoo.load_run(RUN).model,
@@ -42,6 +43,10 @@ DOORS: dict[str, list[Callable[[], object]]] = {  # ways to a run's plugins, by 
     ],
 }
 NAME_NO_RUN = {"create", "create_model", "draws", "lambda_lr", "register", "errors", "protocols"}
+LOOK_AT_RUNS: dict[str, Callable[[], object]] = {
+    "compare": lambda: cifarzoo.compare(RUN),
+    "runs": lambda: repr(cifarzoo.runs("runs")),
+}
 # Of a loaded run; they import nothing of it.
 LOOKS = {"path", "config", "status", "result", "history", "predictions"}
 
@@ -60,7 +65,8 @@ def run(received: Received, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_every_public_function_is_tried():
-    assert {*DOORS} | NAME_NO_RUN | {"__version__"} == {*cifarzoo.__all__}
+    known = {*DOORS, *LOOK_AT_RUNS, *NAME_NO_RUN, "__version__"}
+    assert known == {*cifarzoo.__all__}
     public = {name for name in vars(LoadedRun) if not name.startswith("_")}
     networks = {"model", "last_model", "average_model", "best_model"}
     assert public == LOOKS | networks | {"preprocess", "classes", "evaluate"}
@@ -88,6 +94,12 @@ def test_what_would_run_a_strangers_plugin_is_refused(door: Callable[[], object]
 @pytest.mark.parametrize("name", sorted(LOOKS))
 def test_a_run_is_looked_at_without_its_plugins(name: str, run: Received):
     assert getattr(cifarzoo.load_run(RUN), name)
+    assert not run.was_imported()
+
+
+@pytest.mark.parametrize("name", sorted(LOOK_AT_RUNS))
+def test_runs_are_listed_and_compared_without_their_plugins(name: str, run: Received):
+    assert LOOK_AT_RUNS[name]()
     assert not run.was_imported()
 
 

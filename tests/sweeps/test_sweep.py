@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import refuse
+from tests.command import invoke, refuse
 
 SMALL = """
 include 'quickstart.gin'
@@ -34,7 +34,8 @@ def words(*command):
 
 
 def sweep(*command):
-    return subprocess.run(words(*command), capture_output=True, text=True, check=False)
+    """A sweep in this process; its cells are processes of their own."""
+    return invoke("sweep", *map(str, command))
 
 
 def finals(folder):
@@ -49,7 +50,7 @@ def finals(folder):
 def test_a_sweep_trains_all_cells_once_and_goes_on_with_more(small, tmp_path):
     study = tmp_path / "study"
     first = sweep(small, "--vary", "sgd.lr=.1,.3", "-o", study, "-j", 2, "--json")
-    assert first.returncode == 0, first.stderr
+    assert first.exit_code == 0, first.stderr
     told = json.loads(first.stdout)
     assert told["states"] == {"done": 2}
     assert [point["name"] for point in told["points"]] == ["lr=0.1", "lr=0.3"]
@@ -61,7 +62,7 @@ def test_a_sweep_trains_all_cells_once_and_goes_on_with_more(small, tmp_path):
 
     more = sweep(small, "--vary", "sgd.lr=.1,.3,.5", "-o", study, "-j", 2)
 
-    assert more.returncode == 0, more.stderr
+    assert more.exit_code == 0, more.stderr
     assert more.stderr.count(" starts") == 1
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert [line.split()[0] for line in more.stdout.splitlines()[1:]] == ["0.1", "0.3", "0.5"]
@@ -70,12 +71,12 @@ def test_a_sweep_trains_all_cells_once_and_goes_on_with_more(small, tmp_path):
 def test_kill_9_of_the_sweep_or_of_a_cell_at_any_moment_loses_nothing(small, tmp_path):
     rest = ("--vary", "sgd.lr=.1,.3", "-j", 2)
     undisturbed = sweep(small, *rest, "-o", tmp_path / "quiet")
-    assert undisturbed.returncode == 0, undisturbed.stderr
+    assert undisturbed.exit_code == 0, undisturbed.stderr
     seconds, rng = [], random.Random(os.urandom(8))
 
     study = tmp_path / "study"
-    for kills_parent in (True, False, True):
-        seconds.append(rng.uniform(1, 8))
+    for kills_parent in (True, False):
+        seconds.append(rng.uniform(2, 8))
         with subprocess.Popen(words(small, *rest, "-o", study), stderr=subprocess.DEVNULL) as run:
             time.sleep(seconds[-1])
             cells = children(run.pid)
@@ -85,7 +86,7 @@ def test_kill_9_of_the_sweep_or_of_a_cell_at_any_moment_loses_nothing(small, tmp
                 run.send_signal(signal.SIGTERM)
     last = sweep(small, *rest, "-o", study)
 
-    assert last.returncode == 0, f"{last.stderr}\nkilled after {seconds} s"
+    assert last.exit_code == 0, f"{last.stderr}\nkilled after {seconds} s"
     assert finals(study) == finals(tmp_path / "quiet"), f"killed after {seconds} s"
 
 
@@ -120,7 +121,7 @@ def test_a_cell_that_fails_is_listed_with_its_line_and_the_others_train(small, t
     retried = sweep(*command, "--retry")
 
     for told in (first, again, retried):
-        assert told.returncode == 1
+        assert told.exit_code == 1
         assert "warning: lr=1e+38/seed0 failed: " in told.stderr
         assert "not finite" in told.stderr
         assert "0.1" in told.stdout
@@ -132,7 +133,7 @@ def test_a_cell_that_fails_is_listed_with_its_line_and_the_others_train(small, t
 def test_each_printed_command_trains_its_cell(small, tmp_path):
     study = tmp_path / "study"
     printed = sweep(small, "--seeds", "2", "-o", study, "--print")
-    assert printed.returncode == 0, printed.stderr
+    assert printed.exit_code == 0, printed.stderr
     lines = printed.stdout.splitlines()
     assert lines == [f"cifarzoo resume {study}/small/seed{n}" for n in (0, 1)]
 
@@ -141,7 +142,7 @@ def test_each_printed_command_trains_its_cell(small, tmp_path):
     )
     rest = sweep(small, "--seeds", "2", "-o", study)
 
-    assert rest.returncode == 0, rest.stderr
+    assert rest.exit_code == 0, rest.stderr
     assert rest.stderr.count(" starts") == 1
     assert "small   " in rest.stdout
 
@@ -151,7 +152,7 @@ def test_a_dry_run_lists_cells_and_hours_and_writes_nothing(small, tmp_path):
 
     told = sweep(small, "--vary", "sgd.lr=.1,.3", "-o", study, "--dry-run")
 
-    assert told.returncode == 0, told.stderr
+    assert told.exit_code == 0, told.stderr
     assert [line.split() for line in told.stdout.splitlines()] == [
         ["lr=0.1/seed0", "waiting"],
         ["lr=0.3/seed0", "waiting"],
@@ -188,7 +189,7 @@ def test_cells_have_the_threads_of_before(small, tmp_path):
     study = tmp_path / "study"
     for jobs in ("2", "1"):
         told = sweep(small, "-s", "run.max_steps=1", "--seeds", jobs, "-o", study, "-j", jobs)
-        assert told.returncode == 0, told.stderr
+        assert told.exit_code == 0, told.stderr
 
     share = max(1, len(os.sched_getaffinity(0)) // 2)
     for manifest in study.rglob("step-*/manifest.json"):

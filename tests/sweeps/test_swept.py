@@ -16,7 +16,7 @@ def small(tmp_path):
 
 def test_python_trains_what_the_command_line_does(small, tmp_path, capsys):
     study = tmp_path / "study"
-    call = {"vary": {"run.regularizers": [[], ["@mixup"]]}, "seeds": 2, "set": {"run.epochs": 2}}
+    call = {"vary": {"run.regularizers": [[], ["@mixup"]]}, "set": {"run.epochs": 1}}
 
     swept = cifarzoo.sweep(small, out=study, jobs=2, **call)
 
@@ -29,7 +29,7 @@ def test_python_trains_what_the_command_line_does(small, tmp_path, capsys):
         name = names[row["run.regularizers"] != "[]"]
         record = json.loads((study / name / f"seed{row['seed']}" / "run.json").read_text())
         assert row["test_error"] == pytest.approx(100 * record["test_error"])
-    assert capsys.readouterr().out.count(": test error ") == 4
+    assert capsys.readouterr().out.count(": test error ") == 2
     compared = swept.compare(baseline="mixup")
     assert [group.name for group in compared.groups] == ["mixup", "no-regularizers"]
 
