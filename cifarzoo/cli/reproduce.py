@@ -21,7 +21,7 @@ from cifarzoo.cli.options import (
     RunsFolder,
     Sets,
 )
-from cifarzoo.cli.seeds import numbers
+from cifarzoo.cli.seeds import Seeds, numbers
 from cifarzoo.cli.terminal import console
 from cifarzoo.cli.terminal.units import plural
 from cifarzoo.config.budgets import Budget
@@ -45,12 +45,7 @@ def reproduce(
         ),
     ] = None,
     *,
-    seeds: Annotated[
-        str,
-        typer.Option(
-            "--seeds", metavar="SEEDS", help="How many (3 is 0, 1, 2), or which: 4:7, or 0,5."
-        ),
-    ] = "1",
+    seeds: Seeds = "1",
     budget: Annotated[
         Budget,
         typer.Option(

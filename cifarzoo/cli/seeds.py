@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from cifarzoo.errors import UsageError
 
 MOST_SEEDS = 1000
+
+Seeds = Annotated[
+    str,
+    typer.Option(
+        "--seeds", metavar="SEEDS", help="How many (3 is 0, 1, 2), or which: 4:7, or 0,5."
+    ),
+]
 
 
 def numbers(text: str) -> list[int]:

@@ -19,7 +19,7 @@ from cifarzoo.cli.options import (
     chosen_format,
     with_home,
 )
-from cifarzoo.cli.seeds import numbers
+from cifarzoo.cli.seeds import Seeds, numbers
 from cifarzoo.cli.slurm_jobs import Slurm, SlurmJobs, SlurmSets, Wait, check_slurm_options
 from cifarzoo.cli.terminal import console
 from cifarzoo.cli.terminal.units import duration, plural
@@ -63,12 +63,7 @@ def sweep(
             show_default=False,
         ),
     ] = None,
-    seeds: Annotated[
-        str,
-        typer.Option(
-            "--seeds", metavar="SEEDS", help="How many (3 is 0, 1, 2), or which: 4:7, or 0,5."
-        ),
-    ] = "1",
+    seeds: Seeds = "1",
     sets: Sets = None,
     plugins: Plugins = None,
     out: Annotated[

@@ -114,7 +114,7 @@ class RunFolder:
         Raises:
             UsageError: The folder cannot be written to.
         """
-        with _beginning(self.path), self._creating(RESOLVED):
+        with beginning(self.path), self._creating(RESOLVED):
             self._files.replace(RESOLVED, disclosed_origins(text).encode())
 
     @property
@@ -270,7 +270,7 @@ class RunFolder:
         Raises:
             UsageError: The folder cannot be written to, or another file is where one has to be.
         """
-        with _beginning(self.path):
+        with beginning(self.path):
             for name, content in kept_plugins.copies(plugins, kept=self.plugins):
                 self._keep(f"{PLUGINS}/{name}", content)
 
@@ -443,7 +443,7 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _beginning(path: Path) -> Iterator[None]:
+def beginning(path: Path) -> Iterator[None]:
     """Say in which folder nothing can be written before a run has begun."""
     try:
         yield
@@ -469,7 +469,7 @@ def _metrics_line(path: Path, number: int, line: bytes) -> dict[str, Any]:
 
 def _start(path: Path, config_text: str) -> RunFolder:
     files = RealFolder(path)
-    with _beginning(path):
+    with beginning(path):
         made = [folder for folder in (path, *path.parents) if not folder.exists()]
         path.mkdir(parents=True, exist_ok=True)
         files.sweep(CONFIG)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,9 +12,9 @@ from typing import Any
 from cifarzoo.api.identity import compare, keep_identity
 from cifarzoo.components.plugin_files import read_plugins
 from cifarzoo.components.trust import remember
-from cifarzoo.errors import CifarzooError, UsageError
+from cifarzoo.errors import UsageError
 from cifarzoo.files.real_folder import RealFolder
-from cifarzoo.run_folders.folder import CONFIG, RunFolder, adopt, holds_run
+from cifarzoo.run_folders.folder import CONFIG, RunFolder, adopt, beginning, holds_run
 from cifarzoo.run_folders.provenance import own_code
 from cifarzoo.run_folders.strict_json import strict_json
 from cifarzoo.sweeps.plan import Asked, Cell
@@ -67,7 +66,7 @@ def write_sweep(folder: Path, asked: Asked, **facts: Any) -> None:
         "plugins": [str(path) for path in asked.plugins],
         **facts,
     }
-    with _writing(folder):
+    with beginning(folder):
         folder.mkdir(parents=True, exist_ok=True)
         files = RealFolder(folder)
         files.sweep(RECORD)
@@ -179,16 +178,6 @@ def _move_away(cell: Cell, folder: Path) -> None:
         raise UsageError(f"{cell.folder} is in use by another run; stop that first")
     time = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S-%f")
     target = folder / REPLACED / cell.point.name / f"seed{cell.seed}-{time}"
-    with _writing(folder):
+    with beginning(folder):
         target.parent.mkdir(parents=True, exist_ok=True)
         cell.folder.rename(target)
-
-
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except CifarzooError:
-        raise
-    except OSError as error:
-        raise UsageError(f"{folder} cannot be written to: {error.strerror}") from error

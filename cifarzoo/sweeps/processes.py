@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -62,20 +61,12 @@ class RunProcess:
         folder: Folder of the run.
         resources: What the process may use.
         data: Folder of the data; None: not known.
-        environment: Variables of the process, before those of ``resources``.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        resources: Resources,
-        *,
-        data: Path | None,
-        environment: Mapping[str, str] = os.environ,
-    ) -> None:
+    def __init__(self, folder: Path, resources: Resources, *, data: Path | None) -> None:
         self.resources = resources
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # until close
-        inherited = {n: v for n, v in environment.items() if n not in OF_LAUNCHERS}
+        inherited = {n: v for n, v in os.environ.items() if n not in OF_LAUNCHERS}
         self._process = subprocess.Popen(  # noqa: S603
             [
                 *(sys.executable, "-P", "-m", "cifarzoo"),
@@ -138,16 +129,8 @@ class CellProcess(RunProcess):
         cell: Cell that is trained.
         resources: What the process may use.
         data: Folder of the data; None: not known.
-        environment: Variables of the process, before those of ``resources``.
     """
 
-    def __init__(
-        self,
-        cell: Cell,
-        resources: Resources,
-        *,
-        data: Path | None,
-        environment: Mapping[str, str] = os.environ,
-    ) -> None:
-        super().__init__(cell.folder, resources, data=data, environment=environment)
+    def __init__(self, cell: Cell, resources: Resources, *, data: Path | None) -> None:
+        super().__init__(cell.folder, resources, data=data)
         self.cell = cell

@@ -9,7 +9,6 @@ is the error on validation images: what the test images say chooses nothing.
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -25,7 +24,7 @@ from cifarzoo.sweeps.folders import write_cells
 from cifarzoo.sweeps.plan import Asked, Cell, Point, names_of, plan_cells, point_of
 from cifarzoo.sweeps.scheduler import CellEvent
 from cifarzoo.sweeps.states import standing
-from cifarzoo.sweeps.storage import End, Sampler, Storage
+from cifarzoo.sweeps.storage import LOOK_SECONDS, End, Sampler, Storage, is_had_by, owner
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
 
 CONFIG = "config"
 OBJECTIVE = "validation_error"
-LONGEST_PROBLEM = 2000  # characters of a line that a storage keeps
-LOOK_SECONDS = 2.0  # between looks at the epochs of a trial, and at the storage for another
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +133,7 @@ class SearchSource:
     ) -> None:
         self.asked = asked
         self.folder = folder
+        self._owner = owner(folder)
         self._search = search
         self._storage = storage
         self._emit = emit
@@ -190,7 +188,7 @@ class SearchSource:
         """The cells of all trials that lie in this folder."""
         found = []
         for trial in self._storage.trials():
-            if self._is_here(trial) and not trial.user_attrs.get("lost"):
+            if is_had_by(self._owner, trial) and not trial.user_attrs.get("lost"):
                 found += self._cells(trial)
         return found
 
@@ -199,9 +197,9 @@ class SearchSource:
         if not self._adopted:
             self._adopt()
             return self.next_cell()
-        self._storage.give_back_lost(self._facts())
+        self._storage.give_back_lost(self._owner)
         if self._num_trials() < self._search.trials:
-            self._begin(self._storage.ask(self._distributions(), self._facts()))
+            self._begin(self._storage.ask(self._distributions(), self._owner))
             return self.next_cell()
         self._is_over = not self._active and not self._storage.has_pending
         return None
@@ -273,13 +271,13 @@ class SearchSource:
     def _tell(self, trial: _Active, end: End, value: float | None, **facts: Any) -> None:
         del self._active[trial.number]
         if trial.failed:
-            facts["problem"] = trial.failed[:LONGEST_PROBLEM]
+            facts["problem"] = trial.failed
         self._storage.tell(trial.number, end, value, facts)
 
     def _adopt(self) -> None:
         """Go on with the trials that a process of this folder left unfinished."""
         for trial in self._storage.trials():
-            if trial.state.name == "RUNNING" and self._is_here(trial):
+            if trial.state.name == "RUNNING" and is_had_by(self._owner, trial):
                 self._begin(trial)
         self._adopted = True
 
@@ -304,13 +302,6 @@ class SearchSource:
             and not (trial.state.name == "RUNNING" and "host" not in trial.user_attrs)
             for trial in self._storage.trials()
         )
-
-    def _is_here(self, trial: FrozenTrial) -> bool:
-        facts = self._facts()
-        return all(trial.user_attrs.get(name) == facts[name] for name in ("host", "folder"))
-
-    def _facts(self) -> dict[str, Any]:
-        return {"host": socket.gethostname(), "folder": str(self.folder.resolve())}
 
     def _distributions(self) -> Mapping[str, BaseDistribution]:
         from optuna.distributions import (

@@ -7,11 +7,10 @@ alone. What a cell came to goes back there, so that each host's table has all of
 from __future__ import annotations
 
 import hashlib
-import socket
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cifarzoo.errors import UsageError
 from cifarzoo.results.comparing.groups import METRICS
@@ -19,15 +18,13 @@ from cifarzoo.sweeps.folders import write_cells
 from cifarzoo.sweeps.plan import Cell
 from cifarzoo.sweeps.scheduler import CellEvent
 from cifarzoo.sweeps.states import Standing, State, standing
-from cifarzoo.sweeps.storage import Storage
+from cifarzoo.sweeps.storage import LOOK_SECONDS, Storage, is_had_by, owner
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 CELL, DIGEST, RECORD = "cell", "digest", "record"
 KEPT = (*METRICS, "train_seconds", "weights_sha256", "data", "config")
-LOOK_SECONDS = 2.0  # between looks at the storage
-LONGEST_PROBLEM = 2000  # characters of a line that a storage keeps
 STATES: dict[str, State] = {
     "WAITING": "waiting",
     "RUNNING": "running",
@@ -50,7 +47,9 @@ class SharedSource:
         self, cells: Sequence[Cell], folder: Path, storage: Storage, *, retry: bool
     ) -> None:
         self._cells = {cell.name: cell for cell in cells}
+        self._digests = {cell.name: _digest(cell) for cell in cells}
         self._folder = folder
+        self._owner = owner(folder)
         self._storage = storage
         self._retry = retry
         self._has_offered = False
@@ -86,7 +85,7 @@ class SharedSource:
     def standing(self, cell: Cell) -> Standing:
         """How far a cell is, here or elsewhere."""
         trial = self._known.get(cell.name)
-        if trial is None or self._is_here(trial):
+        if trial is None or is_had_by(self._owner, trial):
             return standing(cell)
         problem = trial.user_attrs.get("problem") if trial.state.name == "FAIL" else None
         record = trial.user_attrs.get(RECORD) or {}
@@ -97,9 +96,9 @@ class SharedSource:
             self._offer()
         trials = self._look()
         self._storage.touch([trials[name].number for name in self._mine])
-        self._storage.give_back_lost(self._facts())
+        self._storage.give_back_lost(self._owner)
         for name, trial in trials.items():
-            is_left = trial.state.name == "RUNNING" and self._is_here(trial)
+            is_left = trial.state.name == "RUNNING" and is_had_by(self._owner, trial)
             if name in self._mine or not (is_left or self._claim(trial)):
                 continue
             self._mine.add(name)
@@ -114,10 +113,10 @@ class SharedSource:
     def _offer(self) -> None:
         """Have all cells wait that the storage doesn't know, or that are to be tried again."""
         known = self._look()
-        for name, cell in self._cells.items():
+        for name in self._cells:
             trial = known.get(name)
             if trial is None or (self._retry and trial.state.name == "FAIL"):
-                self._storage.enqueue({CELL: name, DIGEST: _digest(cell)})
+                self._storage.enqueue({CELL: name, DIGEST: self._digests[name]})
         self._has_offered = True
 
     def _look(self) -> dict[str, FrozenTrial]:
@@ -130,7 +129,7 @@ class SharedSource:
             name = trial.user_attrs.get(CELL)
             if name not in self._cells:
                 continue
-            if trial.user_attrs.get(DIGEST) != _digest(self._cells[name]):
+            if trial.user_attrs.get(DIGEST) != self._digests[name]:
                 raise UsageError(
                     f"{self._storage.shown} has a cell {name} of another config or plugin; give "
                     "--out another name"
@@ -141,24 +140,17 @@ class SharedSource:
         return found
 
     def _claim(self, trial: FrozenTrial) -> bool:
-        return trial.state.name == "WAITING" and self._storage.claim(trial.number, self._facts())
+        return trial.state.name == "WAITING" and self._storage.claim(trial.number, self._owner)
 
     def _tell(self, name: str, *, problem: str = "") -> None:
         number = self._known[name].number
         self._mine.discard(name)
         if problem:
-            self._storage.tell(number, "failed", None, {"problem": problem[:LONGEST_PROBLEM]})
+            self._storage.tell(number, "failed", None, {"problem": problem})
             return
         record = standing(self._cells[name]).record
         kept = {each: record[each] for each in KEPT if record.get(each) is not None}
         self._storage.tell(number, "complete", 100 * float(record["test_error"]), {RECORD: kept})
-
-    def _is_here(self, trial: FrozenTrial) -> bool:
-        facts = self._facts()
-        return all(trial.user_attrs.get(name) == facts[name] for name in facts)
-
-    def _facts(self) -> dict[str, Any]:
-        return {"host": socket.gethostname(), "folder": str(self._folder.resolve())}
 
 
 def _digest(cell: Cell) -> str:

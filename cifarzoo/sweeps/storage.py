@@ -8,6 +8,7 @@ between loses nothing either: the runs' folders say what their trials came to.
 from __future__ import annotations
 
 import logging
+import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,8 @@ OFFERED = ("cell", "digest")  # of a trial that stands for a cell: what it was e
 AGAIN_SECONDS = 5.0  # between attempts at a database that is away
 CONNECT_SECONDS = 10
 MOST_ATTEMPTS = 5  # at making the tables of a new database, while another host does
+LOOK_SECONDS = 2.0  # between looks for something to do
+LONGEST_PROBLEM = 2000  # characters of a line that is kept
 SEEN_SECONDS = 60.0  # between signs of life of a host's trials
 LOST_SECONDS = 900.0  # after the last of which another host takes a trial over
 STARTUP_TRIALS, WARMUP_EPOCHS = 5, 1  # before a trial is held against the median of the others
@@ -165,8 +168,7 @@ class Storage:
         """Have trials done again whose hosts have given no sign of life for long."""
         for trial in self.trials():
             seen = trial.user_attrs.get("seen")
-            is_ours = all(trial.user_attrs.get(name) == facts[name] for name in facts)
-            if trial.state.name != "RUNNING" or is_ours or not seen:
+            if trial.state.name != "RUNNING" or is_had_by(facts, trial) or not seen:
                 continue
             if time.time() - seen > LOST_SECONDS:
                 offered = {n: trial.user_attrs[n] for n in OFFERED if n in trial.user_attrs}
@@ -190,7 +192,8 @@ class Storage:
             "failed": TrialState.FAIL,
         }
         for name, fact in facts.items():
-            self._trial(number).set_user_attr(name, fact)
+            kept = fact[:LONGEST_PROBLEM] if name == "problem" else fact
+            self._trial(number).set_user_attr(name, kept)
         self._study.tell(number, value, state=states[end], skip_if_finished=True)
 
     def _frozen(self, number: int) -> FrozenTrial:
@@ -200,6 +203,16 @@ class Storage:
         from optuna.trial import Trial
 
         return Trial(self._study, self._frozen(number)._trial_id)  # noqa: SLF001  # optuna's own way
+
+
+def owner(folder: Path) -> dict[str, Any]:
+    """Who has the trials that are trained in a folder: this host, and the folder."""
+    return {"host": socket.gethostname(), "folder": str(folder.resolve())}
+
+
+def is_had_by(facts: Mapping[str, Any], trial: FrozenTrial) -> bool:
+    """Whether a trial is that of the ``owner`` of these facts."""
+    return all(trial.user_attrs.get(name) == fact for name, fact in facts.items())
 
 
 def open_storage(

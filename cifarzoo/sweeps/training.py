@@ -61,7 +61,7 @@ def plan_sweep(asked: Asked, folder: Path, *, data: Path | None, replaces: bool)
             f"--vary {ranges[0]} is a range; give values, or search it by --search tpe"
         )
     points = plan_points(asked)
-    _check_built([cell.config for cell in plan_cells(points, asked.seeds[:1], folder)], data)
+    _check_built([point.config for point in points], data)
     cells = placed(plan_cells(points, asked.seeds, folder), folder)
     notes = check_cells(cells, replaces=replaces)
     return Sweep(asked=asked, folder=folder, cells=tuple(cells), notes=tuple(notes))
@@ -95,7 +95,7 @@ def plan_search(
     check_variations(asked.variations)
     points = end_points(asked)
     check_search(asked, points)
-    _check_built([cell.config for cell in plan_cells(points, asked.seeds[:1], folder)], data)
+    _check_built([point.config for point in points], data)
     identity = _identity_of(asked, points)
     if not before:
         write_sweep(folder, asked)  # makes the folder
@@ -209,14 +209,14 @@ def plan_slots(
     return Slots(resources=(Resources(threads=chosen, nproc=nproc),) * jobs, data=data)
 
 
-def begin(sweep: Sweep, slots: Slots, *, replaces: bool, **facts: Any) -> None:
+def begin(sweep: Sweep, slots: Slots, *, replaces: bool) -> None:
     """Write the folders of all cells, and what was asked for.
 
     Raises:
         UsageError: A folder can't be written to, holds other files, or is in use.
     """
     threads = slots.resources[0].threads
-    write_sweep(sweep.folder, sweep.asked, threads=threads, **facts)
+    write_sweep(sweep.folder, sweep.asked, threads=threads)
     write_cells(sweep.cells, folder=sweep.folder, replaces=replaces)
 
 
