@@ -158,7 +158,7 @@ class SearchSource:
         return found
 
     def is_finished(self) -> bool:
-        """Whether all trials were asked for, and this process's are told."""
+        """Whether all trials have ended, on whatever host."""
         return self._is_over
 
     def heard(self, event: CellEvent, /) -> None:
@@ -169,7 +169,8 @@ class SearchSource:
         if event.what == "failed":
             trial.failed = event.problem
         if event.what == "stopped" and not trial.is_pruned:
-            return  # by a signal: the same command goes on with it
+            trial.waiting.append(event.cell)  # a signal to it alone; else nothing more is asked
+            return
         self._settle(trial)
 
     def is_hopeless(self, cell: Cell, /) -> bool:
@@ -198,10 +199,13 @@ class SearchSource:
             self._adopt()
             return self.next_cell()
         self._storage.give_back_lost(self._owner)
-        if self._num_trials() < self._search.trials:
+        counted = self._counted()
+        if len(counted) < self._search.trials:
             self._begin(self._storage.ask(self._distributions(), self._owner))
             return self.next_cell()
-        self._is_over = not self._active and not self._storage.has_pending
+        # Those of other hosts too, so that all of them name the same best one.
+        are_over = all(trial.state.is_finished() for trial in counted)
+        self._is_over = are_over and not self._storage.has_pending
         return None
 
     def _look(self, trial: _Active) -> bool:
@@ -294,14 +298,15 @@ class SearchSource:
         point = point_of(self.asked, source, values, name=_name(trial.number))
         return plan_cells([point], self.asked.seeds, self.folder)
 
-    def _num_trials(self) -> int:
+    def _counted(self) -> list[FrozenTrial]:
         """The trials that count: none whose host was lost, or killed before it named itself."""
-        return sum(
-            trial.state.name != "WAITING"
+        return [
+            trial
+            for trial in self._storage.trials()
+            if trial.state.name != "WAITING"
             and not trial.user_attrs.get("lost")
             and not (trial.state.name == "RUNNING" and "host" not in trial.user_attrs)
-            for trial in self._storage.trials()
-        )
+        ]
 
     def _distributions(self) -> Mapping[str, BaseDistribution]:
         from optuna.distributions import (

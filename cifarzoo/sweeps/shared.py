@@ -77,6 +77,8 @@ class SharedSource:
             self._tell(event.cell.name)
         elif event.what == "failed":
             self._tell(event.cell.name, problem=event.problem)
+        elif event.what == "stopped":  # a signal to it alone; else nothing more is asked
+            self._mine.discard(event.cell.name)
 
     def is_hopeless(self, cell: Cell, /) -> bool:  # noqa: ARG002
         """No cell is stopped early."""
