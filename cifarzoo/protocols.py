@@ -3,6 +3,7 @@
 torch is imported for type checking only, so that a plugin's metadata can be used without it.
 """
 
+from cifarzoo.components.declared import check_settings
 from cifarzoo.components.hooks import (
     DataInitialised,
     ExemptsFromDecay,
@@ -114,5 +115,6 @@ __all__ = [
     "Windowed",
     "acting_stages",
     "acts_at_evaluation",
+    "check_settings",
     "warnings_of",
 ]

@@ -183,5 +183,5 @@ def test_a_padding_that_no_shortcut_needs_is_refused():
     message = "channel_padding is 'split', but no shortcut lacks channels; expected it with"
     with pytest.raises(ConfigError, match=message):
         wide_resnet(10, ResidualPort(), widen_factor=1, channel_padding="split")
-    with pytest.raises(ConfigError, match="channel_padding is 'both'; expected one of 'end', 'sp"):
+    with pytest.raises(ConfigError, match="channel_padding is 'both'; expected 'end' or 'sp"):
         network(wide_resnet, channel_padding="both")

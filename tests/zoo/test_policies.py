@@ -212,7 +212,7 @@ def test_images_that_are_not_square_are_torchvisions_too():
     [
         (lambda: rand_augment(num_ops=0), "num_ops", "is 0; expected at least 1"),
         (lambda: rand_augment(magnitude=31), "magnitude", "is 31; expected 0 to 30"),
-        (lambda: rand_augment(magnitude=-1), "magnitude", "is -1; expected 0 to 30"),
+        (lambda: rand_augment(magnitude=-1), "magnitude", "is -1; expected at least 0"),
         (
             lambda: rand_augment(num_magnitude_bins=1, magnitude=0),
             "num_magnitude_bins",

@@ -57,11 +57,11 @@ def test_training_goes_from_small_images_to_whole_ones_and_tests_see_whole_ones(
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"sizes": [0]}, r"sizes is \[0\]; expected sizes of at least 1"),
-        ({"sizes": [], "until": []}, r"sizes is \[\]"),
+        ({"sizes": [0]}, r"sizes\[0\] is 0; expected at least 1"),
+        ({"sizes": [], "until": []}, "sizes is empty; expected at least one size"),
         ({"sizes": [16, 24]}, r"until is \[0.6\]; expected a share for each of 2 sizes"),
         ({"sizes": [16, 24], "until": [0.6, 0.4]}, "rising"),
-        ({"until": [1.5]}, "at most 1"),
+        ({"until": [1.5]}, r"until\[0\] is 1.5; expected above 0 to 1"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(setting, message):

@@ -357,8 +357,8 @@ def run_predictions(folder, changes):
 @pytest.mark.parametrize(
     ("factory", "setting", "message"),
     [
-        (airbench, {"widths": []}, r"widths is \[\]; expected one to four widths, each at least 1"),
-        (airbench, {"widths": [8, 0]}, r"widths is \[8, 0\]"),
+        (airbench, {"widths": []}, r"widths is \[\]; expected one to four widths"),
+        (airbench, {"widths": [8, 0]}, r"widths\[1\] is 0; expected at least 1"),
         (airbench, {"whitening_size": 0}, "whitening_size is 0; expected at least 1"),
         (airbench, {"whitening_eps": 0.0}, "whitening_eps is 0.0; expected above 0 to below 1"),
         (airbench, {"whitening_bias_epochs": -1.0}, "whitening_bias_epochs is -1.0; expected at"),
@@ -367,7 +367,7 @@ def run_predictions(folder, changes):
         (airbench, {"head_std": 0.0}, "head_std is 0.0; expected a number above 0"),
         (airbench, {"logit_scale": -1.0}, "logit_scale is -1.0; expected a number above 0"),
         (flip_tta, {"translate": 9}, "translate is 9; expected 0 to 8"),
-        (flip_tta, {"below": 0.0}, "below is 0.0; expected above 0, at most 1"),
+        (flip_tta, {"below": 0.0}, "below is 0.0; expected above 0 to 1 or None"),
         (triangle, {"start": -0.1}, "start is -0.1; expected a number of at least 0"),
         (triangle, {"end": float("nan")}, "end is nan; expected a number of at least 0"),
         (triangle, {"peak": 1.0}, "peak is 1.0; expected 0 to below 1"),

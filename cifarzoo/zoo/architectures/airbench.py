@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated
@@ -15,9 +14,8 @@ from cifarzoo import register
 from cifarzoo.errors import ConfigError
 from cifarzoo.layers.batch_norm import BatchNorm2d
 from cifarzoo.layers.kernels.strips import Conv2d
-from cifarzoo.protocols import PositiveFloat, PositiveInt
+from cifarzoo.protocols import PositiveFloat, PositiveInt, check_settings
 from cifarzoo.zoo.architectures.blocks import chain
-from cifarzoo.zoo.architectures.limits import check_at_least
 from cifarzoo.zoo.architectures.whitening import Whitening
 
 
@@ -135,20 +133,9 @@ def airbench(
     Raises:
         ConfigError: A setting is out of its range.
     """
-    _check_widths(widths)
-    check_at_least(1, whitening_size=whitening_size)
-    for name, value in {"head_std": head_std, "logit_scale": logit_scale}.items():
-        if value is not None and not 0 < value < math.inf:
-            raise ConfigError(f"is {value!r}; expected a number above 0", parameter=name)
-    for name, value in {"whitening_eps": whitening_eps, "bn_eps": bn_eps}.items():
-        if not 0 < value < 1:
-            raise ConfigError(f"is {value!r}; expected above 0 to below 1", parameter=name)
-    if not 0 < bn_momentum <= 1:
-        raise ConfigError(f"is {bn_momentum!r}; expected above 0 to 1", parameter="bn_momentum")
-    if not whitening_bias_epochs >= 0:
-        raise ConfigError(
-            f"is {whitening_bias_epochs!r}; expected at least 0", parameter="whitening_bias_epochs"
-        )
+    check_settings(airbench, locals())
+    if not 1 <= len(widths) <= 4:
+        raise ConfigError(f"is {list(widths)}; expected one to four widths", parameter="widths")
     whitening = Whitening(
         kernel_size=whitening_size, eps=whitening_eps, bias_epochs=whitening_bias_epochs
     )
@@ -171,10 +158,3 @@ def _classifier(features: int, num_classes: int, std: float | None) -> nn.Linear
     if std is not None:
         head.weight.data.mul_(std / head.weight.data.std())
     return head
-
-
-def _check_widths(widths: Sequence[int]) -> None:
-    if not 1 <= len(widths) <= 4 or min(widths) < 1:
-        raise ConfigError(
-            f"is {list(widths)}; expected one to four widths, each at least 1", parameter="widths"
-        )

@@ -10,7 +10,14 @@ from typing import Literal
 from torch import nn
 
 from cifarzoo import register
-from cifarzoo.protocols import Layers, LayersFactory, NonNegativeFloat, PositiveInt, Residual
+from cifarzoo.protocols import (
+    Layers,
+    LayersFactory,
+    NonNegativeFloat,
+    PositiveInt,
+    Residual,
+    check_settings,
+)
 from cifarzoo.zoo.architectures.blocks import (
     BlockPlan,
     ResidualBlock,
@@ -18,7 +25,7 @@ from cifarzoo.zoo.architectures.blocks import (
     chain,
     pool_pad,
 )
-from cifarzoo.zoo.architectures.limits import blocks_in, check_choice, check_finite
+from cifarzoo.zoo.architectures.depths import blocks_in
 from cifarzoo.zoo.architectures.variants import choose, make_layers
 from cifarzoo.zoo.layers.conventions import autoaugment_layers, flax2020_layers, paper_layers
 
@@ -147,8 +154,7 @@ def pyramidnet(
     the code of AutoAugment (Cubuk et al., 2019; arXiv:1805.09501), rounds them and has
     ``autoaugment_layers``.
     """
-    check_choice(UNITS, block=block)
-    check_finite(0.0, alpha=alpha)
+    check_settings(pyramidnet, locals())
     unit = UNITS[block]
     blocks_per_group = blocks_in(depth, per_group=3 * unit.num_layers)
     form = choose(VARIANTS, variant, layers=layers, channel_rounding=channel_rounding)

@@ -8,7 +8,7 @@ from typing import Literal
 from torch import nn
 
 from cifarzoo import register
-from cifarzoo.protocols import Layers, LayersFactory, PositiveInt, Residual
+from cifarzoo.protocols import Layers, LayersFactory, PositiveInt, Residual, check_settings
 from cifarzoo.zoo.architectures.blocks import (
     BlockPlan,
     ResidualBlock,
@@ -18,7 +18,7 @@ from cifarzoo.zoo.architectures.blocks import (
     conv1x1,
     subsample_pad,
 )
-from cifarzoo.zoo.architectures.limits import blocks_in, check_at_least
+from cifarzoo.zoo.architectures.depths import blocks_in
 from cifarzoo.zoo.architectures.variants import choose, make_layers
 from cifarzoo.zoo.layers.conventions import he2015_layers, torch_layers
 
@@ -79,7 +79,7 @@ def resnet(
 
     Differs from the paper: variant ``torch`` has option B and torch's initialisation.
     """
-    check_at_least(1, width=width, num_groups=num_groups, stem_stride=stem_stride)
+    check_settings(resnet, locals())
     blocks_per_group = blocks_in(depth, per_group=2 * num_groups)
     form = choose(VARIANTS, variant, layers=layers, shortcut=shortcut)
     make = make_layers(form.layers)

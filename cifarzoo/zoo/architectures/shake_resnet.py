@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Layers, LayersFactory, PositiveInt, Residual
+from cifarzoo.protocols import Layers, LayersFactory, PositiveInt, Residual, check_settings
 from cifarzoo.zoo.architectures.blocks import (
     SHORTCUTS,
     BlockPlan,
@@ -22,7 +22,6 @@ from cifarzoo.zoo.architectures.blocks import (
     build_groups,
     chain,
 )
-from cifarzoo.zoo.architectures.limits import check_at_least
 from cifarzoo.zoo.architectures.variants import choose, make_layers
 from cifarzoo.zoo.layers.conventions import autoaugment_layers, flax2020_layers, paper_layers
 
@@ -119,7 +118,7 @@ def shake_resnet(
     whose second path is shifted the other way, and ``autoaugment_layers``; its coefficients
     are those of ``shake_shake.distribution = 'ratio'``.
     """
-    check_at_least(1, blocks_per_group=blocks_per_group, widen_factor=widen_factor)
+    check_settings(shake_resnet, locals())
     form = choose(
         VARIANTS,
         variant,

@@ -11,7 +11,14 @@ from torch import nn
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
 from cifarzoo.layers.dropout import Dropout
-from cifarzoo.protocols import Fraction, Layers, LayersFactory, PositiveInt, Residual
+from cifarzoo.protocols import (
+    Fraction,
+    Layers,
+    LayersFactory,
+    PositiveInt,
+    Residual,
+    check_settings,
+)
 from cifarzoo.zoo.architectures.blocks import (
     SHORTCUTS,
     BlockPlan,
@@ -22,7 +29,6 @@ from cifarzoo.zoo.architectures.blocks import (
     chain,
 )
 from cifarzoo.zoo.architectures.group_skips import GroupSkips
-from cifarzoo.zoo.architectures.limits import check_at_least, check_dropout
 from cifarzoo.zoo.architectures.variants import choose, make_layers
 from cifarzoo.zoo.layers.conventions import autoaugment_layers, flax2020_layers, paper_layers
 
@@ -112,8 +118,7 @@ def wide_resnet(
     skips, and ``autoaugment_layers``. google-research/sam has it with zeros behind, the biased
     running variance and, unless asked for, no extra skips.
     """
-    check_at_least(1, blocks_per_group=blocks_per_group, widen_factor=widen_factor)
-    check_dropout(dropout_rate)
+    check_settings(wide_resnet, locals())
     form = choose(
         VARIANTS,
         variant,

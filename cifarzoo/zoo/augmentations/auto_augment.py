@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Augmentation, Dataset, Draws
+from cifarzoo.protocols import Augmentation, Dataset, Draws, check_settings
 from cifarzoo.zoo.augmentations.auto_augment_policies import CODE, PAPER, Step
 from cifarzoo.zoo.augmentations.policies import OPERATIONS, Space, apply_each, torchvisions
 
@@ -142,15 +142,7 @@ def auto_augment(
     0.5 / 255; and cutout, a step of three of the 95 sub-policies, with a box that is mostly
     misplaced there, is left out.
     """
-    for parameter, given, expected in (
-        ("policy", policy, ("paper", "code")),
-        ("ranges", ranges, ("torchvision", "autoaugment")),
-        ("fill", fill, ("zero", "mean")),
-    ):
-        if given not in expected:
-            raise ConfigError(
-                f"is {given!r}; expected {expected[0]!r} or {expected[1]!r}", parameter=parameter
-            )
+    check_settings(auto_augment, locals())
     pixel = None
     if fill == "mean":
         if dataset is None:

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Augmentation, Dataset, Draws, Per, PositiveInt, Probability
+from cifarzoo.protocols import (
+    Augmentation,
+    Dataset,
+    Draws,
+    Per,
+    PositiveInt,
+    Probability,
+    check_settings,
+)
 
 
 def fill_squares(
@@ -128,13 +136,6 @@ def cutout(
     which moves it by at most 0.5 / 255; after ``normalize`` it is 0, as the paper has it. A
     square of an odd ``size`` has that size, where the authors' code makes it one smaller.
     """
-    if size < 1:
-        raise ConfigError(f"is {size!r}; expected at least 1", parameter="size")
-    if not 0 <= p <= 1:
-        raise ConfigError(f"is {p!r}; expected 0 to 1", parameter="p")
-    if fill not in ("mean", "zero"):
-        raise ConfigError(f"is {fill!r}; expected 'mean' or 'zero'", parameter="fill")
-    if per not in get_args(Per):
-        raise ConfigError(f"is {per!r}; expected 'sample' or 'batch'", parameter="per")
+    check_settings(cutout, locals())
     pixel = None if dataset is None else tuple(round(255 * mean) for mean in dataset.mean)
     return Cutout(size=size, p=p, pixel=(0,) if fill == "zero" else pixel, per=per)

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from cifarzoo import register
-from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Augmentation, Draws, Frame, Probability, Window
+from cifarzoo.protocols import Augmentation, Draws, Frame, Probability, Window, check_settings
 
 MIRRORED = Frame(is_mirrored=True)
 
@@ -59,6 +58,5 @@ def flip(*, p: Probability = 0.5) -> Augmentation:
     Raises:
         ConfigError: ``p`` isn't a probability.
     """
-    if not 0 <= p <= 1:
-        raise ConfigError(f"is {p!r}; expected 0 to 1", parameter="p")
+    check_settings(flip, locals())
     return Flip(p)

@@ -11,8 +11,7 @@ from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
 from cifarzoo import register
-from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Augmentation, Draws
+from cifarzoo.protocols import Augmentation, Draws, check_settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +65,5 @@ def flip_tta(
     Raises:
         ConfigError: ``translate`` or ``below`` is out of range.
     """
-    if not 0 <= translate <= 8:
-        raise ConfigError(f"is {translate!r}; expected 0 to 8", parameter="translate")
-    if below is not None and not 0 < below <= 1:
-        raise ConfigError(f"is {below!r}; expected above 0, at most 1", parameter="below")
+    check_settings(flip_tta, locals())
     return FlipTta(translate=translate, views_below=below)

@@ -19,6 +19,7 @@ from cifarzoo.protocols import (
     PadMode,
     PositiveInt,
     Window,
+    check_settings,
 )
 
 
@@ -115,11 +116,8 @@ def pad_crop(
         ConfigError: ``padding`` is negative, or too large to reflect, there is no such ``mode``,
             or ``offsets`` is out of its range.
     """
-    if padding < 0:
-        raise ConfigError(f"is {padding!r}; expected at least 0", parameter="padding")
-    if mode not in ("reflect", "zero"):
-        raise ConfigError(f"is {mode!r}; expected 'reflect' or 'zero'", parameter="mode")
+    check_settings(pad_crop, locals())
     most = 2 * padding + 1
-    if offsets is not None and not 1 <= offsets <= most:
+    if offsets is not None and offsets > most:
         raise ConfigError(f"is {offsets!r}; expected 1 to {most}", parameter="offsets")
     return PadCrop(padding=padding, mode=mode, offsets=most if offsets is None else offsets)

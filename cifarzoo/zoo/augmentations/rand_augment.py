@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Augmentation, Draws, NonNegativeInt, PositiveInt
+from cifarzoo.protocols import Augmentation, Draws, NonNegativeInt, PositiveInt, check_settings
 from cifarzoo.zoo.augmentations.policies import OPERATIONS, Space, apply_each, torchvisions
 
 
@@ -69,13 +69,8 @@ def rand_augment(
     Differs from the paper: as in torchvision, magnitudes are negative for half of the samples,
     also those of brightness, color, contrast and sharpness, and shifts leave black.
     """
-    if num_ops < 1:
-        raise ConfigError(f"is {num_ops!r}; expected at least 1", parameter="num_ops")
-    if num_magnitude_bins < 2:
-        raise ConfigError(
-            f"is {num_magnitude_bins!r}; expected at least 2", parameter="num_magnitude_bins"
-        )
-    if not 0 <= magnitude < num_magnitude_bins:
+    check_settings(rand_augment, locals())
+    if magnitude >= num_magnitude_bins:
         raise ConfigError(
             f"is {magnitude!r}; expected 0 to {num_magnitude_bins - 1}", parameter="magnitude"
         )

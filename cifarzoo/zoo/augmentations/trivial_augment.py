@@ -9,8 +9,7 @@ from annotated_types import Ge
 from torch import Tensor
 
 from cifarzoo import register
-from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Augmentation, Draws
+from cifarzoo.protocols import Augmentation, Draws, check_settings
 from cifarzoo.zoo.augmentations.policies import OPERATIONS, Space, apply_each, torchvisions
 
 
@@ -42,10 +41,7 @@ def trivial_augment_wide(*, num_magnitude_bins: Annotated[int, Ge(2)] = 31) -> A
     Raises:
         ConfigError: ``num_magnitude_bins`` is below 2.
     """
-    if num_magnitude_bins < 2:
-        raise ConfigError(
-            f"is {num_magnitude_bins!r}; expected at least 2", parameter="num_magnitude_bins"
-        )
+    check_settings(trivial_augment_wide, locals())
     return TrivialAugmentWide(
         torchvisions(
             num_levels=num_magnitude_bins,

@@ -8,13 +8,19 @@ from annotated_types import Ge, Le
 from cifarzoo import register
 from cifarzoo.data.glyphs.drawing import MOST_CLUTTER, Level
 from cifarzoo.data.glyphs.generate import CLASSES, generate
-from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Dataset, NonNegativeInt, PositiveInt, Probability, Split
+from cifarzoo.protocols import (
+    Dataset,
+    NonNegativeInt,
+    PositiveInt,
+    Probability,
+    Split,
+    check_settings,
+)
 
 
 @register.dataset
 def glyphs(
-    folder: Path | None,  # noqa: ARG001 - what every dataset is given
+    folder: Path | None,
     *,
     train_images: PositiveInt = 10000,
     test_images: PositiveInt = 2000,
@@ -48,21 +54,7 @@ def glyphs(
     Raises:
         ConfigError: An argument is out of its range.
     """
-    for name, value, least in (
-        ("train_images", train_images, 1),
-        ("test_images", test_images, 1),
-        ("seed", seed, 0),
-    ):
-        if value < least:
-            raise ConfigError(f"is {value!r}; expected at least {least}", parameter=name)
-    for parameter, number, low, high in (
-        ("clutter", clutter, 0, MOST_CLUTTER),
-        ("occlusion", occlusion, 0, 1),
-        ("max_noise", max_noise, 0.01, 1),
-        ("inversion", inversion, 0, 1),
-    ):
-        if not low <= number <= high:
-            raise ConfigError(f"is {number!r}; expected {low} to {high}", parameter=parameter)
+    check_settings(glyphs, locals())
     level = Level(
         clutter=clutter,
         occlusion=occlusion,

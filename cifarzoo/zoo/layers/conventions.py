@@ -13,9 +13,8 @@ from annotated_types import Gt, Le, Lt
 from torch import nn
 
 from cifarzoo import register
-from cifarzoo.errors import ConfigError
 from cifarzoo.layers.batch_norm import BatchNorm2d
-from cifarzoo.protocols import Layers
+from cifarzoo.protocols import Layers, check_settings
 from cifarzoo.zoo.layers.initialisers import INITIALISERS
 from cifarzoo.zoo.layers.padding import PADDINGS
 
@@ -34,20 +33,6 @@ class Conventions:
     bn_unbiased: bool
     conv_init: Init
     dense_init: Init
-
-    def __post_init__(self) -> None:
-        choices = {"padding": PADDINGS, "conv_init": INITIALISERS, "dense_init": INITIALISERS}
-        for name, known in choices.items():
-            if getattr(self, name) not in known:
-                expected = ", ".join(map(repr, known))
-                problem = f"is {getattr(self, name)!r}; expected one of {expected}"
-                raise ConfigError(problem, parameter=name)
-        if not 0 < self.bn_momentum <= 1:
-            problem = f"is {self.bn_momentum!r}; expected above 0 to 1"
-            raise ConfigError(problem, parameter="bn_momentum")
-        if not 0 < self.bn_eps < 1:
-            problem = f"is {self.bn_eps!r}; expected above 0 to below 1"
-            raise ConfigError(problem, parameter="bn_eps")
 
     def conv(self, in_channels: int, channels: int, kernel_size: int, stride: int = 1) -> nn.Conv2d:
         """A convolution that keeps the size, up to its stride; its bias, if any, is 0."""
@@ -96,6 +81,7 @@ def torch_layers(
     Raises:
         ConfigError: A number is out of its range, or a word has no meaning.
     """
+    check_settings(torch_layers, locals())
     return Conventions(
         conv_bias=conv_bias,
         padding=padding,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import torch
 
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Fraction, NonNegativeFloat, PositiveFloat
+from cifarzoo.protocols import Fraction, NonNegativeFloat, PositiveFloat, check_settings
 
 
 @register.optimizer
@@ -40,18 +39,9 @@ def adamw(
     Differs from the paper: the decay is multiplied by ``lr`` as well as by the schedule, as
     PyTorch does; the paper's decay is ``lr * weight_decay`` here.
     """
-    if not 0 < lr < math.inf:
-        raise ConfigError(f"is {lr!r}; expected a number above 0", parameter="lr")
-    if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
-        raise ConfigError(
-            f"is {list(betas)}; expected two numbers from 0 to below 1", parameter="betas"
-        )
-    if not 0 < eps < math.inf:
-        raise ConfigError(f"is {eps!r}; expected a number above 0", parameter="eps")
-    if not 0 <= weight_decay < math.inf:
-        raise ConfigError(
-            f"is {weight_decay!r}; expected a number of at least 0", parameter="weight_decay"
-        )
+    check_settings(adamw, locals())
+    if len(betas) != 2:
+        raise ConfigError(f"is {list(betas)}; expected two numbers", parameter="betas")
     return torch.optim.AdamW(
         params,
         lr=lr,

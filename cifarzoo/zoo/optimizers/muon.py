@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
@@ -11,8 +10,7 @@ from annotated_types import Ge, Le
 from torch import Tensor, nn
 
 from cifarzoo import register
-from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Fraction, NonNegativeFloat, PositiveFloat
+from cifarzoo.protocols import Fraction, NonNegativeFloat, PositiveFloat, check_settings
 from cifarzoo.zoo.optimizers.closures import evaluated
 
 QUINTIC = (3.4445, -4.7750, 2.0315)  # slope at 0 as steep as it goes, all values end near 1
@@ -137,18 +135,7 @@ def muon(
     Differs from the paper: the authors scale the updates of tall matrices, and decay instead of
     ``normalize``.
     """
-    for name, rate in {"lr": lr, "head_lr": head_lr, "vector_lr": vector_lr}.items():
-        if not 0 < rate < math.inf:
-            raise ConfigError(f"is {rate!r}; expected a number above 0", parameter=name)
-    for name, share in {"momentum": momentum, "sgd_momentum": sgd_momentum}.items():
-        if not 0 <= share < 1:
-            raise ConfigError(f"is {share!r}; expected 0 to below 1", parameter=name)
-    if not 1 <= ns_steps <= 20:
-        raise ConfigError(f"is {ns_steps!r}; expected 1 to 20", parameter="ns_steps")
-    if not 0 <= sgd_decay < math.inf:
-        raise ConfigError(
-            f"is {sgd_decay!r}; expected a number of at least 0", parameter="sgd_decay"
-        )
+    check_settings(muon, locals())
     hidden = {"lr": lr, "momentum": momentum, "ns_steps": ns_steps, "normalize": normalize}
     plain = {"momentum": sgd_momentum, "ns_steps": None, "normalize": False}
     groups = []

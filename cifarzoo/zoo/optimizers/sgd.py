@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -11,7 +10,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Fraction, NonNegativeFloat, PositiveFloat
+from cifarzoo.protocols import Fraction, NonNegativeFloat, PositiveFloat, check_settings
 from cifarzoo.zoo.optimizers.closures import evaluated
 
 
@@ -119,20 +118,9 @@ def sgd(
     Differs from the paper: the learning rate multiplies the whole update, so a drop acts on
     the momentum gathered before it too.
     """
-    if not 0 < lr < math.inf:
-        raise ConfigError(f"is {lr!r}; expected a number above 0", parameter="lr")
-    if not 0 <= momentum < 1:
-        raise ConfigError(f"is {momentum!r}; expected 0 to below 1", parameter="momentum")
+    check_settings(sgd, locals())
     if nesterov and momentum == 0:
         raise ConfigError("is True; expected False where momentum is 0", parameter="nesterov")
-    if not 0 <= weight_decay < math.inf:
-        raise ConfigError(
-            f"is {weight_decay!r}; expected a number of at least 0", parameter="weight_decay"
-        )
-    if clip_norm is not None and not 0 < clip_norm < math.inf:
-        raise ConfigError(
-            f"is {clip_norm!r}; expected a number above 0, or None", parameter="clip_norm"
-        )
     settings: dict[str, Any] = {
         "lr": lr,
         "momentum": momentum,

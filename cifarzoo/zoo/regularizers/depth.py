@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Site
 
 Decay = Literal["linear", "uniform"]
@@ -20,17 +19,3 @@ def drop_prob(site: Site, final_drop_prob: float, decay: Decay) -> float:
             ``uniform``: the same for all blocks.
     """
     return final_drop_prob * (site.index / site.total if decay == "linear" else 1.0)
-
-
-def check(final_drop_prob: float, decay: str, per: str) -> None:
-    """Refuse settings that mean nothing.
-
-    Raises:
-        ConfigError: The probability isn't in [0, 1], or a word is unknown.
-    """
-    if not 0 <= final_drop_prob <= 1:
-        raise ConfigError(f"is {final_drop_prob!r}; expected 0 to 1", parameter="final_drop_prob")
-    if decay not in ("linear", "uniform"):
-        raise ConfigError(f"is {decay!r}; expected 'linear' or 'uniform'", parameter="decay")
-    if per not in ("sample", "batch"):
-        raise ConfigError(f"is {per!r}; expected 'sample' or 'batch'", parameter="per")

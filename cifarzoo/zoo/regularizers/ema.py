@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from cifarzoo import register
-from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Average, Fraction, Regularizer
+from cifarzoo.protocols import Average, Fraction, Regularizer, check_settings
 
 
 class MovingAverage:
@@ -100,6 +99,5 @@ def ema(*, decay: Fraction = 0.999, warmup: bool = True) -> Regularizer:
     Raises:
         ConfigError: ``decay`` is out of range.
     """
-    if not 0 <= decay < 1:
-        raise ConfigError(f"is {decay!r}; expected 0 to below 1", parameter="decay")
+    check_settings(ema, locals())
     return Ema(decay=decay, warmup=warmup)

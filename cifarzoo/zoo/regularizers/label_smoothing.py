@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from cifarzoo import register
-from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Fraction, Loss, Regularizer
+from cifarzoo.protocols import Fraction, Loss, Regularizer, check_settings
 
 
 def smooth(targets: Tensor, smoothing: float) -> Tensor:
@@ -48,6 +47,5 @@ def label_smoothing(*, smoothing: Fraction = 0.1) -> Regularizer:
     Raises:
         ConfigError: ``smoothing`` is out of range.
     """
-    if not 0 <= smoothing < 1:
-        raise ConfigError(f"is {smoothing!r}; expected 0 to below 1", parameter="smoothing")
+    check_settings(label_smoothing, locals())
     return LabelSmoothing(smoothing)

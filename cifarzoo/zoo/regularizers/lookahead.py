@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from cifarzoo import register
-from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import (
     Average,
     Fraction,
@@ -19,6 +18,7 @@ from cifarzoo.protocols import (
     PositiveInt,
     Regularizer,
     Timestamp,
+    check_settings,
 )
 
 
@@ -110,10 +110,5 @@ def lookahead(
     Differs from the paper: Jordan evaluates the trained weights, which the last step sets to
     the slow ones; here the slow weights are evaluated all along.
     """
-    if steps < 1:
-        raise ConfigError(f"is {steps!r}; expected at least 1", parameter="steps")
-    if not 0 <= retention < 1:
-        raise ConfigError(f"is {retention!r}; expected 0 to below 1", parameter="retention")
-    if not 0 <= power < float("inf"):
-        raise ConfigError(f"is {power!r}; expected a number of at least 0", parameter="power")
+    check_settings(lookahead, locals())
     return Lookahead(steps=steps, retention=retention, power=power)

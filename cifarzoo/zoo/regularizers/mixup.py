@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor
 
 from cifarzoo import register
-from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Draws, PositiveFloat, Regularizer
+from cifarzoo.protocols import Draws, PositiveFloat, Regularizer, check_settings
 
 
 def mix(images: Tensor, targets: Tensor, partner: Tensor, lam: Tensor) -> tuple[Tensor, Tensor]:
@@ -61,8 +59,5 @@ def mixup(*, alpha: PositiveFloat = 0.2, per: Literal["batch", "sample"] = "batc
     Raises:
         ConfigError: ``alpha`` isn't a positive number, or there is no such ``per``.
     """
-    if not 0 < alpha < math.inf:
-        raise ConfigError(f"is {alpha!r}; expected a number above 0", parameter="alpha")
-    if per not in ("batch", "sample"):
-        raise ConfigError(f"is {per!r}; expected 'batch' or 'sample'", parameter="per")
+    check_settings(mixup, locals())
     return Mixup(alpha=alpha, per=per)

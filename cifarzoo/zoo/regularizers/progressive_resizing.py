@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Draws, Forward, Passed, Regularizer
+from cifarzoo.protocols import Draws, Forward, Passed, Regularizer, check_settings
 
 
 def resized(images: Tensor, size: int) -> Tensor:
@@ -79,10 +79,11 @@ def progressive_resizing(
 
     Differs from the paper: regularization is the same at all sizes.
     """
-    if any(size < 1 for size in sizes) or not sizes:
-        raise ConfigError(f"is {list(sizes)}; expected sizes of at least 1", parameter="sizes")
+    check_settings(progressive_resizing, locals())
+    if not sizes:
+        raise ConfigError("is empty; expected at least one size", parameter="sizes")
     ends = [0.0, *until]
-    if len(sizes) != len(until) or not all(a < b for a, b in pairwise(ends)) or ends[-1] > 1:
+    if len(sizes) != len(until) or not all(a < b for a, b in pairwise(ends)):
         raise ConfigError(
             f"is {list(until)}; expected a share for each of {len(sizes)} sizes, rising, at most 1",
             parameter="until",

@@ -6,7 +6,6 @@ branch, and by another one in the backward pass.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +15,16 @@ from torch import Tensor, nn
 
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import BranchDraws, FiniteFloat, Per, Probability, Regularizer, Site
-from cifarzoo.zoo.regularizers.depth import Decay, check, drop_prob
+from cifarzoo.protocols import (
+    BranchDraws,
+    FiniteFloat,
+    Per,
+    Probability,
+    Regularizer,
+    Site,
+    check_settings,
+)
+from cifarzoo.zoo.regularizers.depth import Decay, drop_prob
 
 
 class _Scale(torch.autograd.Function):
@@ -130,9 +137,9 @@ def shake_drop(
     Raises:
         ConfigError: The probability isn't in [0, 1], or a range isn't two numbers in order.
     """
-    check(final_drop_prob, decay, per)
+    check_settings(shake_drop, locals())
     for parameter, ends in (("alpha", alpha), ("beta", beta)):
-        if len(ends) != 2 or not all(map(math.isfinite, ends)) or ends[0] > ends[1]:
+        if len(ends) != 2 or ends[0] > ends[1]:
             raise ConfigError(
                 f"is {list(ends)!r}; expected two numbers, the lower one first",
                 parameter=parameter,

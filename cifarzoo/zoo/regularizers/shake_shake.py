@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import BranchDraw, BranchDraws, Per, Regularizer, Site
+from cifarzoo.protocols import BranchDraw, BranchDraws, Per, Regularizer, Site, check_settings
 
 Forward = Literal["shake", "even"]
 Backward = Literal["shake", "even", "keep"]
@@ -162,16 +162,7 @@ def shake_shake(
     Differs from the paper: ``ratio`` is what the code of AutoAugment (Cubuk et al., 2019;
     arXiv:1805.09501) has.
     """
-    allowed = {
-        "forward": (forward, get_args(Forward)),
-        "backward": (backward, get_args(Backward)),
-        "per": (per, get_args(Per)),
-        "distribution": (distribution, DISTRIBUTIONS),
-    }
-    for parameter, (value, words) in allowed.items():
-        if value not in words:
-            expected = ", ".join(map(repr, words))
-            raise ConfigError(f"is {value!r}; expected one of {expected}", parameter=parameter)
+    check_settings(shake_shake, locals())
     if distribution != "uniform" and "shake" not in (forward, backward):
         raise ConfigError(
             f"is {distribution!r}, but neither forward nor backward is 'shake'; expected 'uniform'",

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from cifarzoo import register
-from cifarzoo.protocols import BranchDraws, Per, Probability, Regularizer, Site
-from cifarzoo.zoo.regularizers.depth import Decay, check, drop_prob
+from cifarzoo.protocols import BranchDraws, Per, Probability, Regularizer, Site, check_settings
+from cifarzoo.zoo.regularizers.depth import Decay, drop_prob
 
 
 def drop_branch(x: Tensor, gate: Tensor) -> Tensor:
@@ -78,5 +78,5 @@ def stochastic_depth(
     Differs from the paper: dropped branches are computed and multiplied by 0, so that every
     step has one graph; it saves no time. Many later codes rescale in training instead.
     """
-    check(final_drop_prob, decay, per)
+    check_settings(stochastic_depth, locals())
     return StochasticDepth(final_drop_prob=final_drop_prob, decay=decay, per=per)

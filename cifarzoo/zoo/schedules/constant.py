@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cifarzoo import register
-from cifarzoo.protocols import NonNegativeFloat, Schedule, Timestamp
+from cifarzoo.protocols import NonNegativeFloat, Schedule, Timestamp, check_settings
 from cifarzoo.zoo.schedules.warmup import WarmedUp
 
 
@@ -20,6 +20,7 @@ def constant(*, warmup_epochs: NonNegativeFloat = 0.0) -> Schedule:
     Raises:
         ConfigError: ``warmup_epochs`` is negative or not finite.
     """
+    check_settings(constant, locals())
     return WarmedUp(unchanged, warmup_epochs)
 
 

@@ -6,8 +6,7 @@ import math
 from dataclasses import dataclass
 
 from cifarzoo import register
-from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import NonNegativeFloat, Probability, Schedule, Timestamp
+from cifarzoo.protocols import NonNegativeFloat, Probability, Schedule, Timestamp, check_settings
 from cifarzoo.zoo.schedules.warmup import WarmedUp
 
 
@@ -44,6 +43,5 @@ def cosine(*, warmup_epochs: NonNegativeFloat = 0.0, final: Probability = 0.0) -
 
     Differs from the paper: no restarts.
     """
-    if not 0 <= final <= 1:
-        raise ConfigError(f"is {final!r}; expected 0 to 1", parameter="final")
+    check_settings(cosine, locals())
     return WarmedUp(Cosine(final), warmup_epochs)

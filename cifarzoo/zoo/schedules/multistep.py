@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,7 +9,7 @@ from typing import Literal
 
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import NonNegativeFloat, Schedule, Timestamp
+from cifarzoo.protocols import NonNegativeFloat, Schedule, Timestamp, check_settings
 from cifarzoo.zoo.schedules.warmup import WarmedUp, epochs
 
 
@@ -75,18 +74,13 @@ def multistep(
         ConfigError: The milestones don't rise or are out of range, a factor is, or there
             isn't one factor a milestone.
     """
+    check_settings(multistep, locals())
     _check_milestones(milestones, unit)
     if len(factors) != len(milestones):
         raise ConfigError(
             f"has {len(factors)} values; expected one for each of the {len(milestones)} milestones",
             parameter="factors",
         )
-    if not all(0 <= factor < math.inf for factor in factors):
-        raise ConfigError(
-            f"is {list(factors)}; expected finite numbers of at least 0", parameter="factors"
-        )
-    if boundary not in ("at", "after"):
-        raise ConfigError(f"is {boundary!r}; expected 'at' or 'after'", parameter="boundary")
     drops = Multistep(
         milestones=tuple(milestones), factors=tuple(factors), unit=unit, boundary=boundary
     )
@@ -94,14 +88,12 @@ def multistep(
 
 
 def _check_milestones(milestones: Sequence[float], unit: str) -> None:
-    if unit not in ("epoch", "fraction"):
-        raise ConfigError(f"is {unit!r}; expected 'epoch' or 'fraction'", parameter="unit")
     if not milestones:
         raise ConfigError("is empty; expected at least one number", parameter="milestones")
-    limit = math.inf if unit == "epoch" else 1.0
-    if not all(0 <= milestone < limit for milestone in milestones):
-        expected = "epochs, at least 0" if unit == "epoch" else "fractions, from 0 to below 1"
-        raise ConfigError(f"is {list(milestones)}; expected {expected}", parameter="milestones")
+    if unit == "fraction" and max(milestones) >= 1:
+        raise ConfigError(
+            f"is {list(milestones)}; expected fractions, from 0 to below 1", parameter="milestones"
+        )
     if any(later <= earlier for earlier, later in pairwise(milestones)):
         raise ConfigError(
             f"is {list(milestones)}; expected numbers that rise", parameter="milestones"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from cifarzoo import register
-from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Fraction, NonNegativeFloat, Schedule, Timestamp
+from cifarzoo.protocols import Fraction, NonNegativeFloat, Schedule, Timestamp, check_settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +42,5 @@ def triangle(
     Raises:
         ConfigError: A number is out of its range.
     """
-    for name, value in {"start": start, "end": end}.items():
-        if not 0 <= value < math.inf:
-            raise ConfigError(f"is {value!r}; expected a number of at least 0", parameter=name)
-    if not 0 <= peak < 1:
-        raise ConfigError(f"is {peak!r}; expected 0 to below 1", parameter="peak")
+    check_settings(triangle, locals())
     return Triangle(start=start, peak=peak, end=end)

@@ -6,11 +6,9 @@ here: warm-ups that delay the schedule, or that start above zero.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Timestamp, warnings_of
 
 
@@ -25,13 +23,6 @@ class WarmedUp:
 
     schedule: Callable[[Timestamp], float]
     warmup_epochs: float
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.warmup_epochs < math.inf:
-            raise ConfigError(
-                f"is {self.warmup_epochs!r}; expected a number of epochs, at least 0",
-                parameter="warmup_epochs",
-            )
 
     def __call__(self, moment: Timestamp) -> float:
         """The factor on the base learning rate at ``moment``."""
