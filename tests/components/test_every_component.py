@@ -98,6 +98,13 @@ SETTINGS: dict[str, dict[str, str]] = {
     "multistep": {"multistep.milestones": "[0.1]", "multistep.factors": "[0.5]"},
     "cosine": {},
     "triangle": {},
+    "linear": {},
+    "polynomial": {},
+    "exponential": {},
+    "inverse_sqrt": {},
+    "trapezoid": {},
+    "sgdr": {"sgdr.cycle_epochs": "0.2"},
+    "one_cycle": {},
     # optimizers
     "sgd": {},
     "adamw": {},
