@@ -6,7 +6,7 @@ method or the attribute, and derives from nothing.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -68,6 +68,17 @@ class SupportsComputeDtype(Protocol):
     """
 
     compute_dtype: torch.dtype | None
+
+
+@runtime_checkable
+class SupportsStateShapes(Protocol):
+    """An optimizer that keeps tensors of other shapes than its parameters'."""
+
+    def state_shapes(self, parameter: Tensor) -> Mapping[str, tuple[int, ...]]:
+        """Shape by name of what it may keep of ``parameter``; the rest has the parameter's.
+
+        A checkpoint with other shapes is refused before it is loaded.
+        """
 
 
 @runtime_checkable

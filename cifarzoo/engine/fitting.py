@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cifarzoo.components.hooks import SupportsStateShapes
 from cifarzoo.components.regularizers import Average
 from cifarzoo.errors import CheckpointError, in_one_line
 from cifarzoo.run_folders.schemas import shown
@@ -204,18 +205,21 @@ def _check_parameter_state(
     missing = ADAM - entries.keys() if isinstance(optimizer, torch.optim.Adam) else set()
     if entries and missing:
         raise MisfitError(f"{where} has no {min(missing)}")
+    shapes: Mapping[str, tuple[int, ...]] = {}
+    if isinstance(optimizer, SupportsStateShapes):
+        shapes = optimizer.state_shapes(parameter)
     for name, value in entries.items():
-        its = f"{where}.{name}"
+        its, shape = f"{where}.{name}", tuple(shapes.get(name, parameter.shape))
         if name == "step":
             check_count(value, step, its)
         elif value is None:  # a momentum that hasn't begun
             continue
         elif not isinstance(value, Tensor):
             raise MisfitError(f"{its} is {_kind(value)}; expected a tensor")
-        elif value.shape != parameter.shape or not value.is_floating_point():
+        elif value.shape != shape or not value.is_floating_point():
+            expected = str(shape) if name in shapes else f"the shape of its parameter, {shape}"
             raise MisfitError(
-                f"{its} is {tuple(value.shape)} of {value.dtype}; expected the shape of its "
-                f"parameter, {tuple(parameter.shape)}"
+                f"{its} is {tuple(value.shape)} of {value.dtype}; expected {expected}"
             )
         elif value.requires_grad:
             raise MisfitError(f"{its} requires a gradient")

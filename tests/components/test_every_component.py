@@ -109,6 +109,12 @@ SETTINGS: dict[str, dict[str, str]] = {
     "sgd": {},
     "adamw": {},
     "muon": {},
+    "rmsprop": {},
+    "lars": {},
+    "lamb": {},
+    "lion": {},
+    "adan": {},
+    "soap": {"soap.basis_steps": "1"},
     # datasets
     "glyphs": {},
     "cifar10": {},

@@ -119,13 +119,13 @@ def test_each_catalogue_loads_its_own_of_two_components_with_one_name(
 def test_a_file_that_cannot_be_used_is_refused_in_one_line(plugin: Callable[..., Path]):
     broken = plugin("broken.py", "from cifarzoo import register\ndef f(:\n")
     wrong = plugin(
-        "wrong.py", "from cifarzoo import register\n@register.optimizer\ndef lion(lr): ..."
+        "wrong.py", "from cifarzoo import register\n@register.optimizer\ndef tiger(lr): ..."
     )
     empty = plugin("empty.py", "def f(): ...\n")
 
     assert refused(broken) == f"{broken}:2: invalid syntax"
     assert refused(wrong) == (
-        f"{wrong}:3: the optimizer lion takes no params; the engine gives it to each optimizer"
+        f"{wrong}:3: the optimizer tiger takes no params; the engine gives it to each optimizer"
     )
     assert refused(empty).startswith(
         f"{empty}: it registers no component; expected @register.<kind> on a top-level def or class"

@@ -26,7 +26,7 @@ from cifarzoo.randomness.keys import generator
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
 PACKAGE = PLUGINS / "cifarzoo-convmixer"
-FILE = PLUGINS / "lion_jitter.py"
+FILE = PLUGINS / "signum_jitter.py"
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,7 @@ def _installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(PACKAGE / "src")
     entries = catalogue([FILE]).entries
     import_components(
-        entries[name] for name in ("convmixer", "random_grayscale", "lion", "residual_jitter")
+        entries[name] for name in ("convmixer", "random_grayscale", "signum", "residual_jitter")
     )
 
 
@@ -160,15 +160,15 @@ def test_random_grayscale_refuses_what_is_no_probability():
 
 
 def test_each_component_of_the_file_takes_less_than_40_lines():
-    module = inspect.getmodule(register.components["lion"].factory)
+    module = inspect.getmodule(register.components["signum"].factory)
     source = {name: len(inspect.getsourcelines(value)[0]) for name, value in vars(module).items()
               if getattr(value, "__module__", None) == module.__name__}  # fmt: skip
 
-    assert source["Lion"] + source["lion"] < 40
+    assert source["Signum"] + source["signum"] < 40
     assert source["Jitter"] + source["ResidualJitter"] + source["residual_jitter"] < 40
 
 
-def test_lion_is_the_papers_loop():
+def test_signum_is_the_papers_loop():
     rng = np.random.default_rng(0)
     start, gradients = rng.normal(size=(2, 5)), rng.normal(size=(4, 2, 5))
     weights = [torch.nn.Parameter(torch.tensor(w)) for w in start]
@@ -176,24 +176,23 @@ def test_lion_is_the_papers_loop():
         {"params": weights[:1]},
         {"params": weights[1:], "weight_decay": 0.0},
     ]
-    optimizer = create("lion", params=groups, lr=0.1, betas=[0.8, 0.95], weight_decay=0.3)
+    optimizer = create("signum", params=groups, lr=0.1, momentum=0.8, weight_decay=0.3)
 
     theta, momentum, decay = start, 0.0, np.array([[0.3], [0.0]])
     for gradient in gradients:
         for weight, g in zip(weights, gradient, strict=True):
             weight.grad = torch.tensor(g)
         optimizer.step()
-        update = np.sign(0.8 * momentum + 0.2 * gradient)
-        theta = theta - 0.1 * (update + decay * theta)
-        momentum = 0.95 * momentum + 0.05 * gradient
+        momentum = 0.8 * momentum + 0.2 * gradient
+        theta = theta - 0.1 * (np.sign(momentum) + decay * theta)
 
     np.testing.assert_allclose(torch.stack([*weights]).detach(), theta, rtol=0, atol=1e-12)
 
 
-def test_lion_goes_on_from_its_state_and_calls_its_closure():
+def test_signum_goes_on_from_its_state_and_calls_its_closure():
     def steps(number: int, state: dict[str, Any] | None = None) -> tuple[Any, torch.Tensor]:
         weight = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
-        optimizer = create("lion", params=[{"params": [weight]}], lr=0.1)
+        optimizer = create("signum", params=[{"params": [weight]}], lr=0.1)
         if state is not None:
             optimizer.load_state_dict(state)
         for _ in range(number):
@@ -210,13 +209,13 @@ def test_lion_goes_on_from_its_state_and_calls_its_closure():
 @pytest.mark.parametrize(
     ("parameters", "problem"),
     [
-        ({"lr": 0.0}, r"^lion.lr is 0.0; expected a number above 0$"),
-        ({"betas": [0.9]}, r"^lion.betas is \[0.9\]; expected two numbers from 0 to 1$"),
+        ({"lr": 0.0}, r"^signum.lr is 0.0; expected a number above 0$"),
+        ({"momentum": 1.0}, r"^signum.momentum is 1.0; expected 0 to below 1$"),
     ],
 )
-def test_lion_refuses_what_is_out_of_range(parameters: dict[str, Any], problem: str):
+def test_signum_refuses_what_is_out_of_range(parameters: dict[str, Any], problem: str):
     with pytest.raises(ConfigError, match=problem):
-        create("lion", params=[torch.nn.Parameter(torch.zeros(1))], **parameters)
+        create("signum", params=[torch.nn.Parameter(torch.zeros(1))], **parameters)
 
 
 def test_residual_jitter_scales_each_sample_by_a_uniform_number_of_mean_one():

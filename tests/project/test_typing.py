@@ -75,7 +75,7 @@ def test_plugins_and_programs_pass_mypy_strict_against_the_wheel(installed, tmp_
     (tmp_path / "user.py").write_text(USER)
     package = sorted((PLUGINS / "cifarzoo-convmixer" / "src").rglob("*.py"))
 
-    code, said = check(installed, tmp_path, PLUGINS / "lion_jitter.py", *package, Path("user.py"))
+    code, said = check(installed, tmp_path, PLUGINS / "signum_jitter.py", *package, Path("user.py"))
 
     assert code == 0, said
     (tmp_path / "wrong.py").write_text(WRONG)

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from cifarzoo import register
-from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Fraction, NonNegativeFloat, PositiveFloat, check_settings
+from cifarzoo.zoo.optimizers.stepping import check_betas
 
 
 @register.optimizer
@@ -40,8 +40,7 @@ def adamw(
     PyTorch does; the paper's decay is ``lr * weight_decay`` here.
     """
     check_settings(adamw, locals())
-    if len(betas) != 2:
-        raise ConfigError(f"is {list(betas)}; expected two numbers", parameter="betas")
+    check_betas(betas, count=2)
     return torch.optim.AdamW(
         params,
         lr=lr,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from cifarzoo import register
 from cifarzoo.protocols import Fraction, NonNegativeFloat, PositiveFloat, check_settings
-from cifarzoo.zoo.optimizers.closures import evaluated
+from cifarzoo.zoo.optimizers.stepping import PerParameter
 
 QUINTIC = (3.4445, -4.7750, 2.0315)  # slope at 0 as steep as it goes, all values end near 1
 
@@ -39,7 +39,7 @@ def orthogonalized(matrix: Tensor, steps: int) -> Tensor:
     return x.T if is_tall else x
 
 
-class Muon(torch.optim.Optimizer):
+class Muon(PerParameter):
     """SGD with Nesterov momentum, whose groups with ``ns_steps`` have orthogonal updates.
 
     Args:
@@ -56,25 +56,16 @@ class Muon(torch.optim.Optimizer):
         super().__init__(groups, {})
         self.compute_dtype: torch.dtype | None = None
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update all parameters that have a gradient.
-
-        Args:
-            closure: Computes the loss and the gradients; None: these are there.
-        """
-        loss = evaluated(closure)
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._update(parameter, group)
-        return loss
-
-    def _update(self, parameter: nn.Parameter, group: dict[str, Any]) -> None:
-        gradient: Tensor = parameter.grad  # type: ignore[assignment]  # asked before
+    def update(
+        self,
+        parameter: nn.Parameter,
+        gradient: Tensor,
+        state: dict[str, Any],
+        group: dict[str, Any],
+    ) -> None:
+        """See ``PerParameter``."""
         if group["weight_decay"]:
             gradient = gradient.add(parameter, alpha=group["weight_decay"])
-        state = self.state[parameter]
         if "momentum_buffer" in state:
             momentum = state["momentum_buffer"].mul_(group["momentum"]).add_(gradient)
         else:

@@ -11,7 +11,7 @@ from torch.nn.utils import clip_grad_norm_
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Fraction, NonNegativeFloat, PositiveFloat, check_settings
-from cifarzoo.zoo.optimizers.closures import evaluated
+from cifarzoo.zoo.optimizers.stepping import evaluated
 
 
 class SGD(torch.optim.SGD):

@@ -1,6 +1,6 @@
 """A plugin in one file: an optimizer and a regularizer of residual branches.
 
-    cifarzoo run resnet20.gin -p plugins/lion_jitter.py -s 'run.regularizers=[@residual_jitter]'
+    cifarzoo run resnet20.gin -p plugins/signum_jitter.py -s 'run.regularizers=[@residual_jitter]'
 
 To try an idea of your own: copy this file, change a name and what it does, and name the file
 by ``-p``. ``cifarzoo ls -p FILE`` lists it, ``cifarzoo check`` knows its settings, and a run
@@ -9,7 +9,7 @@ keeps a copy of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +17,19 @@ import torch
 from torch import Tensor, nn
 
 from cifarzoo import register
-from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Regularizer, Site
+from cifarzoo.protocols import (
+    Fraction,
+    NonNegativeFloat,
+    PositiveFloat,
+    Probability,
+    Regularizer,
+    Site,
+    check_settings,
+)
 
 
-class Lion(torch.optim.Optimizer):
-    """Steps by the sign of an interpolated momentum; see ``lion``."""
+class Signum(torch.optim.Optimizer):
+    """Steps by the sign of a momentum; see ``signum``."""
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
@@ -30,31 +37,26 @@ class Lion(torch.optim.Optimizer):
         with torch.enable_grad():
             loss = closure() if closure else None
         for group in self.param_groups:
-            rate, (beta1, beta2) = group["lr"], group["betas"]
+            rate = group["lr"]
             for p in (p for p in group["params"] if p.grad is not None):
                 if "momentum" not in self.state[p]:
                     self.state[p]["momentum"] = torch.zeros_like(p)
-                momentum = self.state[p]["momentum"]
-                update = torch.lerp(p.grad, momentum, beta1).sign_()
-                p.mul_(1 - rate * group["weight_decay"]).sub_(update, alpha=rate)
-                momentum.lerp_(p.grad, 1 - beta2)
+                momentum = self.state[p]["momentum"].lerp_(p.grad, 1 - group["momentum"])
+                p.mul_(1 - rate * group["weight_decay"]).sub_(momentum.sign(), alpha=rate)
         return loss
 
 
 @register.optimizer
-def lion(
+def signum(
     params: Iterable[dict[str, Any]],
     *,
-    lr: float = 1e-3,
-    betas: Sequence[float] = (0.9, 0.99),
-    weight_decay: float = 0.1,
+    lr: PositiveFloat = 1e-3,
+    momentum: Fraction = 0.9,
+    weight_decay: NonNegativeFloat = 0.1,
 ) -> torch.optim.Optimizer:
-    """The sign of a momentum, with decoupled weight decay (Chen et al., 2023; arXiv:2302.06675)."""
-    if not lr > 0:
-        raise ConfigError(f"is {lr!r}; expected a number above 0", parameter="lr")
-    if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
-        raise ConfigError(f"is {betas!r}; expected two numbers from 0 to 1", parameter="betas")
-    return Lion(params, {"lr": lr, "betas": tuple(betas), "weight_decay": weight_decay})
+    """The sign of a momentum (Bernstein et al., 2018; arXiv:1802.04434), with decoupled decay."""
+    check_settings(signum, locals())
+    return Signum(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
 
 class Jitter(nn.Module):
@@ -81,8 +83,7 @@ class ResidualJitter(Regularizer):
 
 
 @register.regularizer
-def residual_jitter(*, strength: float = 0.5) -> Regularizer:
+def residual_jitter(*, strength: Probability = 0.5) -> Regularizer:
     """Scale each residual by a random number from 1 - strength to 1 + strength."""
-    if not 0 <= strength <= 1:
-        raise ConfigError(f"is {strength!r}; expected 0 to 1", parameter="strength")
+    check_settings(residual_jitter, locals())
     return ResidualJitter(strength)
