@@ -77,6 +77,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     "mixup": {},
     "progressive_resizing": {"progressive_resizing.sizes": "[16]"},
     "ema": {},
+    "schedule_free": {},
     "lookahead": {"lookahead.steps": "1", "lookahead.power": "0.0"},
     # augmentations
     "pad_crop": {},
@@ -114,6 +115,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     "lamb": {},
     "lion": {},
     "adan": {},
+    "torch_optimizer": {"torch_optimizer.name": "'NAdam'", "torch_optimizer.lr": "0.1"},
     "soap": {"soap.basis_steps": "1"},
     # datasets
     "glyphs": {},
