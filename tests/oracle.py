@@ -16,8 +16,8 @@ from cifarzoo.engine.assembly.residual import ResidualPort
 from cifarzoo.zoo.architectures.pyramidnet import pyramidnet
 from cifarzoo.zoo.architectures.shake_resnet import shake_resnet
 from cifarzoo.zoo.architectures.wide_resnet import wide_resnet
-from cifarzoo.zoo.regularizers.shake_drop import shake_drop
-from cifarzoo.zoo.regularizers.shake_shake import shake_shake
+from cifarzoo.zoo.regularizers.branch.shake_drop import shake_drop
+from cifarzoo.zoo.regularizers.branch.shake_shake import shake_shake
 
 FOLDER = Path(__file__).parent / "fixtures" / "flax2020"
 MEAN = np.array([0.4914 * 255, 0.4822 * 255, 0.4465 * 255], np.float32)

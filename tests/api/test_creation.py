@@ -12,7 +12,7 @@ import torch
 from cifarzoo import create, create_model
 from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Timestamp
-from cifarzoo.zoo.regularizers.mixup import mixup
+from cifarzoo.zoo.regularizers.batch.mixup import mixup
 from cifarzoo.zoo.schedules.cosine import cosine
 
 

@@ -21,7 +21,7 @@ from cifarzoo.config import load
 from cifarzoo.config.hints import known_fit
 from cifarzoo.engine.assembly.build import build_model, make
 from cifarzoo.errors import ConfigError, ConfigProblemsError
-from cifarzoo.zoo.regularizers.shake_shake import shake_shake
+from cifarzoo.zoo.regularizers.branch.shake_shake import shake_shake
 from tests.command import refuse, succeed
 from tests.toy import problems, read
 

@@ -25,8 +25,8 @@ from cifarzoo.zoo.augmentations.cutout import cutout
 from cifarzoo.zoo.augmentations.flip import flip
 from cifarzoo.zoo.augmentations.normalize import normalize
 from cifarzoo.zoo.augmentations.pad_crop import pad_crop
-from cifarzoo.zoo.regularizers.label_smoothing import label_smoothing
-from cifarzoo.zoo.regularizers.mixup import mixup
+from cifarzoo.zoo.regularizers.batch.mixup import mixup
+from cifarzoo.zoo.regularizers.loss.label_smoothing import label_smoothing
 from tests.tiny import tiny_run
 
 NUM_IMAGES = 40

@@ -16,8 +16,8 @@ from cifarzoo.engine.events import Event
 from cifarzoo.engine.initial_weights import read_initial_weights
 from cifarzoo.engine.runner import execute
 from cifarzoo.errors import ConfigError, UsageError
-from cifarzoo.zoo.regularizers.ema import ema
-from cifarzoo.zoo.regularizers.stochastic_depth import stochastic_depth
+from cifarzoo.zoo.regularizers.average.ema import ema
+from cifarzoo.zoo.regularizers.branch.stochastic_depth import stochastic_depth
 from tests.tiny import evaluated, messages, tiny_net
 
 

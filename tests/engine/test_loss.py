@@ -18,7 +18,7 @@ from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Loss, Regularizer, SupportsWeights
 from cifarzoo.zoo.losses.cross_entropy import cross_entropy
 from cifarzoo.zoo.optimizers.sgd import sgd
-from cifarzoo.zoo.regularizers.label_smoothing import label_smoothing
+from cifarzoo.zoo.regularizers.loss.label_smoothing import label_smoothing
 from cifarzoo.zoo.schedules.constant import constant
 from tests.engine.test_ranks import on_ranks, weights
 from tests.tiny import tiny_run

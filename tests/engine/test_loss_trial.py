@@ -22,7 +22,7 @@ from cifarzoo.engine.runner import execute
 from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Loss, Regularizer
 from cifarzoo.zoo.losses.cross_entropy import cross_entropy
-from cifarzoo.zoo.regularizers.label_smoothing import label_smoothing
+from cifarzoo.zoo.regularizers.loss.label_smoothing import label_smoothing
 from tests.tiny import tiny_run, tiny_task
 
 Function = Callable[[Tensor, Tensor], Tensor]

@@ -16,8 +16,8 @@ from torch.optim.swa_utils import AveragedModel
 import cifarzoo
 from cifarzoo.engine.runner import execute
 from cifarzoo.protocols import Average, Regularizer, Site
-from cifarzoo.zoo.regularizers.ema import ema
-from cifarzoo.zoo.regularizers.stochastic_depth import stochastic_depth
+from cifarzoo.zoo.regularizers.average.ema import ema
+from cifarzoo.zoo.regularizers.branch.stochastic_depth import stochastic_depth
 from tests.engine.test_checkpoint import rewrite_manifest
 
 IMAGES = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))

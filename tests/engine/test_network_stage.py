@@ -16,8 +16,8 @@ from cifarzoo.engine.assembly.dry_run import dry_run
 from cifarzoo.engine.runner import execute
 from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Forward, Passed, Regularizer
-from cifarzoo.zoo.regularizers.label_smoothing import label_smoothing
-from cifarzoo.zoo.regularizers.shake_shake import shake_shake
+from cifarzoo.zoo.regularizers.branch.shake_shake import shake_shake
+from cifarzoo.zoo.regularizers.loss.label_smoothing import label_smoothing
 from tests.engine.test_loss import FLOAT64, LINEAR, RATE, STEPS, class_weighted
 from tests.engine.test_ranks import check_parts_and_ranks, weights
 from tests.tiny import tiny_run

@@ -22,8 +22,8 @@ from cifarzoo.protocols import Average, Regularizer
 from cifarzoo.zoo.optimizers.adamw import adamw
 from cifarzoo.zoo.optimizers.muon import muon
 from cifarzoo.zoo.optimizers.sgd import sgd
-from cifarzoo.zoo.regularizers.ema import ema
-from cifarzoo.zoo.regularizers.lookahead import lookahead
+from cifarzoo.zoo.regularizers.average.ema import ema
+from cifarzoo.zoo.regularizers.average.lookahead import lookahead
 from tests.tiny import messages, tiny_run, tiny_task
 
 

@@ -15,10 +15,10 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from cifarzoo.engine.runner import execute
 from cifarzoo.protocols import Regularizer, Residual
-from cifarzoo.zoo.regularizers.ema import ema
-from cifarzoo.zoo.regularizers.mixup import mixup
-from cifarzoo.zoo.regularizers.shake_drop import shake_drop
-from cifarzoo.zoo.regularizers.shake_shake import shake_shake
+from cifarzoo.zoo.regularizers.average.ema import ema
+from cifarzoo.zoo.regularizers.batch.mixup import mixup
+from cifarzoo.zoo.regularizers.branch.shake_drop import shake_drop
+from cifarzoo.zoo.regularizers.branch.shake_shake import shake_shake
 from tests.engine.test_ranks import on_ranks
 from tests.tiny import TinyNet, tiny_task
 

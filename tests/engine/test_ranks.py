@@ -27,10 +27,10 @@ from cifarzoo.errors import CifarzooError, NotFiniteError, StoppedError
 from cifarzoo.protocols import Regularizer, Residual, Timestamp
 from cifarzoo.zoo.architectures.named import resnet8
 from cifarzoo.zoo.optimizers.sgd import sgd
-from cifarzoo.zoo.regularizers.ema import ema
-from cifarzoo.zoo.regularizers.mixup import mixup
-from cifarzoo.zoo.regularizers.shake_drop import shake_drop
-from cifarzoo.zoo.regularizers.shake_shake import shake_shake
+from cifarzoo.zoo.regularizers.average.ema import ema
+from cifarzoo.zoo.regularizers.batch.mixup import mixup
+from cifarzoo.zoo.regularizers.branch.shake_drop import shake_drop
+from cifarzoo.zoo.regularizers.branch.shake_shake import shake_shake
 from tests.tiny import (
     TinyNet,
     evaluated,

@@ -18,8 +18,8 @@ from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Augmentation, Loss, Regularizer, Schedule
 from cifarzoo.zoo.augmentations.flip import flip
 from cifarzoo.zoo.augmentations.normalize import normalize
-from cifarzoo.zoo.regularizers.label_smoothing import label_smoothing
-from cifarzoo.zoo.regularizers.mixup import mixup
+from cifarzoo.zoo.regularizers.batch.mixup import mixup
+from cifarzoo.zoo.regularizers.loss.label_smoothing import label_smoothing
 from tests.tiny import dimmed, messages, tiny_run, tiny_task
 
 

@@ -21,9 +21,9 @@ from cifarzoo.engine.runner import execute
 from cifarzoo.engine.running_statistics import fixed_batches
 from cifarzoo.engine.trained import evaluate_run, load_trained
 from cifarzoo.protocols import Regularizer, Residual
-from cifarzoo.zoo.regularizers.ema import ema
-from cifarzoo.zoo.regularizers.lookahead import lookahead
-from cifarzoo.zoo.regularizers.shake_drop import shake_drop
+from cifarzoo.zoo.regularizers.average.ema import ema
+from cifarzoo.zoo.regularizers.average.lookahead import lookahead
+from cifarzoo.zoo.regularizers.branch.shake_drop import shake_drop
 from tests.engine.test_ranks import on_ranks
 from tests.layers.test_norms import Activated, ByHand, Functional
 from tests.tiny import TinyNet, evaluated, messages, tiny_run, tiny_task

@@ -17,7 +17,7 @@ from cifarzoo.errors import CheckpointError, UsageError
 from cifarzoo.protocols import Dataset
 from cifarzoo.zoo.datasets.glyphs import glyphs
 from cifarzoo.zoo.optimizers.sgd import sgd
-from cifarzoo.zoo.regularizers.ema import ema
+from cifarzoo.zoo.regularizers.average.ema import ema
 from tests.tiny import evaluated
 
 made: list[str] = []

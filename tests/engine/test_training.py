@@ -39,9 +39,9 @@ from cifarzoo.protocols import Augmentation
 from cifarzoo.run_folders.folder import RunFolder
 from cifarzoo.zoo.augmentations.normalize import normalize
 from cifarzoo.zoo.optimizers.sgd import sgd
-from cifarzoo.zoo.regularizers.ema import ema
-from cifarzoo.zoo.regularizers.label_smoothing import label_smoothing
-from cifarzoo.zoo.regularizers.mixup import mixup
+from cifarzoo.zoo.regularizers.average.ema import ema
+from cifarzoo.zoo.regularizers.batch.mixup import mixup
+from cifarzoo.zoo.regularizers.loss.label_smoothing import label_smoothing
 from tests.tiny import dimmed, dropping_net, evaluated, messages, noisy_sgd, tiny_task
 
 TIMES = ("images_per_second", "seconds")
@@ -405,7 +405,7 @@ def test_a_second_run_in_the_same_folder_is_refused_with_who_is_there(task):
 
 
 def test_a_network_without_residual_blocks_refuses_a_branch_regularizer(task):
-    from cifarzoo.zoo.regularizers.shake_shake import shake_shake
+    from cifarzoo.zoo.regularizers.branch.shake_shake import shake_shake
 
     with pytest.raises(ConfigError, match="acts inside residual blocks, and plain_net has none"):
         execute(task("run", architecture=plain_net, regularizers=[shake_shake]))

@@ -15,7 +15,7 @@ from cifarzoo.engine.runner import execute
 from cifarzoo.engine.trial_step import try_run
 from cifarzoo.errors import ConfigError
 from cifarzoo.zoo.optimizers.sgd import sgd
-from cifarzoo.zoo.regularizers.ema import ema
+from cifarzoo.zoo.regularizers.average.ema import ema
 from tests.tiny import dropping_net, tiny_net, tiny_run
 
 CPU = torch.device("cpu")

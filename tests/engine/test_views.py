@@ -18,8 +18,8 @@ from cifarzoo.engine.runner import execute
 from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Forward, Frame, Passed, Regularizer
 from cifarzoo.zoo.augmentations.normalize import normalize
-from cifarzoo.zoo.regularizers.mixup import mixup
-from cifarzoo.zoo.regularizers.shake_shake import shake_shake
+from cifarzoo.zoo.regularizers.batch.mixup import mixup
+from cifarzoo.zoo.regularizers.branch.shake_shake import shake_shake
 from tests.data.test_windows import BATCH_SIZE, batches_of, split_of, store_of
 from tests.engine.test_loss import (
     FLOAT64,

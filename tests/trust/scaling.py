@@ -28,11 +28,11 @@ from cifarzoo.zoo.augmentations.pad_crop import pad_crop
 from cifarzoo.zoo.augmentations.trivial_augment import trivial_augment_wide
 from cifarzoo.zoo.datasets.glyphs import glyphs
 from cifarzoo.zoo.optimizers.sgd import sgd
-from cifarzoo.zoo.regularizers.ema import ema
-from cifarzoo.zoo.regularizers.label_smoothing import label_smoothing
-from cifarzoo.zoo.regularizers.mixup import mixup
-from cifarzoo.zoo.regularizers.shake_drop import shake_drop
-from cifarzoo.zoo.regularizers.shake_shake import shake_shake
+from cifarzoo.zoo.regularizers.average.ema import ema
+from cifarzoo.zoo.regularizers.batch.mixup import mixup
+from cifarzoo.zoo.regularizers.branch.shake_drop import shake_drop
+from cifarzoo.zoo.regularizers.branch.shake_shake import shake_shake
+from cifarzoo.zoo.regularizers.loss.label_smoothing import label_smoothing
 from tests.trust.attempts import Ended, attempt
 from tests.trust.cases import FAULTS, HUNG, Budget, Check, Outcome
 from tests.trust.kill_points import after

@@ -22,10 +22,10 @@ from cifarzoo.errors import CifarzooError
 from cifarzoo.run_folders.folder import PREDICTIONS, RunFolder
 from cifarzoo.zoo.augmentations.normalize import normalize
 from cifarzoo.zoo.optimizers.sgd import sgd
-from cifarzoo.zoo.regularizers.ema import ema
-from cifarzoo.zoo.regularizers.label_smoothing import label_smoothing
-from cifarzoo.zoo.regularizers.mixup import mixup
-from cifarzoo.zoo.regularizers.shake_drop import shake_drop
+from cifarzoo.zoo.regularizers.average.ema import ema
+from cifarzoo.zoo.regularizers.batch.mixup import mixup
+from cifarzoo.zoo.regularizers.branch.shake_drop import shake_drop
+from cifarzoo.zoo.regularizers.loss.label_smoothing import label_smoothing
 from tests.tiny import dimmed, dropping_net, tiny_task
 from tests.trust.attempts import Ended, say_into_log
 

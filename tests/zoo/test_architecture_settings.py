@@ -15,8 +15,8 @@ from cifarzoo.zoo.architectures.pyramidnet import pyramidnet
 from cifarzoo.zoo.architectures.resnet import resnet
 from cifarzoo.zoo.architectures.shake_resnet import shake_resnet
 from cifarzoo.zoo.architectures.wide_resnet import wide_resnet
-from cifarzoo.zoo.regularizers.shake_drop import shake_drop
-from cifarzoo.zoo.regularizers.stochastic_depth import stochastic_depth
+from cifarzoo.zoo.regularizers.branch.shake_drop import shake_drop
+from cifarzoo.zoo.regularizers.branch.stochastic_depth import stochastic_depth
 from tests.small_networks import Factory, small
 
 

@@ -31,9 +31,9 @@ from cifarzoo.zoo.architectures.wide_resnet import wide_resnet
 from cifarzoo.zoo.layers.conventions import torch_layers
 from cifarzoo.zoo.layers.initialisers import INITIALISERS
 from cifarzoo.zoo.layers.padding import PADDINGS, SameConv2d
-from cifarzoo.zoo.regularizers.shake_drop import shake_drop
-from cifarzoo.zoo.regularizers.shake_shake import shake_shake
-from cifarzoo.zoo.regularizers.stochastic_depth import stochastic_depth
+from cifarzoo.zoo.regularizers.branch.shake_drop import shake_drop
+from cifarzoo.zoo.regularizers.branch.shake_shake import shake_shake
+from cifarzoo.zoo.regularizers.branch.stochastic_depth import stochastic_depth
 from tests.small_networks import FAMILIES, VARIANTS, Factory, build, count, layers, small
 
 PAPER_WIDE = partial(wide_resnet, variant="paper")

@@ -19,7 +19,7 @@ from cifarzoo.zoo.architectures.pyramidnet import pyramidnet
 from cifarzoo.zoo.architectures.shake_resnet import shake_resnet
 from cifarzoo.zoo.architectures.wide_resnet import wide_resnet
 from cifarzoo.zoo.layers.conventions import autoaugment_layers, paper_layers
-from cifarzoo.zoo.regularizers.shake_shake import shake_shake
+from cifarzoo.zoo.regularizers.branch.shake_shake import shake_shake
 from tests.small_networks import normalised
 
 

@@ -21,7 +21,7 @@ from cifarzoo.zoo.architectures.resnet import resnet
 from cifarzoo.zoo.layers.conventions import paper_layers, torch_layers
 from cifarzoo.zoo.layers.initialisers import INITIALISERS, TRUNCATED_STD
 from cifarzoo.zoo.layers.padding import SameConv2d
-from cifarzoo.zoo.regularizers.shake_shake import shake_shake
+from cifarzoo.zoo.regularizers.branch.shake_shake import shake_shake
 from tests.small_networks import build, normalised, small
 
 

@@ -15,9 +15,9 @@ from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Regularizer, Site
 from cifarzoo.randomness.gates import SiteDraws, site_draws
 from cifarzoo.randomness.injection import inject
-from cifarzoo.zoo.regularizers.shake_drop import shake_drop, shake_or_keep
-from cifarzoo.zoo.regularizers.shake_shake import mix, shake_shake
-from cifarzoo.zoo.regularizers.stochastic_depth import stochastic_depth
+from cifarzoo.zoo.regularizers.branch.shake_drop import shake_drop, shake_or_keep
+from cifarzoo.zoo.regularizers.branch.shake_shake import mix, shake_shake
+from cifarzoo.zoo.regularizers.branch.stochastic_depth import stochastic_depth
 
 MANY = 40_000
 

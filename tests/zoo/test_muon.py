@@ -8,7 +8,7 @@ from torch import nn
 from cifarzoo.engine.runner import execute
 from cifarzoo.errors import ConfigError
 from cifarzoo.zoo.optimizers.muon import muon, orthogonalized
-from cifarzoo.zoo.regularizers.lookahead import lookahead
+from cifarzoo.zoo.regularizers.average.lookahead import lookahead
 
 RNG = np.random.default_rng(0)
 

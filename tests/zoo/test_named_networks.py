@@ -16,7 +16,7 @@ from cifarzoo.zoo.architectures import named
 from cifarzoo.zoo.architectures.pyramidnet import pyramidnet
 from cifarzoo.zoo.architectures.shake_resnet import shake_resnet
 from cifarzoo.zoo.architectures.wide_resnet import wide_resnet
-from cifarzoo.zoo.regularizers.shake_shake import shake_shake
+from cifarzoo.zoo.regularizers.branch.shake_shake import shake_shake
 
 Factory = Callable[..., nn.Module]
 BASIC = {"depth": 110, "block": "basic"}

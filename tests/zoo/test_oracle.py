@@ -18,8 +18,8 @@ from cifarzoo.layers.kernels import fused
 from cifarzoo.layers.norms import batch_norms
 from cifarzoo.randomness.injection import inject
 from cifarzoo.zoo.architectures.named import pyramid, wrn26_2, wrn26_6_ss, wrn26_10
-from cifarzoo.zoo.regularizers.shake_drop import shake_drop
-from cifarzoo.zoo.regularizers.shake_shake import shake_shake
+from cifarzoo.zoo.regularizers.branch.shake_drop import shake_drop
+from cifarzoo.zoo.regularizers.branch.shake_shake import shake_shake
 from tests.oracle import FOLDER, L2, NETWORKS, Recording
 
 VARIANTS = tuple(NETWORKS)

@@ -9,7 +9,7 @@ from torchvision.transforms.v2 import functional as vision
 
 from cifarzoo.engine.runner import execute
 from cifarzoo.errors import ConfigError
-from cifarzoo.zoo.regularizers.progressive_resizing import progressive_resizing, resized
+from cifarzoo.zoo.regularizers.network.progressive_resizing import progressive_resizing, resized
 from tests.tiny import tiny_task
 
 

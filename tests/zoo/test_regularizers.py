@@ -17,9 +17,9 @@ from cifarzoo.protocols import Average
 from cifarzoo.randomness.batch_draws import BatchDraws
 from cifarzoo.randomness.gates import SiteDraws, feed
 from cifarzoo.randomness.keys import generator
-from cifarzoo.zoo.regularizers.ema import ema
-from cifarzoo.zoo.regularizers.label_smoothing import label_smoothing, smooth
-from cifarzoo.zoo.regularizers.mixup import mix, mixup
+from cifarzoo.zoo.regularizers.average.ema import ema
+from cifarzoo.zoo.regularizers.batch.mixup import mix, mixup
+from cifarzoo.zoo.regularizers.loss.label_smoothing import label_smoothing, smooth
 
 
 def draws(count, seed=0):

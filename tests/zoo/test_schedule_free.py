@@ -11,7 +11,7 @@ from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Timestamp
 from cifarzoo.zoo.optimizers.adamw import adamw
 from cifarzoo.zoo.optimizers.sgd import sgd
-from cifarzoo.zoo.regularizers.schedule_free import schedule_free
+from cifarzoo.zoo.regularizers.average.schedule_free import schedule_free
 from cifarzoo.zoo.schedules.constant import constant
 
 STEPS, STEPS_PER_EPOCH, RATE, DECAY, BETA = 12, 4, 0.1, 0.05, 0.8

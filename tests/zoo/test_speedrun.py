@@ -32,7 +32,7 @@ from cifarzoo.zoo.augmentations.alternating_flip import alternating_flip
 from cifarzoo.zoo.augmentations.flip_tta import flip_tta
 from cifarzoo.zoo.augmentations.normalize import normalize
 from cifarzoo.zoo.optimizers.sgd import sgd
-from cifarzoo.zoo.regularizers.lookahead import lookahead
+from cifarzoo.zoo.regularizers.average.lookahead import lookahead
 from cifarzoo.zoo.schedules.triangle import triangle
 from tests.engine.test_ranks import on_ranks, weights
 from tests.tiny import TinyNet, evaluated, tiny_run, tiny_task

@@ -20,7 +20,7 @@ from cifarzoo.engine.assembly.weight_decay import POLICIES, count, split
 from cifarzoo.zoo.architectures.pyramidnet import pyramidnet
 from cifarzoo.zoo.architectures.shake_resnet import shake_resnet
 from cifarzoo.zoo.architectures.wide_resnet import wide_resnet
-from cifarzoo.zoo.regularizers.shake_shake import shake_shake
+from cifarzoo.zoo.regularizers.branch.shake_shake import shake_shake
 
 Parameters = list[tuple[str, int]]
 WIDE_28_10 = {"blocks_per_group": 4, "widen_factor": 10}

@@ -24,7 +24,7 @@ from cifarzoo.protocols import (
     Site,
     check_settings,
 )
-from cifarzoo.zoo.regularizers.depth import Decay, drop_prob
+from cifarzoo.zoo.regularizers.branch.depth import Decay, drop_prob
 
 
 class _Scale(torch.autograd.Function):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from cifarzoo import register
 from cifarzoo.protocols import BranchDraws, Per, Probability, Regularizer, Site, check_settings
-from cifarzoo.zoo.regularizers.depth import Decay, drop_prob
+from cifarzoo.zoo.regularizers.branch.depth import Decay, drop_prob
 
 
 def drop_branch(x: Tensor, gate: Tensor) -> Tensor:

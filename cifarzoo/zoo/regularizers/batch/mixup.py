@@ -24,11 +24,20 @@ def mix(images: Tensor, targets: Tensor, partner: Tensor, lam: Tensor) -> tuple[
         A new batch of the same shapes; targets still sum to one.
     """
     of_image = lam[:, None, None, None].to(images.dtype)
-    of_target = lam[:, None].to(targets.dtype)
-    return (
-        of_image * images + (1 - of_image) * images[partner],
-        of_target * targets + (1 - of_target) * targets[partner],
-    )
+    mixed = of_image * images + (1 - of_image) * images[partner]
+    return mixed, blend_targets(targets, partner, lam)
+
+
+def blend_targets(targets: Tensor, partner: Tensor, kept: Tensor) -> Tensor:
+    """``kept`` of each target plus ``1 - kept`` of its partner's.
+
+    Args:
+        targets: Class probabilities (N, K).
+        partner: Whose target each is mixed with, indices (N,).
+        kept: Share of the target itself (N,), 0 to 1.
+    """
+    kept = kept[:, None].to(targets.dtype)
+    return kept * targets + (1 - kept) * targets[partner]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""Weights that are evaluated in the place of those that are trained."""

@@ -1,0 +1,1 @@
+"""Regularizers of whole batches: images and targets are mixed."""
