@@ -78,6 +78,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     "cutmix": {},
     "ricap": {},
     "resizemix": {},
+    "random_choice": {"random_choice.regularizers": "[@mixup, @cutmix]"},
     "progressive_resizing": {"progressive_resizing.sizes": "[16]"},
     "ema": {},
     "schedule_free": {},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -11,11 +12,14 @@ from torch.nn import functional as F
 from torchvision.transforms import v2
 
 from cifarzoo.errors import ConfigError
+from cifarzoo.protocols import Regularizer
 from cifarzoo.randomness.batch_draws import BatchDraws
 from cifarzoo.randomness.keys import generator
 from cifarzoo.zoo.regularizers.batch.cutmix import Boxes, centred_boxes, cutmix, inside, paste
+from cifarzoo.zoo.regularizers.batch.random_choice import random_choice
 from cifarzoo.zoo.regularizers.batch.resizemix import paste_resized, resizemix
 from cifarzoo.zoo.regularizers.batch.ricap import ricap
+from cifarzoo.zoo.regularizers.loss.label_smoothing import label_smoothing
 
 N, K, SIDE = 512, 10, 32
 SIGMAS = 4
@@ -161,6 +165,39 @@ def test_the_point_of_ricap_has_the_papers_distribution():
         assert abs(numbers.var() - variance) < SIGMAS * variance / math.sqrt(n)  # kurtosis below 0
 
 
+def test_each_member_has_its_share_of_the_batches():
+    images, targets = batch(4)
+    num_batches = 3000
+    chosen = random_choice(
+        regularizers=[lambda: Add(1.0), lambda: Add(2.0)], probabilities=[0.2, 0.5]
+    )
+    added = [
+        float((chosen.batch(images, targets, draws(step, 4))[0] - images).mean().round())
+        for step in range(num_batches)
+    ]
+    for value, p in ((0.0, 0.3), (1.0, 0.2), (2.0, 0.5)):
+        share = added.count(value) / num_batches
+        assert abs(share - p) < SIGMAS * math.sqrt(p * (1 - p) / num_batches)
+
+
+def test_members_that_are_as_likely_leave_no_batch_out():
+    images, targets = batch(4)
+    chosen = random_choice(regularizers=[lambda: Add(1.0)] * 3)
+    assert chosen.ends[-1] == 1.0
+    assert all(
+        torch.equal(chosen.batch(images, targets, draws(step, 4))[0], images + 1)
+        for step in range(200)
+    )
+
+
+@dataclass(frozen=True)
+class Add(Regularizer):
+    value: float
+
+    def batch(self, images, targets, _draws):
+        return images + self.value, targets
+
+
 @pytest.mark.parametrize("make", [cutmix, ricap, resizemix])
 def test_targets_stay_probabilities_and_the_batch_is_a_new_one(make):
     images, targets = batch()
@@ -181,6 +218,22 @@ def test_targets_stay_probabilities_and_the_batch_is_a_new_one(make):
         (lambda: cutmix(per="pixel"), "per", "is 'pixel'; expected 'batch' or 'sample'"),
         (lambda: ricap(beta=-1.0), "beta", "is -1.0; expected a number above 0"),
         (lambda: resizemix(low=0.5, high=0.4), "high", "is 0.4; expected at least low, 0.5"),
+        (lambda: random_choice(regularizers=[]), "regularizers", "is empty; expected at least one"),
+        (
+            lambda: random_choice(regularizers=[cutmix, label_smoothing]),
+            "regularizers",
+            r"\[1\] acts in loss; expected the batch stage alone",
+        ),
+        (
+            lambda: random_choice(regularizers=[cutmix], probabilities=[0.5, 0.5]),
+            "probabilities",
+            r"is \[0.5, 0.5\]; expected 1 numbers whose sum is at most 1",
+        ),
+        (
+            lambda: random_choice(regularizers=[cutmix, ricap], probabilities=[0.6, 0.5]),
+            "probabilities",
+            r"expected 2 numbers whose sum is at most 1",
+        ),
         (lambda: resizemix(high=1.0), "high", "is 1.0; expected 0 to below 1"),
     ],
 )
