@@ -82,6 +82,11 @@ SETTINGS: dict[str, dict[str, str]] = {
     "progressive_resizing": {"progressive_resizing.sizes": "[16]"},
     "ema": {},
     "schedule_free": {},
+    "swa": {"swa.start": "0.0", "swa.every_epochs": "0.1"},
+    "lawa": {"lawa.num_points": "2", "lawa.every_epochs": "0.1"},
+    "sam": {},
+    "asam": {},
+    "gradient_centralization": {},
     "lookahead": {"lookahead.steps": "1", "lookahead.power": "0.0"},
     # augmentations
     "pad_crop": {},
