@@ -15,6 +15,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from cifarzoo.components.ranges import range_of
 from cifarzoo.errors import ConfigError
 
+UNIONS = (Union, types.UnionType)
+
 
 def check_settings(factory: Callable[..., Any], settings: Mapping[str, Any]) -> None:
     """Refuse settings outside the ranges and choices that ``factory`` declares.
@@ -40,8 +42,10 @@ def _hints(factory: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _problem(hint: Any, value: Any) -> str | None:
-    if get_origin(hint) is abc.Sequence and isinstance(value, list | tuple):
-        problems = (_problem(get_args(hint)[0], each) for each in value)
+    members = get_args(hint) if get_origin(hint) in UNIONS else (hint,)
+    lists = [each for each in members if get_origin(each) is abc.Sequence]
+    if lists and isinstance(value, list | tuple):
+        problems = (_problem(get_args(lists[0])[0], each) for each in value)
         found = next(((i, each) for i, each in enumerate(problems) if each), None)
         return f"[{found[0]}]{' ' * found[1].startswith('is')}{found[1]}" if found else None
     expected = _expected(hint, value)
@@ -58,7 +62,7 @@ def _expected(hint: Any, value: Any) -> str | None:
         return None if value in limits else limits.expected
     if origin is Literal:
         return None if value in args else _one_of(args)
-    if origin in (Union, types.UnionType):
+    if origin in UNIONS:
         members = [each for each in args if each is not types.NoneType]
         found = [_expected(each, value) for each in members]
         if None in found or (value is None and len(members) < len(args)):

@@ -22,6 +22,7 @@ def factory(
     rate: PositiveFloat = 1.0,
     share: Probability | None = None,
     widths: Sequence[PositiveInt] = (1,),
+    counts: Sequence[PositiveInt] | None = None,
     mode: Literal["a", "b", "c"] = "a",
     level: Annotated[int, Ge(0), Le(9)] | Literal["auto"] = "auto",
     name: str = "",
@@ -37,6 +38,7 @@ def factory(
         ({"rate": math.inf}, "rate", "is inf; expected a number above 0"),
         ({"share": 1.5}, "share", "is 1.5; expected 0 to 1 or None"),
         ({"widths": (4, 0)}, "widths", "[1] is 0; expected at least 1"),
+        ({"counts": [1, -1]}, "counts", "[1] is -1; expected at least 1"),
         ({"mode": "d"}, "mode", "is 'd'; expected 'a', 'b' or 'c'"),
         ({"level": 10}, "level", "is 10; expected 0 to 9 or 'auto'"),
         ({"mode": "d", "rate": -1.0}, "rate", "is -1.0; expected a number above 0"),
@@ -50,7 +52,15 @@ def test_what_is_outside_of_a_declaration_is_refused(settings, parameter, messag
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"share": None}, {"share": 1}, {"level": 9}, {"widths": []}, {"name": "-1"}],
+    [
+        {},
+        {"share": None},
+        {"share": 1},
+        {"level": 9},
+        {"widths": []},
+        {"counts": [1]},
+        {"name": "-1"},
+    ],
 )
 def test_what_is_inside_is_taken(settings):
     factory(-10, **settings)  # nothing is declared of num_classes

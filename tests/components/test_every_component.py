@@ -80,6 +80,8 @@ SETTINGS: dict[str, dict[str, str]] = {
     "resizemix": {},
     "random_choice": {"random_choice.regularizers": "[@mixup, @cutmix]"},
     "progressive_resizing": {"progressive_resizing.sizes": "[16]"},
+    "manifold_mixup": {},
+    "orthogonality": {},
     "ema": {},
     "schedule_free": {},
     "swa": {"swa.start": "0.0", "swa.every_epochs": "0.1"},
@@ -103,6 +105,12 @@ SETTINGS: dict[str, dict[str, str]] = {
     "normalize": {},
     # losses
     "cross_entropy": {},
+    "focal": {},
+    "binary_cross_entropy": {},
+    "class_weighted": {
+        "class_weighted.class_weights": "[1.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5]"
+    },
+    "logit_adjusted": {"logit_adjusted.class_counts": "[9, 8, 7, 6, 5, 4, 3, 2, 1, 1]"},
     # schedules
     "constant": {"constant.warmup_epochs": "0.2"},
     "multistep": {"multistep.milestones": "[0.1]", "multistep.factors": "[0.5]"},
