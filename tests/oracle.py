@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from cifarzoo import flax_weights
 from cifarzoo.engine.assembly.residual import ResidualPort
-from cifarzoo.zoo.architectures.pyramidnet import pyramidnet
-from cifarzoo.zoo.architectures.shake_resnet import shake_resnet
-from cifarzoo.zoo.architectures.wide_resnet import wide_resnet
+from cifarzoo.zoo.architectures.residual.pyramidnet import pyramidnet
+from cifarzoo.zoo.architectures.residual.shake_resnet import shake_resnet
+from cifarzoo.zoo.architectures.residual.wide_resnet import wide_resnet
 from cifarzoo.zoo.regularizers.branch.shake_drop import shake_drop
 from cifarzoo.zoo.regularizers.branch.shake_shake import shake_shake
 

@@ -10,15 +10,15 @@ from torch import Tensor, nn
 
 from cifarzoo.engine.assembly.residual import ResidualPort
 from cifarzoo.protocols import Regularizer
-from cifarzoo.zoo.architectures import pyramidnet as pyramids
-from cifarzoo.zoo.architectures import resnet as resnets
-from cifarzoo.zoo.architectures import shake_resnet as shakes
-from cifarzoo.zoo.architectures import wide_resnet as wides
 from cifarzoo.zoo.architectures.named import resnet18, wrn26_6_ss
-from cifarzoo.zoo.architectures.pyramidnet import pyramidnet
-from cifarzoo.zoo.architectures.resnet import resnet
-from cifarzoo.zoo.architectures.shake_resnet import shake_resnet
-from cifarzoo.zoo.architectures.wide_resnet import wide_resnet
+from cifarzoo.zoo.architectures.residual import pyramidnet as pyramids
+from cifarzoo.zoo.architectures.residual import resnet as resnets
+from cifarzoo.zoo.architectures.residual import shake_resnet as shakes
+from cifarzoo.zoo.architectures.residual import wide_resnet as wides
+from cifarzoo.zoo.architectures.residual.pyramidnet import pyramidnet
+from cifarzoo.zoo.architectures.residual.resnet import resnet
+from cifarzoo.zoo.architectures.residual.shake_resnet import shake_resnet
+from cifarzoo.zoo.architectures.residual.wide_resnet import wide_resnet
 from cifarzoo.zoo.regularizers.branch.shake_shake import shake_shake
 
 Factory = Callable[..., nn.Module]

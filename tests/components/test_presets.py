@@ -23,7 +23,7 @@ from cifarzoo.zoo.architectures.named import resnet8, resnet20, wrn28_10
 
 START = """\
 from cifarzoo import register
-from cifarzoo.zoo.architectures.resnet import resnet
+from cifarzoo.zoo.architectures.residual.resnet import resnet
 """
 FAMILY = """
 @register.schedule

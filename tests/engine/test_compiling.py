@@ -21,7 +21,7 @@ from cifarzoo.engine.device.compiling import (
 from cifarzoo.engine.device.precision import choose
 from cifarzoo.engine.events import CompiledEvent, StepEvent
 from cifarzoo.engine.runner import execute
-from cifarzoo.zoo.architectures.blocks import ResidualBlock
+from cifarzoo.zoo.architectures.residual.blocks import ResidualBlock
 from tests.tiny import tiny_run, tiny_task
 
 

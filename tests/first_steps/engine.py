@@ -19,9 +19,9 @@ from cifarzoo.engine.events import Event, StepEvent
 from cifarzoo.engine.runner import Task, execute
 from cifarzoo.protocols import Dataset, Split
 from cifarzoo.run_folders.folder import adopt
-from cifarzoo.zoo.architectures.pyramidnet import pyramidnet
-from cifarzoo.zoo.architectures.shake_resnet import shake_resnet
-from cifarzoo.zoo.architectures.wide_resnet import wide_resnet
+from cifarzoo.zoo.architectures.residual.pyramidnet import pyramidnet
+from cifarzoo.zoo.architectures.residual.shake_resnet import shake_resnet
+from cifarzoo.zoo.architectures.residual.wide_resnet import wide_resnet
 from cifarzoo.zoo.datasets.cifar import cifar10
 from cifarzoo.zoo.datasets.glyphs import glyphs
 from tests.first_steps.outcome import Outcome

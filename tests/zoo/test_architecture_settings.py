@@ -11,10 +11,10 @@ from cifarzoo.engine.assembly.residual import ResidualPort
 from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Regularizer
 from cifarzoo.zoo.architectures.named import resnet18, wrn26_6_ss
-from cifarzoo.zoo.architectures.pyramidnet import pyramidnet
-from cifarzoo.zoo.architectures.resnet import resnet
-from cifarzoo.zoo.architectures.shake_resnet import shake_resnet
-from cifarzoo.zoo.architectures.wide_resnet import wide_resnet
+from cifarzoo.zoo.architectures.residual.pyramidnet import pyramidnet
+from cifarzoo.zoo.architectures.residual.resnet import resnet
+from cifarzoo.zoo.architectures.residual.shake_resnet import shake_resnet
+from cifarzoo.zoo.architectures.residual.wide_resnet import wide_resnet
 from cifarzoo.zoo.regularizers.branch.shake_drop import shake_drop
 from cifarzoo.zoo.regularizers.branch.stochastic_depth import stochastic_depth
 from tests.small_networks import Factory, small

@@ -13,8 +13,6 @@ from torch import nn
 
 from cifarzoo.layers.batch_norm import BatchNorm2d
 from cifarzoo.protocols import Regularizer, Site
-from cifarzoo.zoo.architectures import pyramidnet as pyramids
-from cifarzoo.zoo.architectures.blocks import SHORTCUTS
 from cifarzoo.zoo.architectures.named import (
     pyramid,
     resnet8,
@@ -24,10 +22,12 @@ from cifarzoo.zoo.architectures.named import (
     wrn26_6_ss,
     wrn26_10,
 )
-from cifarzoo.zoo.architectures.pyramidnet import pyramidnet
-from cifarzoo.zoo.architectures.resnet import resnet
-from cifarzoo.zoo.architectures.shake_resnet import shake_resnet
-from cifarzoo.zoo.architectures.wide_resnet import wide_resnet
+from cifarzoo.zoo.architectures.residual import pyramidnet as pyramids
+from cifarzoo.zoo.architectures.residual.blocks import SHORTCUTS
+from cifarzoo.zoo.architectures.residual.pyramidnet import pyramidnet
+from cifarzoo.zoo.architectures.residual.resnet import resnet
+from cifarzoo.zoo.architectures.residual.shake_resnet import shake_resnet
+from cifarzoo.zoo.architectures.residual.wide_resnet import wide_resnet
 from cifarzoo.zoo.layers.conventions import torch_layers
 from cifarzoo.zoo.layers.initialisers import INITIALISERS
 from cifarzoo.zoo.layers.padding import PADDINGS, SameConv2d

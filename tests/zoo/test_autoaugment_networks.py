@@ -13,11 +13,11 @@ from cifarzoo.engine.assembly.residual import ResidualPort
 from cifarzoo.engine.device.compiling import blocks
 from cifarzoo.errors import ConfigError
 from cifarzoo.randomness.injection import inject
-from cifarzoo.zoo.architectures import shake_resnet as shakes
-from cifarzoo.zoo.architectures.blocks import BlockPlan, add_shortcut
-from cifarzoo.zoo.architectures.pyramidnet import pyramidnet
-from cifarzoo.zoo.architectures.shake_resnet import shake_resnet
-from cifarzoo.zoo.architectures.wide_resnet import wide_resnet
+from cifarzoo.zoo.architectures.residual import shake_resnet as shakes
+from cifarzoo.zoo.architectures.residual.blocks import BlockPlan, add_shortcut
+from cifarzoo.zoo.architectures.residual.pyramidnet import pyramidnet
+from cifarzoo.zoo.architectures.residual.shake_resnet import shake_resnet
+from cifarzoo.zoo.architectures.residual.wide_resnet import wide_resnet
 from cifarzoo.zoo.layers.conventions import autoaugment_layers, paper_layers
 from cifarzoo.zoo.regularizers.branch.shake_shake import shake_shake
 from tests.small_networks import normalised

@@ -11,13 +11,13 @@ from torchvision.models.resnet import BasicBlock
 
 from cifarzoo.engine.assembly.residual import ResidualPort
 from cifarzoo.randomness.injection import inject
-from cifarzoo.zoo.architectures import resnet as resnets
-from cifarzoo.zoo.architectures import shake_resnet as shakes
-from cifarzoo.zoo.architectures import wide_resnet as wides
-from cifarzoo.zoo.architectures.blocks import BlockPlan
 from cifarzoo.zoo.architectures.named import resnet18
-from cifarzoo.zoo.architectures.pyramidnet import pyramidnet
-from cifarzoo.zoo.architectures.resnet import resnet
+from cifarzoo.zoo.architectures.residual import resnet as resnets
+from cifarzoo.zoo.architectures.residual import shake_resnet as shakes
+from cifarzoo.zoo.architectures.residual import wide_resnet as wides
+from cifarzoo.zoo.architectures.residual.blocks import BlockPlan
+from cifarzoo.zoo.architectures.residual.pyramidnet import pyramidnet
+from cifarzoo.zoo.architectures.residual.resnet import resnet
 from cifarzoo.zoo.layers.conventions import paper_layers, torch_layers
 from cifarzoo.zoo.layers.initialisers import INITIALISERS, TRUNCATED_STD
 from cifarzoo.zoo.layers.padding import SameConv2d

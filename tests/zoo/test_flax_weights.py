@@ -13,8 +13,8 @@ from cifarzoo import flax_weights
 from cifarzoo.engine.assembly.residual import ResidualPort
 from cifarzoo.errors import DataError
 from cifarzoo.protocols import Regularizer
-from cifarzoo.zoo.architectures.pyramidnet import pyramidnet
-from cifarzoo.zoo.architectures.wide_resnet import wide_resnet
+from cifarzoo.zoo.architectures.residual.pyramidnet import pyramidnet
+from cifarzoo.zoo.architectures.residual.wide_resnet import wide_resnet
 from cifarzoo.zoo.regularizers.branch.shake_drop import shake_drop
 from cifarzoo.zoo.regularizers.branch.stochastic_depth import stochastic_depth
 from tests.oracle import Recording

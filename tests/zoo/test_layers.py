@@ -13,7 +13,7 @@ from cifarzoo import create, create_model
 from cifarzoo.errors import ConfigError
 from cifarzoo.layers.batch_norm import BatchNorm2d
 from cifarzoo.zoo.architectures.named import resnet20, wrn26_2
-from cifarzoo.zoo.architectures.wide_resnet import wide_resnet
+from cifarzoo.zoo.architectures.residual.wide_resnet import wide_resnet
 from cifarzoo.zoo.layers.conventions import (
     autoaugment_layers,
     flax2020_layers,

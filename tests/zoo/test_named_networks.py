@@ -13,9 +13,9 @@ from cifarzoo import create_model
 from cifarzoo.components.plugins import catalogue
 from cifarzoo.engine.assembly.residual import ResidualPort
 from cifarzoo.zoo.architectures import named
-from cifarzoo.zoo.architectures.pyramidnet import pyramidnet
-from cifarzoo.zoo.architectures.shake_resnet import shake_resnet
-from cifarzoo.zoo.architectures.wide_resnet import wide_resnet
+from cifarzoo.zoo.architectures.residual.pyramidnet import pyramidnet
+from cifarzoo.zoo.architectures.residual.shake_resnet import shake_resnet
+from cifarzoo.zoo.architectures.residual.wide_resnet import wide_resnet
 from cifarzoo.zoo.regularizers.branch.shake_shake import shake_shake
 
 Factory = Callable[..., nn.Module]

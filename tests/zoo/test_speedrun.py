@@ -26,8 +26,8 @@ from cifarzoo.protocols import Residual, Split, Timestamp
 from cifarzoo.randomness.batch_draws import BatchDraws
 from cifarzoo.randomness.keys import generator
 from cifarzoo.run_folders.predictions import read_predictions
-from cifarzoo.zoo.architectures.airbench import EvenConv2d, airbench
-from cifarzoo.zoo.architectures.whitening import Whitening
+from cifarzoo.zoo.architectures.speedrun.airbench import EvenConv2d, airbench
+from cifarzoo.zoo.architectures.speedrun.whitening import Whitening
 from cifarzoo.zoo.augmentations.alternating_flip import alternating_flip
 from cifarzoo.zoo.augmentations.flip_tta import flip_tta
 from cifarzoo.zoo.augmentations.normalize import normalize

@@ -17,9 +17,9 @@ from torch import nn
 
 from cifarzoo.engine.assembly.residual import ResidualPort
 from cifarzoo.engine.assembly.weight_decay import POLICIES, count, split
-from cifarzoo.zoo.architectures.pyramidnet import pyramidnet
-from cifarzoo.zoo.architectures.shake_resnet import shake_resnet
-from cifarzoo.zoo.architectures.wide_resnet import wide_resnet
+from cifarzoo.zoo.architectures.residual.pyramidnet import pyramidnet
+from cifarzoo.zoo.architectures.residual.shake_resnet import shake_resnet
+from cifarzoo.zoo.architectures.residual.wide_resnet import wide_resnet
 from cifarzoo.zoo.regularizers.branch.shake_shake import shake_shake
 
 Parameters = list[tuple[str, int]]

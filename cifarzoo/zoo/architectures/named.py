@@ -7,11 +7,11 @@ the name means. A network's number of parameters is checked by a test.
 from __future__ import annotations
 
 from cifarzoo import register
-from cifarzoo.zoo.architectures.airbench import airbench
-from cifarzoo.zoo.architectures.pyramidnet import pyramidnet
-from cifarzoo.zoo.architectures.resnet import resnet
-from cifarzoo.zoo.architectures.shake_resnet import shake_resnet
-from cifarzoo.zoo.architectures.wide_resnet import wide_resnet
+from cifarzoo.zoo.architectures.residual.pyramidnet import pyramidnet
+from cifarzoo.zoo.architectures.residual.resnet import resnet
+from cifarzoo.zoo.architectures.residual.shake_resnet import shake_resnet
+from cifarzoo.zoo.architectures.residual.wide_resnet import wide_resnet
+from cifarzoo.zoo.architectures.speedrun.airbench import airbench
 
 # A table, three lines a network.
 # fmt: off

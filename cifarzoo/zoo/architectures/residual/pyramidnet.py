@@ -18,14 +18,14 @@ from cifarzoo.protocols import (
     Residual,
     check_settings,
 )
-from cifarzoo.zoo.architectures.blocks import (
+from cifarzoo.zoo.architectures.residual.blocks import (
     BlockPlan,
     ResidualBlock,
     ResidualNetwork,
     chain,
     pool_pad,
 )
-from cifarzoo.zoo.architectures.depths import blocks_in
+from cifarzoo.zoo.architectures.residual.depths import blocks_in
 from cifarzoo.zoo.architectures.variants import choose, make_layers
 from cifarzoo.zoo.layers.conventions import autoaugment_layers, flax2020_layers, paper_layers
 

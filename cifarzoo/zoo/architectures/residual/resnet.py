@@ -9,7 +9,7 @@ from torch import nn
 
 from cifarzoo import register
 from cifarzoo.protocols import Layers, LayersFactory, PositiveInt, Residual, check_settings
-from cifarzoo.zoo.architectures.blocks import (
+from cifarzoo.zoo.architectures.residual.blocks import (
     BlockPlan,
     ResidualBlock,
     ResidualNetwork,
@@ -18,7 +18,7 @@ from cifarzoo.zoo.architectures.blocks import (
     conv1x1,
     subsample_pad,
 )
-from cifarzoo.zoo.architectures.depths import blocks_in
+from cifarzoo.zoo.architectures.residual.depths import blocks_in
 from cifarzoo.zoo.architectures.variants import choose, make_layers
 from cifarzoo.zoo.layers.conventions import he2015_layers, torch_layers
 

@@ -15,8 +15,8 @@ from cifarzoo.errors import ConfigError
 from cifarzoo.layers.batch_norm import BatchNorm2d
 from cifarzoo.layers.kernels.strips import Conv2d
 from cifarzoo.protocols import PositiveFloat, PositiveInt, check_settings
-from cifarzoo.zoo.architectures.blocks import chain
-from cifarzoo.zoo.architectures.whitening import Whitening
+from cifarzoo.zoo.architectures.residual.blocks import chain
+from cifarzoo.zoo.architectures.speedrun.whitening import Whitening
 
 
 class Airbench(nn.Module):

@@ -19,7 +19,7 @@ from cifarzoo.protocols import (
     Residual,
     check_settings,
 )
-from cifarzoo.zoo.architectures.blocks import (
+from cifarzoo.zoo.architectures.residual.blocks import (
     SHORTCUTS,
     BlockPlan,
     ChannelPadding,
@@ -28,7 +28,7 @@ from cifarzoo.zoo.architectures.blocks import (
     build_groups,
     chain,
 )
-from cifarzoo.zoo.architectures.group_skips import GroupSkips
+from cifarzoo.zoo.architectures.residual.group_skips import GroupSkips
 from cifarzoo.zoo.architectures.variants import choose, make_layers
 from cifarzoo.zoo.layers.conventions import autoaugment_layers, flax2020_layers, paper_layers
 

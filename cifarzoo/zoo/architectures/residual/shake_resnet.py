@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Layers, LayersFactory, PositiveInt, Residual, check_settings
-from cifarzoo.zoo.architectures.blocks import (
+from cifarzoo.zoo.architectures.residual.blocks import (
     SHORTCUTS,
     BlockPlan,
     ResidualBlock,

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cifarzoo.zoo.architectures.blocks import ChannelPadding, add_shortcut
+from cifarzoo.zoo.architectures.residual.blocks import ChannelPadding, add_shortcut
 
 
 class GroupSkips(nn.ModuleList):

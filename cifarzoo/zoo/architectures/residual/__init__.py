@@ -1,0 +1,1 @@
+"""Networks of residual blocks, and what they are made of."""

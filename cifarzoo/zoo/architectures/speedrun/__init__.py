@@ -1,0 +1,1 @@
+"""Networks of the CIFAR-10 speed-runs."""
