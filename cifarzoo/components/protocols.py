@@ -160,8 +160,19 @@ class Dataset:
 class Layers(Protocol):
     """What a network makes its convolutions, norms and classifier with: a code's conventions."""
 
-    def conv(self, in_channels: int, channels: int, kernel_size: int, stride: int = 1) -> nn.Module:
-        """A convolution of an odd size that keeps the images' size, up to its stride."""
+    def conv(
+        self,
+        in_channels: int,
+        channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        *,
+        groups: int = 1,
+    ) -> nn.Module:
+        """A convolution of an odd size that keeps the images' size, up to its stride.
+
+        Networks without grouped convolutions give no ``groups``.
+        """
 
     def norm(self, channels: int) -> nn.Module:
         """A normalisation of features (N, channels, H, W)."""

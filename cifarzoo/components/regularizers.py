@@ -45,6 +45,7 @@ class Site:
         index: Number of the block, from 1.
         total: Number of residual blocks in the network.
         final_norm: Whether a path ends in a normalisation.
+        channels: Channels of the residual; None: the network doesn't say.
         draws: Branch draws, set by the residual port; what ``Regularizer.branch`` asks for random
             numbers.
     """
@@ -52,6 +53,7 @@ class Site:
     index: int
     total: int
     final_norm: bool = field(default=False, kw_only=True)
+    channels: int | None = field(default=None, kw_only=True)
     draws: BranchDraws = field(default=None, kw_only=True, compare=False)  # type: ignore[assignment]  # the port sets it
 
 

@@ -21,7 +21,6 @@ from cifarzoo.data.catalogue import CIFAR10, CIFAR100
 from cifarzoo.engine.events import ignore_event
 from cifarzoo.run_folders.folder import RunFolder, create
 from tests.small_cifar import small, write_parquets
-from tests.zoo.test_named_networks import NETWORKS
 
 SMALLEST = {
     "run.architecture": "@resnet8",
@@ -40,8 +39,17 @@ SMALLEST = {
 }
 BRANCH = {"run.architecture": "@pyramidnet", "pyramidnet.depth": "11", "pyramidnet.alpha": "8.0"}
 FULL_SIZE = {"run.batch_size": "2", "run.eval_images": "2"}
+PRESETS = {
+    name
+    for name, entry in catalogue().entries.items()
+    if entry.preset and (entry.kind, entry.origin) == ("architecture", "cifarzoo")
+}
 SETTINGS: dict[str, dict[str, str]] = {
     # architectures
+    **{
+        name: FULL_SIZE | ({"run.regularizers": "[@shake_shake]"} if "shake" in name else {})
+        for name in PRESETS
+    },
     "wide_resnet": {"wide_resnet.blocks_per_group": "1", "wide_resnet.widen_factor": "1"},
     "shake_resnet": {
         "shake_resnet.blocks_per_group": "1",
@@ -51,18 +59,21 @@ SETTINGS: dict[str, dict[str, str]] = {
     "pyramidnet": BRANCH,
     "resnet": {"resnet.depth": "8", "resnet.width": "4"},
     "resnet18": {"resnet18.width": "4"},
+    "resnet50": {"resnet50.width": "4"},
+    "preact_resnet": {"preact_resnet.depth": "11", "preact_resnet.width": "4"},
+    "resnext": {"resnext.depth": "11", "resnext.cardinality": "2", "resnext.base_width": "4"},
+    "densenet": {"densenet.depth": "10", "densenet.growth_rate": "4"},
+    "vgg": {"vgg.width": "4"},
+    "vgg11": {"vgg11.width": "4"},
+    "lenet": {},
+    "mlp": {"mlp.widths": "[16]"},
+    "mobilenet_v2": {"mobilenet_v2.width_factor": "0.1"},
     "airbench": {"airbench.widths": "[4, 4, 4]", "airbench.whitening_bias_epochs": "0.1"},
     "airbench94": {},
     "resnet20": {},
     "resnet8": {},
     "wrn26_2": {},
-    "wrn26_10": FULL_SIZE,
     "wrn26_6_ss": {"run.regularizers": "[@shake_shake]", **FULL_SIZE},
-    "pyramid": FULL_SIZE,
-    **{
-        name: FULL_SIZE | ({"run.regularizers": "[@shake_shake]"} if "shake" in name else {})
-        for name in NETWORKS
-    },
     # layers
     "torch_layers": {},
     "he2015_layers": {},
@@ -140,7 +151,10 @@ SETTINGS: dict[str, dict[str, str]] = {
     "cifar100": {},
 }
 # Of the papers' networks two are trained here; all of them are in ``make trust``.
-LEFT_OUT = NETWORKS.keys() - {"shake26_2x32d", "pyramid110_a84"}
+LEFT_OUT = PRESETS - {
+    *("resnet8", "resnet18", "resnet20", "resnet50", "vgg11", "airbench94"),
+    *("wrn26_2", "wrn26_10", "wrn26_6_ss", "pyramid", "shake26_2x32d", "pyramid110_a84"),
+}
 HOLDERS = {  # of what is no setting of the run by itself
     "regularizer": "run.regularizers = [@{}]",
     "augmentation": "run.augmentations = [@{}]",

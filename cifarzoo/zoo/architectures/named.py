@@ -7,8 +7,12 @@ the name means. A network's number of parameters is checked by a test.
 from __future__ import annotations
 
 from cifarzoo import register
+from cifarzoo.zoo.architectures.classic.densenet import densenet
+from cifarzoo.zoo.architectures.classic.vgg import vgg
+from cifarzoo.zoo.architectures.residual.preact_resnet import preact_resnet
 from cifarzoo.zoo.architectures.residual.pyramidnet import pyramidnet
 from cifarzoo.zoo.architectures.residual.resnet import resnet
+from cifarzoo.zoo.architectures.residual.resnext import resnext
 from cifarzoo.zoo.architectures.residual.shake_resnet import shake_resnet
 from cifarzoo.zoo.architectures.residual.wide_resnet import wide_resnet
 from cifarzoo.zoo.architectures.speedrun.airbench import airbench
@@ -81,3 +85,117 @@ pyramid272_a200 = register.preset(pyramidnet, depth=272, alpha=200.0, block="bot
 
 airbench94 = register.preset(airbench, widths=(64, 256, 256), num_parameters=1_972_792)
 """The speed-run network for 94 %."""
+
+resnet32 = register.preset(resnet, depth=32,
+                           num_parameters=464_154)
+"""ResNet-32 as in the paper."""
+
+resnet44 = register.preset(resnet, depth=44,
+                           num_parameters=658_586)
+"""ResNet-44 as in the paper."""
+
+resnet56 = register.preset(resnet, depth=56,
+                           num_parameters=853_018)
+"""ResNet-56 as in the paper."""
+
+resnet110 = register.preset(resnet, depth=110,
+                            num_parameters=1_727_962)
+"""ResNet-110 as in the paper."""
+
+resnet1202 = register.preset(resnet, depth=1202,
+                             num_parameters=19_421_274)
+"""ResNet-1202 as in the paper."""
+
+resnet34 = register.preset(resnet, depth=34, blocks=(3, 4, 6, 3), num_groups=4, block="basic",
+                           variant="torch", defaults={"width": 64}, num_parameters=21_282_122)
+"""ResNet-34 as in kuangliu/pytorch-cifar."""
+
+resnet50 = register.preset(resnet, depth=50, blocks=(3, 4, 6, 3), num_groups=4, block="bottleneck",
+                           variant="torch", defaults={"width": 64}, num_parameters=23_520_842)
+"""ResNet-50 as in kuangliu/pytorch-cifar."""
+
+resnet101 = register.preset(resnet, depth=101, blocks=(3, 4, 23, 3), num_groups=4,
+                            block="bottleneck",
+                            variant="torch", defaults={"width": 64}, num_parameters=42_512_970)
+"""ResNet-101 as in kuangliu/pytorch-cifar."""
+
+resnet152 = register.preset(resnet, depth=152, blocks=(3, 8, 36, 3), num_groups=4,
+                            block="bottleneck",
+                            variant="torch", defaults={"width": 64}, num_parameters=58_156_618)
+"""ResNet-152 as in kuangliu/pytorch-cifar."""
+
+preact_resnet18 = register.preset(preact_resnet, depth=18, block="basic", num_groups=4,
+                                  defaults={"width": 64}, num_parameters=11_172_170)
+"""Pre-activation ResNet-18, of four groups."""
+
+preact_resnet110 = register.preset(preact_resnet, depth=110, block="basic",
+                                   num_parameters=1_730_522)
+"""Pre-activation ResNet-110 of basic blocks."""
+
+preact_resnet164 = register.preset(preact_resnet, depth=164, block="bottleneck",
+                                   num_parameters=1_703_258)
+"""Pre-activation ResNet-164 as in the paper."""
+
+preact_resnet1001 = register.preset(preact_resnet, depth=1001, block="bottleneck",
+                                    num_parameters=10_327_706)
+"""Pre-activation ResNet-1001 as in the paper."""
+
+wrn16_4 = register.preset(wide_resnet, blocks_per_group=2, widen_factor=4,
+                          defaults={"variant": "paper"}, num_parameters=2_748_890)
+"""WRN-16-4."""
+
+wrn16_8 = register.preset(wide_resnet, blocks_per_group=2, widen_factor=8,
+                          defaults={"variant": "paper"}, num_parameters=10_961_370)
+"""WRN-16-8."""
+
+wrn40_2 = register.preset(wide_resnet, blocks_per_group=6, widen_factor=2,
+                          defaults={"variant": "paper"}, num_parameters=2_243_546)
+"""WRN-40-2."""
+
+wrn40_4 = register.preset(wide_resnet, blocks_per_group=6, widen_factor=4,
+                          defaults={"variant": "paper"}, num_parameters=8_949_210)
+"""WRN-40-4."""
+
+resnext29_8x64d = register.preset(resnext, depth=29, cardinality=8, base_width=64,
+                                  num_parameters=34_426_698)
+"""ResNeXt-29, 8x64d."""
+
+resnext29_16x64d = register.preset(resnext, depth=29, cardinality=16, base_width=64,
+                                   num_parameters=68_155_210)
+"""ResNeXt-29, 16x64d."""
+
+resnext29_32x4d = register.preset(resnext, depth=29, cardinality=32, base_width=4,
+                                  num_parameters=4_775_754)
+"""ResNeXt-29, 32x4d."""
+
+densenet40_k12 = register.preset(densenet, depth=40, growth_rate=12, bottleneck=False,
+                                 reduction=1.0, num_parameters=1_019_722)
+"""DenseNet-40, k 12."""
+
+densenet100_k12 = register.preset(densenet, depth=100, growth_rate=12,
+                                  num_parameters=769_162)
+"""DenseNet-BC-100, k 12."""
+
+densenet190_k40 = register.preset(densenet, depth=190, growth_rate=40,
+                                  num_parameters=25_624_430)
+"""DenseNet-BC-190, k 40."""
+
+densenet250_k24 = register.preset(densenet, depth=250, growth_rate=24,
+                                  num_parameters=15_324_406)
+"""DenseNet-BC-250, k 24."""
+
+vgg11 = register.preset(vgg, depth=11, defaults={"width": 64},
+                        num_parameters=9_228_362)
+"""VGG-11 with norms."""
+
+vgg13 = register.preset(vgg, depth=13, defaults={"width": 64},
+                        num_parameters=9_413_066)
+"""VGG-13 with norms."""
+
+vgg16 = register.preset(vgg, depth=16, defaults={"width": 64},
+                        num_parameters=14_724_042)
+"""VGG-16 with norms."""
+
+vgg19 = register.preset(vgg, depth=19, defaults={"width": 64},
+                        num_parameters=20_035_018)
+"""VGG-19 with norms."""

@@ -34,10 +34,18 @@ class Conventions:
     conv_init: Init
     dense_init: Init
 
-    def conv(self, in_channels: int, channels: int, kernel_size: int, stride: int = 1) -> nn.Conv2d:
+    def conv(
+        self,
+        in_channels: int,
+        channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        *,
+        groups: int = 1,
+    ) -> nn.Conv2d:
         """A convolution that keeps the size, up to its stride; its bias, if any, is 0."""
         make = PADDINGS[self.padding]
-        conv = make(in_channels, channels, kernel_size, stride, bias=self.conv_bias)
+        conv = make(in_channels, channels, kernel_size, stride, groups=groups, bias=self.conv_bias)
         INITIALISERS[self.conv_init](conv.weight)
         if conv.bias is not None:
             nn.init.zeros_(conv.bias)

@@ -34,19 +34,32 @@ def same_padding(size: int, kernel_size: int, stride: int) -> tuple[int, int]:
 
 
 def conv_symmetric(
-    in_channels: int, channels: int, kernel_size: int, stride: int = 1, *, bias: bool
+    in_channels: int,
+    channels: int,
+    kernel_size: int,
+    stride: int = 1,
+    *,
+    groups: int = 1,
+    bias: bool,
 ) -> nn.Conv2d:
     """A convolution with the same padding on every side, for an odd kernel."""
-    return nn.Conv2d(in_channels, channels, kernel_size, stride, kernel_size // 2, bias=bias)
+    padding = kernel_size // 2
+    return nn.Conv2d(in_channels, channels, kernel_size, stride, padding, groups=groups, bias=bias)
 
 
 def conv_same(
-    in_channels: int, channels: int, kernel_size: int, stride: int = 1, *, bias: bool
+    in_channels: int,
+    channels: int,
+    kernel_size: int,
+    stride: int = 1,
+    *,
+    groups: int = 1,
+    bias: bool,
 ) -> nn.Conv2d:
     """A convolution padded as XLA's ``SAME``, for an odd kernel."""
-    if stride == 1 or kernel_size == 1:  # both ways are one, and this one copies nothing
-        return conv_symmetric(in_channels, channels, kernel_size, stride, bias=bias)
-    return SameConv2d(in_channels, channels, kernel_size, stride, bias=bias)
+    is_same = stride == 1 or kernel_size == 1  # both ways are one, and this one copies nothing
+    make = conv_symmetric if is_same else SameConv2d
+    return make(in_channels, channels, kernel_size, stride, groups=groups, bias=bias)
 
 
 PADDINGS: Mapping[str, Callable[..., nn.Conv2d]] = {

@@ -115,6 +115,7 @@ class BlockPlan:
     Attributes:
         in_channels: Channels of its input.
         channels: Width of the block.
+        expansion: How many times wider its output is.
         stride: Stride of its first strided layer.
         index: Number of the block, from 1.
         total: Number of blocks in the network.
@@ -125,15 +126,21 @@ class BlockPlan:
     stride: int
     index: int
     total: int
+    expansion: int = 1
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of its output."""
+        return self.expansion * self.channels
 
     @property
     def is_identity(self) -> bool:
-        """Whether the shortcut can be x itself, where the block gives ``channels``."""
-        return self.stride == 1 and self.in_channels == self.channels
+        """Whether the shortcut can be x itself."""
+        return self.stride == 1 and self.in_channels == self.out_channels
 
     def site(self, *, final_norm: bool) -> Site:
         """The place of the block's residual."""
-        return Site(self.index, self.total, final_norm=final_norm)
+        return Site(self.index, self.total, final_norm=final_norm, channels=self.out_channels)
 
 
 def build_groups(
@@ -141,7 +148,8 @@ def build_groups(
     *,
     in_channels: int,
     widths: Sequence[int],
-    blocks_per_group: int,
+    blocks_per_group: int | Sequence[int],
+    expansion: int = 1,
 ) -> nn.Sequential:
     """Groups of equal blocks, named ``group.block`` from 0; each but the first halves the image.
 
@@ -149,23 +157,27 @@ def build_groups(
         make_block: Builds a block.
         in_channels: Channels after the stem.
         widths: Width of each group.
-        blocks_per_group: Number of blocks in each.
+        blocks_per_group: Number of blocks in each, or in all of them alike.
+        expansion: How many times wider than a group its outputs are.
     """
-    groups = []
-    for group, width in enumerate(widths):
-        first = group * blocks_per_group + 1
+    if isinstance(blocks_per_group, int):
+        blocks_per_group = [blocks_per_group] * len(widths)
+    groups, num_before = [], 0
+    for group, (width, num_blocks) in enumerate(zip(widths, blocks_per_group, strict=True)):
         plans = [
             BlockPlan(
-                in_channels=width if block else in_channels,
+                in_channels=expansion * width if block else in_channels,
                 channels=width,
                 stride=2 if group and not block else 1,
-                index=first + block,
-                total=len(widths) * blocks_per_group,
+                index=num_before + block + 1,
+                total=sum(blocks_per_group),
+                expansion=expansion,
             )
-            for block in range(blocks_per_group)
+            for block in range(num_blocks)
         ]
         groups.append(nn.Sequential(*map(make_block, plans)))
-        in_channels = width
+        in_channels = expansion * width
+        num_before += num_blocks
     return nn.Sequential(*groups)
 
 
@@ -179,12 +191,12 @@ def chain(**layers: nn.Module | None) -> nn.Sequential:
 
 def conv3x3(layers: Layers, plan: BlockPlan) -> nn.Module:
     """A 3x3 convolution."""
-    return layers.conv(plan.in_channels, plan.channels, 3, plan.stride)
+    return layers.conv(plan.in_channels, plan.out_channels, 3, plan.stride)
 
 
 def conv1x1(layers: Layers, plan: BlockPlan) -> nn.Module:
     """A 1x1 convolution: option B of He et al. (2015; arXiv:1512.03385)."""
-    return layers.conv(plan.in_channels, plan.channels, 1, plan.stride)
+    return layers.conv(plan.in_channels, plan.out_channels, 1, plan.stride)
 
 
 def pool_pad(_: Layers, plan: BlockPlan) -> nn.Module:

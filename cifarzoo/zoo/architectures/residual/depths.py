@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from cifarzoo.errors import ConfigError
+
+LAYERS_PER_BLOCK = {"basic": 2, "bottleneck": 3}
 
 
 def blocks_in(depth: int, *, per_group: int, outside: int = 2) -> int:
@@ -25,3 +29,32 @@ def blocks_in(depth: int, *, per_group: int, outside: int = 2) -> int:
             parameter="depth",
         )
     return num_blocks
+
+
+def group_sizes(
+    depth: int, blocks: Sequence[int] | None, *, num_groups: int, layers_per_block: int
+) -> list[int]:
+    """Blocks of each group, from a depth or as they are given.
+
+    Args:
+        depth: Layers with weights.
+        blocks: Blocks of each group; None: all have as many.
+        num_groups: Number of groups.
+        layers_per_block: Layers with weights in a block.
+
+    Raises:
+        ConfigError: No network of this family has that depth, or ``blocks`` are of another one.
+    """
+    if blocks is None:
+        return [blocks_in(depth, per_group=layers_per_block * num_groups)] * num_groups
+    if len(blocks) != num_groups:
+        raise ConfigError(
+            f"is {list(blocks)}; expected a number for each of {num_groups} groups",
+            parameter="blocks",
+        )
+    layers = layers_per_block * sum(blocks) + 2
+    if depth != layers:
+        raise ConfigError(
+            f"is {depth!r}; expected {layers}, which blocks {list(blocks)} have", parameter="depth"
+        )
+    return list(blocks)

@@ -167,6 +167,7 @@ def pyramidnet(
             stride=2 if index in (blocks_per_group, 2 * blocks_per_group) else 1,
             index=index + 1,
             total=len(widths),
+            expansion=unit.expansion,
         )
         for index, width in enumerate(widths)
     ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from torch import nn
 
 from cifarzoo import register
+from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Layers, LayersFactory, PositiveInt, Residual, check_settings
 from cifarzoo.zoo.architectures.residual.blocks import (
     BlockPlan,
@@ -18,11 +20,14 @@ from cifarzoo.zoo.architectures.residual.blocks import (
     conv1x1,
     subsample_pad,
 )
-from cifarzoo.zoo.architectures.residual.depths import blocks_in
+from cifarzoo.zoo.architectures.residual.depths import LAYERS_PER_BLOCK, group_sizes
 from cifarzoo.zoo.architectures.variants import choose, make_layers
 from cifarzoo.zoo.layers.conventions import he2015_layers, torch_layers
 
 Shortcut = Literal["subsample_pad", "conv1x1"]
+Block = Literal["basic", "bottleneck"]
+StrideAt = Literal["first", "second"]
+EXPANSIONS = {"basic": 1, "bottleneck": 4}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +36,12 @@ class Variant:
 
     layers: LayersFactory
     shortcut: Shortcut
+    stride_at: StrideAt
 
 
 VARIANTS = {
-    "paper": Variant(layers=he2015_layers, shortcut="subsample_pad"),
-    "torch": Variant(layers=torch_layers, shortcut="conv1x1"),
+    "paper": Variant(layers=he2015_layers, shortcut="subsample_pad", stride_at="first"),
+    "torch": Variant(layers=torch_layers, shortcut="conv1x1", stride_at="second"),
 }
 
 
@@ -48,10 +54,13 @@ def resnet(
     depth: PositiveInt = 20,
     width: PositiveInt = 16,
     num_groups: PositiveInt = 3,
+    block: Block = "basic",
+    blocks: Sequence[PositiveInt] | None = None,
     stem_stride: PositiveInt = 1,
     variant: Literal["paper", "torch"] = "paper",
     layers: LayersFactory | None = None,
     shortcut: Shortcut | None = None,
+    stride_at: StrideAt | None = None,
 ) -> nn.Module:
     """A CIFAR ResNet of depth 6 n + 2: 20, 32, 44, 56, 110.
 
@@ -64,25 +73,42 @@ def resnet(
         num_classes: K.
         residual: The residual port.
         in_channels: Channels of the images.
-        depth: Layers, 6 n + 2; of another number of groups 2 num_groups n + 2.
+        depth: Layers, 6 n + 2; of another number of groups 2 num_groups n + 2, and of bottlenecks
+            3 num_groups n + 2.
         width: Channels of the stem and the first group; each further group has twice as many.
         num_groups: Groups of blocks; each but the first halves the image.
+        block: Two 3x3 convolutions, or a ``bottleneck``: 1x1, 3x3, and 1x1 to four times the
+            channels (figure 5).
+        blocks: Blocks of each group where they differ, as in ResNet-50's (3, 4, 6, 3), whose
+            depth 50 is; None: all have as many.
         stem_stride: 2 halves the image at once, for a quarter of the arithmetic.
         variant: The paper, or ResNets as people write them in PyTorch. What follows changes
             one part of it; None: as it is there.
         layers: What convolutions, norms and the classifier are made with.
         shortcut: Where channels or size change: every second pixel and channels of zeros
             (option A of the paper), or a 1x1 convolution and a norm (option B).
+        stride_at: Which convolution of a bottleneck halves the image: its first, as in the paper,
+            or the 3x3, as torchvision and others have it.
 
     Raises:
         ConfigError: A setting is out of its range.
 
-    Differs from the paper: variant ``torch`` has option B and torch's initialisation.
+    Differs from the paper: variant ``torch`` has option B, halves in the 3x3 convolution of
+    bottlenecks, and has torch's initialisation.
     """
     check_settings(resnet, locals())
-    blocks_per_group = blocks_in(depth, per_group=2 * num_groups)
-    form = choose(VARIANTS, variant, layers=layers, shortcut=shortcut)
+    blocks_per_group = group_sizes(
+        depth, blocks, num_groups=num_groups, layers_per_block=LAYERS_PER_BLOCK[block]
+    )
+    form = choose(VARIANTS, variant, layers=layers, shortcut=shortcut, stride_at=stride_at)
+    if stride_at and block == "basic":
+        raise ConfigError(
+            f"is {stride_at!r}, but basic blocks halve in their first; expected it with "
+            "resnet.block = 'bottleneck'",
+            parameter="stride_at",
+        )
     make = make_layers(form.layers)
+    make_block = plain_block if block == "basic" else bottleneck_block
     widths = [width * 2**group for group in range(num_groups)]
     return ResidualNetwork(
         stem=chain(
@@ -91,13 +117,14 @@ def resnet(
             relu=nn.ReLU(inplace=True),
         ),
         blocks=build_groups(
-            lambda plan: plain_block(make, form, plan, residual),
+            lambda plan: make_block(make, form, plan, residual),
             in_channels=width,
             widths=widths,
             blocks_per_group=blocks_per_group,
+            expansion=EXPANSIONS[block],
         ),
         last=nn.Identity(),  # the last block ends in a ReLU
-        head=make.dense(widths[-1], num_classes),
+        head=make.dense(EXPANSIONS[block] * widths[-1], num_classes),
     )
 
 
@@ -120,8 +147,31 @@ def plain_block(make: Layers, form: Variant, plan: BlockPlan, residual: Residual
     )
 
 
+def bottleneck_block(make: Layers, form: Variant, plan: BlockPlan, residual: Residual) -> nn.Module:
+    """A block of 1x1, 3x3 and 1x1 convolutions with a ReLU after the sum (figure 5)."""
+    first, second = (plan.stride, 1) if form.stride_at == "first" else (1, plan.stride)
+
+    def make_path() -> nn.Module:
+        return chain(
+            conv1=make.conv(plan.in_channels, plan.channels, 1, first),
+            norm1=make.norm(plan.channels),
+            relu1=nn.ReLU(inplace=True),
+            conv2=make.conv(plan.channels, plan.channels, 3, second),
+            norm2=make.norm(plan.channels),
+            relu2=nn.ReLU(inplace=True),
+            conv3=make.conv(plan.channels, plan.out_channels, 1),
+            norm3=make.norm(plan.out_channels),
+        )
+
+    return ResidualBlock(
+        residual=residual(make_path, plan.site(final_norm=True)),
+        shortcut=nn.Identity() if plan.is_identity else projection(make, form, plan),
+        after=nn.ReLU(inplace=True),
+    )
+
+
 def projection(make: Layers, form: Variant, plan: BlockPlan) -> nn.Module:
     """The shortcut of a block whose output has another shape than its input."""
     if form.shortcut == "subsample_pad":
         return chain(conv=subsample_pad(make, plan))
-    return chain(conv=conv1x1(make, plan), norm=make.norm(plan.channels))
+    return chain(conv=conv1x1(make, plan), norm=make.norm(plan.out_channels))

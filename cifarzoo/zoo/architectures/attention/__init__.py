@@ -1,0 +1,1 @@
+"""Networks whose pixels or patches attend to each other."""

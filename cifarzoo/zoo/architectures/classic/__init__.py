@@ -1,0 +1,1 @@
+"""Networks without residual blocks."""

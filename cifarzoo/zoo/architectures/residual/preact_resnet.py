@@ -1,0 +1,158 @@
+"""ResNets whose blocks begin with their norms (He et al., 2016; arXiv:1603.05027)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
+
+from cifarzoo import register
+from cifarzoo.protocols import Layers, LayersFactory, PositiveInt, Residual, check_settings
+from cifarzoo.zoo.architectures.residual.blocks import (
+    BlockPlan,
+    ResidualBlock,
+    ResidualNetwork,
+    build_groups,
+    chain,
+    conv1x1,
+)
+from cifarzoo.zoo.architectures.residual.depths import LAYERS_PER_BLOCK, group_sizes
+from cifarzoo.zoo.architectures.variants import make_layers
+from cifarzoo.zoo.layers.conventions import he2015_layers
+
+Block = Literal["basic", "bottleneck"]
+ShortcutInput = Literal["raw", "preactivated", "first_preactivated"]
+
+SHARES: Mapping[str, Callable[[BlockPlan], bool]] = {
+    "raw": lambda plan: False,  # noqa: ARG005
+    "preactivated": lambda plan: not plan.is_identity,
+    "first_preactivated": lambda plan: plan.index == 1,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """What blocks are like; see ``preact_resnet``."""
+
+    block: Block
+    shortcut_input: ShortcutInput
+    remove_first_relu: bool
+    final_norm: bool
+
+
+@register.architecture
+def preact_resnet(
+    num_classes: int,
+    residual: Residual,
+    *,
+    in_channels: int = 3,
+    depth: PositiveInt = 164,
+    width: PositiveInt = 16,
+    num_groups: PositiveInt = 3,
+    block: Block = "bottleneck",
+    blocks: Sequence[PositiveInt] | None = None,
+    shortcut_input: ShortcutInput = "preactivated",
+    remove_first_relu: bool = False,
+    final_norm: bool = False,
+    layers: LayersFactory = he2015_layers,
+) -> nn.Module:
+    """A ResNet of blocks that begin with a norm and a ReLU: 110, 164, 1001 layers.
+
+    Identity Mappings in Deep Residual Networks (He et al., 2016; arXiv:1603.05027), figure 1b and
+    appendix: n blocks each of 16, 32 and 64 channels, and four times as many where they are
+    bottlenecks; a norm and a ReLU before the mean over pixels.
+
+    Args:
+        num_classes: K.
+        residual: The residual port.
+        in_channels: Channels of the images.
+        depth: Layers, 9 n + 2 of bottlenecks and 6 n + 2 of basic blocks.
+        width: Channels of the stem and the first group; each further group has twice as many.
+        num_groups: Groups of blocks; each but the first halves the image.
+        block: Two 3x3 convolutions, or a ``bottleneck``: 1x1, 3x3, and 1x1 to four times the
+            channels.
+        blocks: Blocks of each group where they differ, as in (3, 4, 6, 3), whose depth ``depth``
+            is; None: all have as many.
+        shortcut_input: Whether shortcuts that change channels or size share the block's first norm
+            and ReLU, as in the authors' code, start from its raw input, or whether only the
+            network's first block shares them.
+        remove_first_relu: Whether blocks begin with a norm alone (Han et al., 2017;
+            arXiv:1610.02915, section 3.3).
+        final_norm: Whether residual paths end in one more norm, likewise, which ShakeDrop needs.
+        layers: What convolutions, norms and the classifier are made with.
+
+    Raises:
+        ConfigError: A setting is out of its range.
+    """
+    check_settings(preact_resnet, locals())
+    sizes = group_sizes(
+        depth, blocks, num_groups=num_groups, layers_per_block=LAYERS_PER_BLOCK[block]
+    )
+    make = make_layers(layers)
+    widths = [width * 2**group for group in range(num_groups)]
+    expansion = 4 if block == "bottleneck" else 1
+    form = Form(
+        block=block,
+        shortcut_input=shortcut_input,
+        remove_first_relu=remove_first_relu,
+        final_norm=final_norm,
+    )
+    return ResidualNetwork(
+        stem=chain(conv=make.conv(in_channels, width, 3)),
+        blocks=build_groups(
+            lambda plan: preact_block(make, form, plan, residual),
+            in_channels=width,
+            widths=widths,
+            blocks_per_group=sizes,
+            expansion=expansion,
+        ),
+        last=chain(norm=make.norm(expansion * widths[-1]), relu=nn.ReLU(inplace=True)),
+        head=make.dense(expansion * widths[-1], num_classes),
+    )
+
+
+def preact_block(make: Layers, form: Form, plan: BlockPlan, residual: Residual) -> nn.Module:
+    """A block that begins with a norm and a ReLU, which its shortcut may share."""
+    is_shared = SHARES[form.shortcut_input](plan)
+    body = bottleneck if form.block == "bottleneck" else basic
+
+    def first() -> dict[str, nn.Module | None]:
+        relu = None if form.remove_first_relu else nn.ReLU(inplace=True)
+        return {"norm1": make.norm(plan.in_channels), "relu1": relu}
+
+    def make_path() -> nn.Module:
+        begun = {} if is_shared else first()
+        convolutions = body(make, plan)
+        ended = {"last_norm": make.norm(plan.out_channels)} if form.final_norm else {}
+        return chain(**begun, **convolutions, **ended)
+
+    return ResidualBlock(
+        before=chain(**first()) if is_shared else None,
+        residual=residual(make_path, plan.site(final_norm=form.final_norm)),
+        shortcut=nn.Identity() if plan.is_identity else chain(conv=conv1x1(make, plan)),
+    )
+
+
+def basic(make: Layers, plan: BlockPlan) -> dict[str, nn.Module | None]:
+    """Two 3x3 convolutions, after the first norm and ReLU."""
+    return {
+        "conv1": make.conv(plan.in_channels, plan.channels, 3, plan.stride),
+        "norm2": make.norm(plan.channels),
+        "relu2": nn.ReLU(inplace=True),
+        "conv2": make.conv(plan.channels, plan.channels, 3),
+    }
+
+
+def bottleneck(make: Layers, plan: BlockPlan) -> dict[str, nn.Module | None]:
+    """1x1, 3x3 and 1x1 convolutions, after the first norm and ReLU; the 3x3 halves."""
+    return {
+        "conv1": make.conv(plan.in_channels, plan.channels, 1),
+        "norm2": make.norm(plan.channels),
+        "relu2": nn.ReLU(inplace=True),
+        "conv2": make.conv(plan.channels, plan.channels, 3, plan.stride),
+        "norm3": make.norm(plan.channels),
+        "relu3": nn.ReLU(inplace=True),
+        "conv3": make.conv(plan.channels, plan.out_channels, 1),
+    }
