@@ -84,6 +84,8 @@ SETTINGS: dict[str, dict[str, str]] = {
     "shake_shake": BRANCH,
     "shake_drop": BRANCH,
     "stochastic_depth": BRANCH,
+    "squeeze_excite": BRANCH,
+    "drop_block": {**BRANCH, "drop_block.scheduled": "False"},
     "label_smoothing": {},
     "mixup": {},
     "cutmix": {},
