@@ -109,6 +109,10 @@ SETTINGS: dict[str, dict[str, str]] = {
     "alternating_flip": {},
     "flip_tta": {},
     "cutout": {},
+    "random_erasing": {},
+    "random_resized_crop": {},
+    "color_jitter": {"run.augmentations": "[@color_jitter, @normalize]"},
+    "three_augment": {"run.augmentations": "[@three_augment, @normalize]"},
     "rand_augment": {"run.augmentations": "[@pad_crop, @flip, @rand_augment, @normalize]"},
     "auto_augment": {
         "run.augmentations": "[@auto_augment, @normalize]",

@@ -24,7 +24,7 @@ from cifarzoo.zoo.augmentations.flip import flip
 from cifarzoo.zoo.augmentations.flip_tta import flip_tta
 from cifarzoo.zoo.augmentations.normalize import normalize
 from cifarzoo.zoo.augmentations.pad_crop import pad_crop
-from cifarzoo.zoo.augmentations.rand_augment import rand_augment
+from cifarzoo.zoo.augmentations.policies.rand_augment import rand_augment
 from tests.tiny import tiny_run
 
 CPU = torch.device("cpu")

@@ -25,7 +25,7 @@ from cifarzoo.zoo.augmentations.cutout import cutout
 from cifarzoo.zoo.augmentations.flip import flip
 from cifarzoo.zoo.augmentations.normalize import normalize
 from cifarzoo.zoo.augmentations.pad_crop import pad_crop
-from cifarzoo.zoo.augmentations.trivial_augment import trivial_augment_wide
+from cifarzoo.zoo.augmentations.policies.trivial_augment import trivial_augment_wide
 from cifarzoo.zoo.datasets.glyphs import glyphs
 from cifarzoo.zoo.optimizers.sgd import sgd
 from cifarzoo.zoo.regularizers.average.ema import ema

@@ -15,9 +15,9 @@ from torchvision.transforms import AutoAugment, AutoAugmentPolicy, v2
 
 from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Dataset
-from cifarzoo.zoo.augmentations.auto_augment import auto_augment
-from cifarzoo.zoo.augmentations.auto_augment_policies import CODE, PAPER
-from cifarzoo.zoo.augmentations.policies import GEOMETRIC, OPERATIONS, apply_each
+from cifarzoo.zoo.augmentations.policies.auto_augment import auto_augment
+from cifarzoo.zoo.augmentations.policies.auto_augment_policies import CODE, PAPER, SVHN
+from cifarzoo.zoo.augmentations.policies.space import GEOMETRIC, OPERATIONS, apply_each
 from tests.zoo.test_policies import SIGNED, draws, images_of, same_to_the_pixel
 
 MEAN = (0.4914, 0.4822, 0.4465)
@@ -26,9 +26,9 @@ DATASET = Dataset(title="none", classes="0123456789", mean=MEAN, std=(0.25,) * 3
 WITHOUT_LEVEL = {"autocontrast", "equalize", "invert"}
 
 
-def their_table():
+def their_table(policy=AutoAugmentPolicy.CIFAR10):
     """torchvision's sub-policies, under our names."""
-    rows = AutoAugment(AutoAugmentPolicy.CIFAR10).policies
+    rows = AutoAugment(policy).policies
     return [
         [(re.sub("(X|Y)$", r"_\1", name).lower(), p, level) for name, p, level in row]
         for row in rows
@@ -61,12 +61,15 @@ def torchvisions(image, number, u, is_negative, *, monkeypatch):
     return changed
 
 
-def test_the_papers_sub_policies_are_torchvisions_row_by_row():
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [(PAPER, AutoAugmentPolicy.CIFAR10), (SVHN, AutoAugmentPolicy.SVHN)]
+)
+def test_the_papers_sub_policies_are_torchvisions_row_by_row(ours, theirs):
     found = [
         [(name, p, None if name in WITHOUT_LEVEL else level) for name, p, level in row]
-        for row in PAPER
+        for row in ours
     ]
-    assert found == their_table()
+    assert found == their_table(theirs)
 
 
 @same_to_the_pixel
@@ -197,7 +200,7 @@ def test_the_code_draws_from_95_sub_policies_with_twenty_of_the_papers():
 @pytest.mark.parametrize(
     ("settings", "parameter", "message"),
     [
-        ({"policy": "cifar10"}, "policy", "is 'cifar10'; expected 'paper' or 'code'"),
+        ({"policy": "cifar10"}, "policy", "is 'cifar10'; expected 'paper', 'code' or 'svhn'"),
         ({"ranges": "pil"}, "ranges", "is 'pil'; expected 'torchvision' or 'autoaugment'"),
         ({"fill": "black"}, "fill", "is 'black'; expected 'zero' or 'mean'"),
         ({"fill": "mean"}, "fill", "is 'mean' of an unknown dataset; pass dataset"),

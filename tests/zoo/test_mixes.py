@@ -15,7 +15,8 @@ from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Regularizer
 from cifarzoo.randomness.batch_draws import BatchDraws
 from cifarzoo.randomness.keys import generator
-from cifarzoo.zoo.regularizers.batch.cutmix import Boxes, centred_boxes, cutmix, inside, paste
+from cifarzoo.zoo.augmentations.operations.boxes import Boxes, inside
+from cifarzoo.zoo.regularizers.batch.cutmix import centred_boxes, cutmix, paste
 from cifarzoo.zoo.regularizers.batch.random_choice import random_choice
 from cifarzoo.zoo.regularizers.batch.resizemix import paste_resized, resizemix
 from cifarzoo.zoo.regularizers.batch.ricap import ricap

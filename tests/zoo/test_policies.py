@@ -13,11 +13,11 @@ from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Dataset
 from cifarzoo.randomness.batch_draws import BatchDraws
 from cifarzoo.randomness.keys import generator
-from cifarzoo.zoo.augmentations.auto_augment import auto_augment
 from cifarzoo.zoo.augmentations.normalize import normalize
-from cifarzoo.zoo.augmentations.policies import OPERATIONS, apply_each
-from cifarzoo.zoo.augmentations.rand_augment import rand_augment
-from cifarzoo.zoo.augmentations.trivial_augment import trivial_augment_wide
+from cifarzoo.zoo.augmentations.policies.auto_augment import auto_augment
+from cifarzoo.zoo.augmentations.policies.rand_augment import rand_augment
+from cifarzoo.zoo.augmentations.policies.space import OPERATIONS, apply_each
+from cifarzoo.zoo.augmentations.policies.trivial_augment import trivial_augment_wide
 
 BINS = 31
 GREY = Dataset(title="", classes="ab", mean=(0.5,) * 3, std=(0.5,) * 3, load=lambda: None)

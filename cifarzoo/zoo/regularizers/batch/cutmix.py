@@ -10,22 +10,8 @@ from torch import Tensor
 
 from cifarzoo import register
 from cifarzoo.protocols import Draws, PositiveFloat, Probability, Regularizer, check_settings
+from cifarzoo.zoo.augmentations.operations.boxes import Boxes, inside
 from cifarzoo.zoo.regularizers.batch.mixup import blend_targets
-
-
-@dataclass(frozen=True, kw_only=True)
-class Boxes:
-    """A box in each image, as rows and columns from the first to before the last, each (N,)."""
-
-    top: Tensor
-    bottom: Tensor
-    left: Tensor
-    right: Tensor
-
-    @property
-    def area(self) -> Tensor:
-        """Pixels of each box (N,)."""
-        return (self.bottom - self.top) * (self.right - self.left)
 
 
 def centred_boxes(row: Tensor, column: Tensor, share: Tensor, *, height: int, width: int) -> Boxes:
@@ -46,15 +32,6 @@ def centred_boxes(row: Tensor, column: Tensor, share: Tensor, *, height: int, wi
         left=(column - half_width).clamp(min=0),
         right=(column + half_width).clamp(max=width),
     )
-
-
-def inside(boxes: Boxes, *, height: int, width: int) -> Tensor:
-    """Which pixels lie in their image's box, bool (N, 1, H, W)."""
-    rows = torch.arange(height, device=boxes.top.device)
-    columns = torch.arange(width, device=boxes.top.device)
-    in_rows = (rows >= boxes.top[:, None]) & (rows < boxes.bottom[:, None])
-    in_columns = (columns >= boxes.left[:, None]) & (columns < boxes.right[:, None])
-    return (in_rows[:, :, None] & in_columns[:, None, :])[:, None]
 
 
 def paste(images: Tensor, targets: Tensor, partner: Tensor, boxes: Boxes) -> tuple[Tensor, Tensor]:

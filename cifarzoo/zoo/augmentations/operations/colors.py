@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def brightness(images: Tensor, factor: Tensor) -> Tensor:
@@ -41,6 +42,65 @@ def sharpness(images: Tensor, factor: Tensor) -> Tensor:
     change = (smooth - middle).double().mul_(_rest(factor))
     middle.copy_(change.add_(middle))
     return _to_uint8(images)
+
+
+def grayscale(images: Tensor) -> Tensor:
+    """The grey images of (N, 3, H, W), in all three channels."""
+    return _grey(images.contiguous().float()).to(torch.uint8).expand_as(images)
+
+
+def hue(images: Tensor, shift: Tensor) -> Tensor:
+    """Turn the hues of (N, 3, H, W) by ``shift`` (N,) of the whole circle, -0.5 to 0.5.
+
+    As torchvision does: to hue, saturation and value in float32, and back.
+    """
+    pixels = images.contiguous().float().div_(255)
+    high, low = pixels.amax(1), pixels.amin(1)
+    is_grey = high == low
+    span = high - low
+    saturation = span / torch.where(is_grey, 1.0, high)
+    red, green, blue = (
+        (high - each) / torch.where(is_grey, 1.0, span) for each in pixels.unbind(1)
+    )
+    is_red = high == pixels[:, 0]
+    is_green = (high == pixels[:, 1]) & ~is_red
+    is_blue = ~is_red & ~is_green
+    sixths = is_red * (blue - green) + is_green * (2 + red - blue) + is_blue * (4 + green - red)
+    turned = torch.remainder(sixths / 6 + 1, 1.0) + shift.float()[:, None, None]
+    return _from_hsv(torch.remainder(turned, 1.0), saturation, high)
+
+
+def _from_hsv(hues: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
+    """uint8 images (N, 3, H, W) of hue, saturation and value (N, H, W), 0 to 1."""
+    sixths = hues * 6
+    sector = sixths.floor()
+    part = sixths - sector
+    p = (value * (1 - saturation)).clamp_(0, 1)
+    q = (value * (1 - saturation * part)).clamp_(0, 1)
+    t = (value * (1 - saturation * (1 - part))).clamp_(0, 1)
+    index = torch.remainder(sector.long(), 6)[:, None]
+    channels = ((value, q, p, p, t, value), (t, value, value, q, p, p), (p, p, t, value, value, q))
+    pixels = [torch.stack(of_sector, 1).gather(1, index) for of_sector in channels]
+    return (torch.cat(pixels, 1) * (256 - 1e-3)).to(torch.uint8)  # as torchvision rounds floats
+
+
+def gaussian_blur(images: Tensor, sigma: Tensor, *, kernel_size: int) -> Tensor:
+    """Blur each image of (N, C, H, W) by a Gaussian of ``sigma`` (N,) pixels, the border reflected.
+
+    Args:
+        images: Batch, uint8.
+        sigma: Standard deviation of each image's Gaussian, above 0.
+        kernel_size: Pixels that the Gaussian is cut off at, odd.
+    """
+    half = kernel_size // 2
+    places = torch.arange(-half, half + 1, device=images.device, dtype=torch.float32)
+    kernel = torch.exp(-0.5 * (places / sigma.float()[:, None]) ** 2)
+    kernel = kernel / kernel.sum(1, keepdim=True)
+    padded = F.pad(images.contiguous().float(), [half] * 4, mode="reflect")
+    rows = padded.unfold(3, kernel_size, 1)
+    across = torch.einsum("nchwk,nk->nchw", rows, kernel)
+    blurred = torch.einsum("nchwk,nk->nchw", across.unfold(2, kernel_size, 1), kernel)
+    return blurred.round_().clamp_(0, 255).to(torch.uint8)
 
 
 def posterize(images: Tensor, bits: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""AutoAugment (Cubuk et al., 2019; arXiv:1805.09501) with the policy that it found on CIFAR-10."""
+"""AutoAugment (Cubuk et al., 2019; arXiv:1805.09501) with the policies that it found."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from torch import Tensor
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Augmentation, Dataset, Draws, check_settings
-from cifarzoo.zoo.augmentations.auto_augment_policies import CODE, PAPER, Step
-from cifarzoo.zoo.augmentations.policies import OPERATIONS, Space, apply_each, torchvisions
+from cifarzoo.zoo.augmentations.policies.auto_augment_policies import CODE, PAPER, SVHN, Step
+from cifarzoo.zoo.augmentations.policies.space import OPERATIONS, Space, apply_each, torchvisions
 
-Policy: TypeAlias = Literal["paper", "code"]
+Policy: TypeAlias = Literal["paper", "code", "svhn"]
 Ranges: TypeAlias = Literal["torchvision", "autoaugment"]
-POLICIES = {"paper": PAPER, "code": CODE}
+POLICIES = {"paper": PAPER, "code": CODE, "svhn": SVHN}
 IDENTITY, SOLARIZE = OPERATIONS.index("identity"), OPERATIONS.index("solarize")
 # The authors' code for CIFAR: levels are tenths, and bits and thresholds are cut to whole ones.
 AUTOAUGMENT = Space(
@@ -109,20 +109,21 @@ def _pixel(pixel: tuple[int, ...], device: torch.device) -> Tensor:
 @register.augmentation
 def auto_augment(
     *,
-    policy: Literal["paper", "code"] = "paper",
+    policy: Policy = "paper",
     ranges: Literal["torchvision", "autoaugment"] = "torchvision",
     fill: Literal["zero", "mean"] = "zero",
     dataset: Dataset | None = None,
 ) -> Augmentation:
-    """Apply two operations to each image, of a policy that was searched for on CIFAR-10.
+    """Apply two operations to each image, of a policy that was searched for.
 
     AutoAugment (Cubuk et al., 2019; arXiv:1805.09501). Each image has a random sub-policy: two
     operations, one after the other, each with a probability and a magnitude of its own. Half of
     the shears, shifts and turns go the other way. It comes before ``normalize``.
 
     Args:
-        policy: ``paper``, the 25 sub-policies of its appendix, or ``code``, the 95 of the
-            authors' code for CIFAR, twenty of which are the paper's.
+        policy: ``paper``, the 25 sub-policies of its appendix, ``code``, the 95 of the authors'
+            code for CIFAR, twenty of which are the paper's, or ``svhn``, the 25 that were found
+            on SVHN.
         ranges: ``torchvision``: level 9 is the strongest, a shift of 14.5 pixels or a factor of
             1.9 or 0.1, each for half of the images, and posterize keeps 4 to 8 bits.
             ``autoaugment``: as in the authors' code for CIFAR, where level 10 is: a shift of 10

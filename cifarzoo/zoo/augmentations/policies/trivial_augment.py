@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cifarzoo import register
 from cifarzoo.protocols import Augmentation, Draws, check_settings
-from cifarzoo.zoo.augmentations.policies import OPERATIONS, Space, apply_each, torchvisions
+from cifarzoo.zoo.augmentations.policies.space import OPERATIONS, Space, apply_each, torchvisions
 
 
 @dataclass(frozen=True)

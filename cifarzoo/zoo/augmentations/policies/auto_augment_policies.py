@@ -1,4 +1,4 @@
-"""What AutoAugment found on CIFAR-10: sub-policies of two steps, as data.
+"""What AutoAugment found on CIFAR-10 and on SVHN: sub-policies of two steps, as data.
 
 AutoAugment (Cubuk et al., 2019; arXiv:1805.09501). A step is an operation, the probability with
 which it is applied, and its level, 0 to 10; 0 too where the operation has none.
@@ -137,4 +137,33 @@ CODE: tuple[tuple[Step, Step], ...] = (
     (("autocontrast", 0.6, 0), ("autocontrast", 0.7, 0)),
     (("equalize", 0.2, 0), ("autocontrast", 0.1, 0)),
     (("equalize", 0.6, 0), ("equalize", 0.4, 0)),
+)
+
+# The paper's appendix, found on SVHN: 25.
+SVHN: tuple[tuple[Step, Step], ...] = (
+    (("shear_x", 0.9, 4), ("invert", 0.2, 0)),
+    (("shear_y", 0.9, 8), ("invert", 0.7, 0)),
+    (("equalize", 0.6, 0), ("solarize", 0.6, 6)),
+    (("invert", 0.9, 0), ("equalize", 0.6, 0)),
+    (("equalize", 0.6, 0), ("rotate", 0.9, 3)),
+    (("shear_x", 0.9, 4), ("autocontrast", 0.8, 0)),
+    (("shear_y", 0.9, 8), ("invert", 0.4, 0)),
+    (("shear_y", 0.9, 5), ("solarize", 0.2, 6)),
+    (("invert", 0.9, 0), ("autocontrast", 0.8, 0)),
+    (("equalize", 0.6, 0), ("rotate", 0.9, 3)),
+    (("shear_x", 0.9, 4), ("solarize", 0.3, 3)),
+    (("shear_y", 0.8, 8), ("invert", 0.7, 0)),
+    (("equalize", 0.9, 0), ("translate_y", 0.6, 6)),
+    (("invert", 0.9, 0), ("equalize", 0.6, 0)),
+    (("contrast", 0.3, 3), ("rotate", 0.8, 4)),
+    (("invert", 0.8, 0), ("translate_y", 0.0, 2)),
+    (("shear_y", 0.7, 6), ("solarize", 0.4, 8)),
+    (("invert", 0.6, 0), ("rotate", 0.8, 4)),
+    (("shear_y", 0.3, 7), ("translate_x", 0.9, 3)),
+    (("shear_x", 0.1, 6), ("invert", 0.6, 0)),
+    (("solarize", 0.7, 2), ("translate_y", 0.6, 7)),
+    (("shear_y", 0.8, 4), ("invert", 0.8, 0)),
+    (("shear_x", 0.7, 9), ("translate_y", 0.8, 3)),
+    (("shear_y", 0.8, 5), ("autocontrast", 0.7, 0)),
+    (("shear_x", 0.7, 2), ("invert", 0.1, 0)),
 )

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from cifarzoo.errors import ConfigError
-from cifarzoo.zoo.augmentations import colors, geometry
+from cifarzoo.zoo.augmentations.operations import colors, geometry
 
 
 @dataclass(frozen=True, kw_only=True)

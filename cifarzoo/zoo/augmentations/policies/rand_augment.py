@@ -12,7 +12,7 @@ from torch import Tensor
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Augmentation, Draws, NonNegativeInt, PositiveInt, check_settings
-from cifarzoo.zoo.augmentations.policies import OPERATIONS, Space, apply_each, torchvisions
+from cifarzoo.zoo.augmentations.policies.space import OPERATIONS, Space, apply_each, torchvisions
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""What augmentations do to pixels, in batches."""

@@ -1,0 +1,1 @@
+"""Augmentations that choose from several operations."""
