@@ -18,8 +18,12 @@ K, SIDE = 10, 32
 
 def assert_equal(ours, theirs):
     """Outputs and gradients of both, in training and in evaluation, from random weights."""
+    assert_equal_parameters(ours, ours.parameters(), theirs)
+
+
+def assert_equal_parameters(ours, ours_in_their_order, theirs):
     torch.manual_seed(0)
-    pairs = list(zip(ours.parameters(), theirs.parameters(), strict=True))
+    pairs = list(zip(ours_in_their_order, theirs.parameters(), strict=True))
     with torch.no_grad():
         for mine, its in pairs:
             its.add_(0.05 * torch.randn_like(its))
@@ -104,3 +108,38 @@ def test_the_lenet_of_pytorchs_tutorial():
         *(nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, K)),
     )
     assert_equal(create_model("lenet"), copy.deepcopy(theirs))
+
+
+def test_shufflenet_v2_is_torchvisions_without_its_first_halvings():
+    theirs = torchvision.models.shufflenet_v2_x0_5(num_classes=K)
+    theirs.conv1[0].stride = (1, 1)
+    theirs.maxpool = nn.Identity()
+    assert_equal(create_model("shufflenet_v2", width="0.5"), theirs)
+
+
+def test_efficientnet_b0_is_torchvisions_with_a_stem_of_stride_1():
+    theirs = torchvision.models.efficientnet_b0(
+        num_classes=K, dropout=0.0, stochastic_depth_prob=0.0
+    )
+    theirs.features[0][0].stride = (1, 1)
+    assert_equal(create_model("efficientnet_b0", dropout_rate=0.0), theirs)
+
+
+def test_regnet_x_is_torchvisions_with_fewer_strides():
+    theirs = torchvision.models.regnet_x_400mf(num_classes=K)
+    theirs.stem[0].stride = (1, 1)
+    first = theirs.trunk_output.block1[0]
+    first.f.b[0].stride = (1, 1)
+    first.proj = None  # of 32 channels to 32
+    ours = create_model("regnet_x_400mf")
+    # torchvision has a block's projection before its path; here it comes behind it.
+    ours_then = sorted(ours.named_parameters(), key=lambda item: place_of(item[0]))
+    assert_equal_parameters(ours, [parameter for _, parameter in ours_then], theirs)
+
+
+def place_of(name):
+    """Where a parameter of a RegNet stands in torchvision's order."""
+    parts = name.split(".")
+    if parts[0] != "blocks":
+        return (0 if parts[0] == "stem" else 2,)
+    return 1, int(parts[1]), int(parts[2]), parts[3] != "shortcut"

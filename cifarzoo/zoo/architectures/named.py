@@ -11,6 +11,7 @@ from cifarzoo.zoo.architectures.classic.densenet import densenet
 from cifarzoo.zoo.architectures.classic.vgg import vgg
 from cifarzoo.zoo.architectures.residual.preact_resnet import preact_resnet
 from cifarzoo.zoo.architectures.residual.pyramidnet import pyramidnet
+from cifarzoo.zoo.architectures.residual.regnet import regnet_x
 from cifarzoo.zoo.architectures.residual.resnet import resnet
 from cifarzoo.zoo.architectures.residual.resnext import resnext
 from cifarzoo.zoo.architectures.residual.shake_resnet import shake_resnet
@@ -199,3 +200,11 @@ vgg16 = register.preset(vgg, depth=16, defaults={"width": 64},
 vgg19 = register.preset(vgg, depth=19, defaults={"width": 64},
                         num_parameters=20_035_018)
 """VGG-19 with norms."""
+
+regnet_x_200mf = register.preset(regnet_x, widths=(24, 56, 152, 368), blocks=(1, 1, 4, 7),
+                                 group_width=8, num_parameters=2_319_482)
+"""RegNetX-200MF."""
+
+regnet_x_400mf = register.preset(regnet_x, widths=(32, 64, 160, 400), blocks=(1, 2, 7, 12),
+                                 group_width=16, num_parameters=5_097_898)
+"""RegNetX-400MF."""
