@@ -111,7 +111,13 @@ class Query:
             for item in items
             if self.kind in (None, item.kind) and is_match(item.name, self.pattern)
         ]
-        return sorted(chosen, key=lambda item: (order.index(item.kind), item.name))
+        return sorted(chosen, key=lambda item: (order.index(item.kind), by_number(item.name)))
+
+
+def by_number(name: str) -> list[tuple[int, int | str]]:
+    """A key that puts ``resnet20`` before ``resnet110``, and ``resnet`` before both."""
+    parts = re.split(r"(\d+)", name)
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts if part]
 
 
 def understand(

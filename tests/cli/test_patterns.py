@@ -71,3 +71,9 @@ def test_what_show_says_of_a_config_stays_a_comment_on_a_narrow_terminal():
     lines = show("wrn26_10.gin", columns=50).splitlines()
     facts = lines[len(lines) - lines[::-1].index("") :]
     assert all(line.startswith("#") and len(line) <= 50 for line in facts)
+
+
+def test_numbers_in_names_are_in_their_order():
+    names = ["resnet110", "resnet20", "resnet", "wrn26_10", "wrn26_2", "densenet40_k12", "dla"]
+    ordered = ["densenet40_k12", "dla", "resnet", "resnet20", "resnet110", "wrn26_2", "wrn26_10"]
+    assert sorted(names, key=by_number) == ordered
