@@ -32,6 +32,7 @@ class Item:
         source: Place of the definition, ``path:line``, or the recipe's path.
         parameters: Default of each parameter as source text; None where a value is required.
         replaces: Origin of the component of the same name that it overrides; empty: none.
+        is_preset: Whether it is another component with settings.
     """
 
     kind: str
@@ -41,6 +42,7 @@ class Item:
     source: str
     parameters: dict[str, str | None]
     replaces: str = ""
+    is_preset: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The promised object; scripts lean on its keys."""
@@ -64,6 +66,7 @@ def of_component(entry: Entry) -> Item:
         source=entry.source,
         parameters={parameter.name: parameter.default for parameter in entry.parameters},
         replaces=entry.overridden.origin if entry.overridden else "",
+        is_preset=entry.preset is not None,
     )
 
 

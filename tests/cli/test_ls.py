@@ -53,7 +53,9 @@ def test_ls_cuts_what_a_line_does_not_take_and_with_v_shows_it_all(width):
 def test_ls_names_origins_only_where_a_component_is_not_ours(plugin):
     (ours,) = [line for line in succeed("ls").splitlines() if line.startswith("  cosine ")]
     assert not ours.endswith(" cifarzoo")
-    ours, theirs = succeed("ls", "schedules", "-p", plugin).splitlines()[2::2]
+    listed = succeed("ls", "schedules", "-p", plugin).splitlines()
+    [ours] = [line for line in listed if line.startswith("  cosine ")]
+    [theirs] = [line for line in listed if line.startswith("  sawtooth ")]
     assert ours.split()[-1] == "cifarzoo"
     assert theirs.split()[-1] == "teeth.py"
 
@@ -64,8 +66,17 @@ def test_ls_fits_a_screen_and_names_everything(width, height):
     assert len(lines) <= height - 2
     assert max(map(len, lines)) <= width
     words = {word for line in lines for word in line.split()}
-    assert {entry.name for entry in catalogue().entries.values()} <= words
-    assert "Stochastic gradient descent" in "\n".join(lines)  # a kind of few has its summaries
+    entries = catalogue().entries.values()
+    presets = [e.name for e in entries if e.preset and e.kind == "architecture"]
+    assert {entry.name for entry in entries} - {*presets} <= words
+    folded = f"  and {len(presets)} of these with settings, such as {presets_first(presets)}"
+    assert f"{folded}: cifarzoo ls architectures" in lines
+    has_room = height == 50  # then a kind of few has its summaries
+    assert ("synthetic, not CIFAR" in "\n".join(lines)) == has_room
+
+
+def presets_first(names: list[str]) -> str:
+    return sorted(names)[0]
 
 
 def test_ls_on_a_tall_screen_has_a_line_each():
@@ -110,7 +121,7 @@ def test_a_kind_may_be_singular_plural_begun_or_british(word, kind):
 @pytest.mark.parametrize(
     ("word", "listed"),
     [
-        ("mixup", ["mixup"]),
+        ("mixup", ["manifold_mixup", "mixup"]),
         ("flip", ["alternating_flip", "flip", "flip_tta"]),
         ("LABEL_s", ["label_smoothing"]),
         ("quickst", ["quickstart.gin"]),

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cifarzoo.cli.app import app
+from cifarzoo.cli.selection import by_number
 from cifarzoo.cli.terminal.patterns import listed, starred
 
 

@@ -19,6 +19,7 @@ from cifarzoo.escaping import visible
 
 INDENT, GAP = 2, 2  # characters before a row, and between its cells
 WIDE = 120  # characters of a line from which parameters stand beside the summary, not under it
+MANY_PRESETS = 10  # of a kind; fewer stand among the other names
 PROMPT_LINES = 2  # of a screen: the command above, and the prompt below
 HEADINGS = PLURALS | {BROKEN: "plugins that cannot be used"}
 HINT = "cifarzoo ls KIND: a line for each of a kind; cifarzoo show NAME: all about one"
@@ -76,7 +77,7 @@ def _by_kind(
         if kind == BROKEN:
             rows: RenderableType = _reasons(group)
         elif kind in by_name:
-            rows = _names(group)
+            rows = _names(kind, group)
         else:
             rows = _rows(group, widths, is_verbose=is_verbose)
         heading = Text(HEADINGS[kind], style="bold")
@@ -130,10 +131,17 @@ def _reasons(items: Iterable[Item]) -> Group:
     return Group(*(Text(f"{item.name}: {item.doc}") for item in items))
 
 
-def _names(items: Iterable[Item]) -> Columns:
-    """Names in columns, to be read down."""
-    names = [Text(item.name, style="cyan") for item in items]
-    return Columns(names, padding=(0, GAP, 0, 0), column_first=True)
+def _names(kind: str, items: Sequence[Item]) -> Group:
+    """Names in columns, to be read down; of many presets of a kind their number alone."""
+    presets = [item.name for item in items if item.is_preset]
+    if len(presets) < MANY_PRESETS:
+        presets = []
+    names = [Text(item.name, style="cyan") for item in items if item.name not in presets]
+    columns = Columns(names, padding=(0, GAP, 0, 0), column_first=True)
+    if not presets:
+        return Group(columns)
+    more = f"and {len(presets)} of these with settings, such as {presets[0]}"
+    return Group(columns, Text(f"{more}: cifarzoo ls {PLURALS[kind]}", style="dim"))
 
 
 def _summary(item: Item) -> str:
