@@ -1,0 +1,1 @@
+"""Networks of torchvision, timm and pytorchcv, as architectures of cifarzoo."""
