@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from cifarzoo.cli import completion, selection
+from cifarzoo.cli import completion, drawing, layer_table, selection
 from cifarzoo.cli.options import (
     ConfigNames,
     DataFolder,
@@ -26,6 +26,17 @@ from cifarzoo.cli.terminal import console
 from cifarzoo.components.user_paths import expanded
 from cifarzoo.errors import CifarzooError, ConfigError, UntrustedPluginError, UsageError
 from cifarzoo.run_folders.strict_json import strict_json
+
+Image: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--image",
+        metavar="FILE",
+        help="Draw it instead (.png, .pdf or .svg): images as an augmentation, a regularizer of "
+        "batches or a config makes them; or the learning rates of a schedule.",
+        show_default=False,
+    ),
+]
 
 if TYPE_CHECKING:
     from cifarzoo.components.index import Entry
@@ -107,17 +118,30 @@ def show(
     out: RunsFolder = Path("runs"),
     trust_plugins: TrustPlugins = False,
     as_json: Json = False,
+    image: Image = None,
+    layers: Annotated[
+        bool,
+        typer.Option(
+            "--layers",
+            help="A network layer by layer: outputs, parameters, and operations on an image.",
+        ),
+    ] = False,
 ) -> None:
     """Describe a component; a config and what it builds; or a run and what it came to."""
     from cifarzoo import config
     from cifarzoo.components.spelling import near
 
     known = {} if name.endswith(".gin") else _components(plugins or [])
-    if name in known:
+    given: Any = {"sets": sets or (), "plugins": plugins or (), "data": data}
+    if image is not None:
+        drawing.draw(name, known.get(name), image, **given)
+    elif layers:
+        layer_table.print_layers(name, known.get(name), as_json=as_json, **given)
+    elif name in known:
         _show_component(name, known, as_json=as_json)
     elif run := _run(name, out):
-        given = {"--set": sets, "--plugin": plugins}
-        if odd := [option for option, value in given.items() if value]:
+        of_configs = {"--set": sets, "--plugin": plugins}
+        if odd := [option for option, value in of_configs.items() if value]:
             raise UsageError(f"{odd[0]} has no effect on a run, which keeps its own")
         _show_run(run, as_json=as_json)
     elif _is_config(name):

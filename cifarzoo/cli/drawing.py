@@ -1,0 +1,82 @@
+"""``show NAME --image FILE``: what a component does, as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cifarzoo.cli.terminal import console
+from cifarzoo.errors import UsageError
+
+if TYPE_CHECKING:
+    from cifarzoo.components.index import Entry
+
+BASE = "quickstart.gin"  # whose images are drawn where none are named
+NUM_EPOCHS = 100  # of a schedule's picture
+SETTINGS = {  # how a component becomes part of a run, by its kind
+    "augmentation": ("run.augmentations=[@{}, @normalize]",),
+    "regularizer": ("run.augmentations=[@normalize]", "run.regularizers=[@{}]"),
+    "schedule": ("run.schedule=@{}", f"run.epochs={NUM_EPOCHS}"),
+}
+
+
+def draw(
+    name: str,
+    entry: Entry | None,
+    target: Path,
+    *,
+    sets: Sequence[str],
+    plugins: Sequence[Path],
+    data: Path | None,
+) -> None:
+    """Draw a component, or the images of a config.
+
+    Args:
+        name: Name of the component, or of the config.
+        entry: The component; None: it is a config.
+        target: File of the picture.
+        sets: Settings that count after those that the component needs.
+        plugins: Plugins that the command names.
+        data: Folder of the data, or None.
+
+    Raises:
+        UsageError: There is nothing to draw, or no file can be written there.
+    """
+    from cifarzoo import config
+    from cifarzoo.plots.files import check_target, save
+
+    check_target(target)
+    base, given = name, []
+    if entry is not None:
+        if entry.kind not in SETTINGS:
+            raise UsageError(
+                f"--image draws augmentations, regularizers of batches, schedules and configs; "
+                f"{name} is of kind {entry.kind}"
+            )
+        base, given = BASE, [each.format(name) for each in SETTINGS[entry.kind]]
+        if name == "normalize":
+            given = ["run.augmentations=[@normalize]"]
+    loaded = config.load(base, sets=[*given, *sets], plugins=plugins)
+    with loaded.locating():
+        run = loaded.build()
+        if entry is not None and entry.kind == "regularizer":
+            _check_acts_on_batches(name, run.regularizers[0])
+        from cifarzoo.plots.pictures import draw_rates, draw_sheet
+
+        is_schedule = entry is not None and entry.kind == "schedule"
+        make = draw_rates if is_schedule else draw_sheet
+        figure = make(run, folder=data)
+    save(figure, target)
+    console.say(f"{target} written")
+
+
+def _check_acts_on_batches(name: str, factory: object) -> None:
+    from cifarzoo.components.regularizers import acting_stages
+
+    made = factory()  # type: ignore[operator]  # a factory of the run
+    if "batch" not in acting_stages(made):
+        raise UsageError(
+            f"--image draws what regularizers do to batches; {name} acts in "
+            f"{', '.join(acting_stages(made))}"
+        )

@@ -1,0 +1,82 @@
+"""``show NAME --layers``: a network layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cifarzoo.errors import UsageError
+
+if TYPE_CHECKING:
+    from cifarzoo.components.index import Entry
+    from cifarzoo.engine.assembly.layers_of import LayerTable
+    from cifarzoo.results.formats import Records
+
+BASE = "quickstart.gin"  # whose images a network is shown where none are named
+COLUMNS = ("layer", "kind", "output", "parameters", "MFLOPs")
+
+
+def print_layers(
+    name: str,
+    entry: Entry | None,
+    *,
+    sets: Sequence[str],
+    plugins: Sequence[Path],
+    data: Path | None,
+    as_json: bool,
+) -> None:
+    """Print the layers of an architecture, or of a config's.
+
+    Args:
+        name: Name of the architecture, or of the config.
+        entry: The component; None: it is a config.
+        sets: Settings that count after those that the component needs.
+        plugins: Plugins that the command names.
+        data: Folder of the data, or None.
+        as_json: Whether a list of objects is written.
+
+    Raises:
+        UsageError: The component is no architecture.
+    """
+    from cifarzoo import config
+    from cifarzoo.cli.terminal.records_table import print_records
+
+    base, given = name, []
+    if entry is not None:
+        if entry.kind != "architecture":
+            raise UsageError(
+                f"--layers shows architectures and configs; {name} is of kind {entry.kind}"
+            )
+        base, given = BASE, [f"run.architecture=@{name}"]
+    loaded = config.load(base, sets=[*given, *sets], plugins=plugins)
+    with loaded.locating():
+        from cifarzoo.engine.assembly.build import build
+        from cifarzoo.engine.assembly.layers_of import layers_of
+
+        components = build(loaded.build(), folder=data, device="meta")
+        table = layers_of(components.model, components.dataset.image_shape)
+    print_records(_records(table, is_whole=as_json), "json" if as_json else "table")
+
+
+def _records(table: LayerTable, *, is_whole: bool) -> Records:
+    """A row a layer, and their sums; a person is shown no layer that only passes things on."""
+    from cifarzoo.results.formats import Records
+
+    rows: list[dict[str, Any]] = [
+        {
+            "layer": layer.name,
+            "kind": layer.kind,
+            "output": " x ".join(map(str, layer.output_shape)),
+            "parameters": layer.num_parameters or None,
+            "MFLOPs": layer.flops / 1e6 or None,
+        }
+        for layer in table.layers
+        if is_whole or layer.num_parameters or layer.flops or "Pool" in layer.kind
+    ]
+    total: dict[str, Any] = {
+        "layer": "in all",
+        "parameters": table.num_parameters,
+        "MFLOPs": table.flops / 1e6,
+    }
+    return Records(columns=COLUMNS, rows=(*rows, total), decimals={"MFLOPs": 2})
