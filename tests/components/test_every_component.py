@@ -91,7 +91,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     "flax2020_layers": {},
     # regularizers
     "shake_shake": BRANCH,
-    "shake_drop": BRANCH,
+    "shake_drop": {**BRANCH, "shake_drop.per": "'pixel'"},
     "stochastic_depth": BRANCH,
     "squeeze_excite": BRANCH,
     "drop_block": {**BRANCH, "drop_block.scheduled": "False"},

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from cifarzoo.engine.assembly.residual import ResidualPort
 from cifarzoo.errors import ConfigError
+from cifarzoo.layers.dropout import Rows, dropouts, feed
+from cifarzoo.layers.noise import Noise
 from cifarzoo.protocols import Regularizer, Site
 from cifarzoo.randomness.gates import SiteDraws, site_draws
 from cifarzoo.randomness.injection import inject
@@ -220,6 +222,37 @@ def test_a_merger_and_a_dropper_stack():
     a, b = (path(x) for path in block.paths)
     expected = (alpha * a + (1 - alpha) * b) * gate.view(6, 1, 1, 1)
     assert_equal(output, expected)
+
+
+@pytest.mark.parametrize(("per", "shape"), [("channel", (6, 4, 1, 1)), ("pixel", (6, 4, 5, 7))])
+def test_finer_shake_drop_has_its_factors_a_channel_or_a_pixel(per, shape):
+    regularizer = shake_drop(final_drop_prob=1.0, alpha=[-0.5, 2], beta=[0.25, 0.75], per=per)
+    module = branch(regularizer, index=6, total=6).train()  # which is always shaken
+    feed(dropouts(module), seed=0, step=0, first=0)
+    x = torch.randn(6, 4, 5, 7, dtype=torch.float64, requires_grad=True)
+    alpha, beta = module.alpha(x), module.beta(x)
+    assert alpha.shape == beta.shape == shape
+    assert -0.5 <= alpha.min() < alpha.max() < 2
+    assert 0.25 <= beta.min() < beta.max() < 0.75
+    assert len(alpha.unique()) > 0.9 * alpha.numel()  # of 65,536 numbers
+
+    output = module(x)
+    output.sum().backward()
+    torch.testing.assert_close(output, x * alpha)
+    torch.testing.assert_close(x.grad, beta.expand_as(x))
+
+
+def test_finer_factors_are_uniform_and_those_of_a_rank_are_the_whole_batchs():
+    noise, x = Noise(), torch.zeros(2000, 8, 4, 4)
+    noise.rows = Rows(5, 0)
+    numbers = noise.numbers(x, "channel").flatten()
+    counts = torch.histc(numbers, 16, 0, 1)
+    expected = len(numbers) / 16
+    assert (counts - expected).abs().max() < 4 * math.sqrt(expected)
+
+    whole = noise.numbers(x[:6], "pixel")
+    noise.rows = Rows(5, 4)
+    assert torch.equal(noise.numbers(x[4:6], "pixel"), whole[4:6])
 
 
 def test_shake_drop_is_refused_where_paths_end_without_a_norm():

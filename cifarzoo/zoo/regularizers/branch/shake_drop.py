@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
+from cifarzoo.layers.noise import Noise, Place
 from cifarzoo.protocols import (
+    BranchDraw,
     BranchDraws,
     FiniteFloat,
     Per,
@@ -25,6 +27,8 @@ from cifarzoo.protocols import (
     check_settings,
 )
 from cifarzoo.zoo.regularizers.branch.depth import Decay, drop_prob
+
+Level = Literal["batch", "sample", "channel", "pixel"]
 
 
 class _Scale(torch.autograd.Function):
@@ -55,6 +59,25 @@ def shake_or_keep(x: Tensor, gate: Tensor, alpha: Tensor, beta: Tensor) -> Tenso
     return scaled
 
 
+class FinerDraw(nn.Module):
+    """A uniform number for each channel, or each pixel, of each sample.
+
+    Args:
+        ends: Range of the numbers.
+        place: Whether a channel has one, or a pixel.
+    """
+
+    def __init__(self, ends: Sequence[float], place: Place) -> None:
+        super().__init__()
+        self.noise = Noise()
+        self._low, self._high = ends
+        self._place = place
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The numbers for x (N, C, H, W), which broadcast against it."""
+        return self._low + (self._high - self._low) * self.noise.numbers(x, self._place)
+
+
 class ShakeDropBranch(nn.Module):
     """Shakes a branch at random in training and scales it by the mean factor in evaluation.
 
@@ -73,12 +96,18 @@ class ShakeDropBranch(nn.Module):
         drop_prob: float,
         alpha: Sequence[float],
         beta: Sequence[float],
-        per: Per,
+        per: Level,
     ) -> None:
         super().__init__()
-        self.gate = draws.bernoulli(1 - drop_prob, per=per)
-        self.alpha = draws.uniform(*alpha, per=per)
-        self.beta = draws.uniform(*beta, per=per)
+        of_rows: Per = "batch" if per == "batch" else "sample"
+        self.gate = draws.bernoulli(1 - drop_prob, per=of_rows)
+        self.alpha: BranchDraw
+        self.beta: BranchDraw
+        if per == "channel" or per == "pixel":  # noqa: PLR1714  # so that mypy knows the words
+            self.alpha, self.beta = FinerDraw(alpha, per), FinerDraw(beta, per)
+        else:
+            self.alpha = draws.uniform(*alpha, per=of_rows)
+            self.beta = draws.uniform(*beta, per=of_rows)
         self.mean_factor = 1 - drop_prob + drop_prob * sum(alpha) / 2
 
     def forward(self, x: Tensor) -> Tensor:
@@ -96,7 +125,7 @@ class ShakeDrop(Regularizer):
     decay: Decay
     alpha: Sequence[float]
     beta: Sequence[float]
-    per: Per
+    per: Level
 
     needs_final_norm = True
 
@@ -118,7 +147,7 @@ def shake_drop(
     decay: Decay = "linear",
     alpha: Sequence[FiniteFloat] = (-1.0, 1.0),
     beta: Sequence[FiniteFloat] = (0.0, 1.0),
-    per: Per = "sample",
+    per: Level = "sample",
 ) -> Regularizer:
     """Scale residual branches by random factors, deeper ones more often.
 
@@ -132,7 +161,8 @@ def shake_drop(
         decay: ``linear`` with depth, or ``uniform``: the same for all blocks.
         alpha: Lower and upper end of the uniform forward factor.
         beta: Lower and upper end of the uniform backward factor.
-        per: Whether every sample or every batch gets numbers of its own.
+        per: Whether every batch, sample, channel or pixel gets factors of its own (the paper's
+            table 2); with the last two it is still whole samples that are kept or shaken.
 
     Raises:
         ConfigError: The probability isn't in [0, 1], or a range isn't two numbers in order.
