@@ -118,6 +118,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     "alternating_flip": {},
     "flip_tta": {},
     "cutout": {},
+    "augmix": {"run.augmentations": "[@augmix, @normalize]"},
     "random_erasing": {},
     "random_resized_crop": {},
     "color_jitter": {"run.augmentations": "[@color_jitter, @normalize]"},
