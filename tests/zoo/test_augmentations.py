@@ -97,6 +97,23 @@ def test_cutout_equals_torchvisions_erase_of_the_clipped_square(size, p):
         assert torch.equal(row, erased if cut else image)
 
 
+def test_squares_inside_are_whole_and_as_likely_in_every_place():
+    n, size = 20000, 12
+    white = torch.full((n, 3, 14, 15), 255, dtype=torch.uint8)
+    cut = cutout(size=size, inside=True, fill="zero")(white, draws(n))[:, 0] == 0
+    assert torch.equal(cut.sum((1, 2)), torch.full((n,), size**2))
+    places = cut.flatten(1).to(torch.uint8).argmax(1)  # of the first pixel, row by row
+    counts = places.bincount(minlength=14 * 15)
+    expected = n / (3 * 4)
+    assert (counts > 0).sum() == 12
+    assert (counts[counts > 0] - expected).abs().max() < 4 * expected**0.5
+
+
+def test_a_square_inside_is_no_larger_than_the_image():
+    with pytest.raises(ConfigError, match="size is 16; expected at most the images' 14 pixels"):
+        cutout(inside=True, fill="zero")(torch.zeros(2, 3, 14, 15, dtype=torch.uint8), draws(2))
+
+
 def test_cutout_after_normalize_leaves_zeros_where_before_it_leaves_about_the_mean():
     images = images_of()
     cut = cutout(dataset=DATASET)

@@ -126,7 +126,9 @@ def test_pixels_that_pooling_drops_are_not_computed_and_nothing_else_changes(sha
     torch.testing.assert_close(pooled_and_gradients(found), pooled_and_gradients(expected))
 
 
-@pytest.mark.parametrize("settings", [{}, {"head_std": 1.0, "logit_scale": 1 / 256}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"head_std": 1.0, "logit_scale": 1 / 256}, {"num_convs": 3}]
+)
 def test_the_network_is_what_a_few_lines_say(settings):
     model = create_model("airbench", **settings).train()
     state = model.state_dict()
@@ -135,15 +137,26 @@ def test_the_network_is_what_a_few_lines_say(settings):
             tensor.normal_(std=0.2)
     images = torch.randn(4, 3, 32, 32)
 
-    def norm(x: Tensor, name: str) -> Tensor:
+    def centred(x: Tensor, name: str) -> Tensor:
         shift = state[f"{name}.bias"]
-        return F.gelu(F.batch_norm(x, None, None, None, shift, training=True, eps=1e-12))
+        return F.batch_norm(x, None, None, None, shift, training=True, eps=1e-12)
+
+    def norm(x: Tensor, name: str) -> Tensor:
+        return F.gelu(centred(x, name))
+
+    def conv(x: Tensor, name: str) -> Tensor:
+        return F.conv2d(x, state[f"{name}.weight"], padding=1)
 
     x = F.gelu(F.conv2d(images, state["whitening.weight"], state["whitening.bias"]))
     for block in ("blocks.0", "blocks.1", "blocks.2"):
         x = F.max_pool2d(F.conv2d(x, state[f"{block}.conv1.weight"], padding=1), 2)
         x = norm(x, f"{block}.norm1")
-        x = norm(F.conv2d(x, state[f"{block}.conv2.weight"], padding=1), f"{block}.norm2")
+        if settings.get("num_convs") == 3:
+            path = f"{block}.last.residual"
+            y = norm(conv(x, f"{path}.conv2"), f"{path}.norm2")
+            x = F.gelu(x + centred(conv(y, f"{path}.conv3"), f"{path}.norm3"))
+        else:
+            x = norm(conv(x, f"{block}.conv2"), f"{block}.norm2")
     expected = x.amax((2, 3)) @ state["head.weight"].T * settings.get("logit_scale", 1 / 9)
 
     torch.testing.assert_close(model(images), expected, rtol=1e-3, atol=1e-4)

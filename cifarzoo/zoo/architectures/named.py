@@ -87,6 +87,13 @@ pyramid272_a200 = register.preset(pyramidnet, depth=272, alpha=200.0, block="bot
 airbench94 = register.preset(airbench, widths=(64, 256, 256), num_parameters=1_972_792)
 """The speed-run network for 94 %."""
 
+airbench95 = register.preset(airbench, widths=(128, 384, 384), num_parameters=4_606_520)
+"""The speed-run network for 95 %."""
+
+airbench96 = register.preset(airbench, widths=(128, 384, 512), num_convs=3,
+                             num_parameters=9_918_776)
+"""The speed-run network for 96 %."""
+
 resnet32 = register.preset(resnet, depth=32,
                            num_parameters=464_154)
 """ResNet-32 as in the paper."""

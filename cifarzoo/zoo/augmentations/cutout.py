@@ -72,18 +72,30 @@ class Cutout:
         p: Probability that an image has one.
         pixel: What uint8 images are filled with, a number a channel; None: not known.
         per: Whether every sample or every batch has a square of its own.
+        is_inside: Whether squares lie in the image whole.
     """
 
     size: int
     p: float
     pixel: tuple[int, ...] | None
     per: Per
+    is_inside: bool = False
 
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
         """Fill a square in some images of the batch (N, C, H, W)."""
         height, width = images.shape[2:]
-        top = draws.integers(height, per=self.per) - self.size // 2
-        left = draws.integers(width, per=self.per) - self.size // 2
+        if self.is_inside:
+            if self.size > min(height, width):
+                raise ConfigError(
+                    f"is {self.size}; expected at most the images' {min(height, width)} pixels, "
+                    "since squares lie in them whole",
+                    parameter="size",
+                )
+            top = draws.integers(height - self.size + 1, per=self.per)
+            left = draws.integers(width - self.size + 1, per=self.per)
+        else:
+            top = draws.integers(height, per=self.per) - self.size // 2
+            left = draws.integers(width, per=self.per) - self.size // 2
         is_filled = draws.bernoulli(self.p, per=self.per) if self.p < 1 else None
         return fill_squares(
             images, top, left, self._pixel_of(images), size=self.size, is_filled=is_filled
@@ -112,6 +124,7 @@ def cutout(
     p: Probability = 1.0,
     fill: Literal["mean", "zero"] = "mean",
     per: Literal["sample", "batch"] = "sample",
+    inside: bool = False,
     dataset: Dataset | None = None,
 ) -> Augmentation:
     """Fill a random square of each image with the dataset's mean.
@@ -127,6 +140,7 @@ def cutout(
             before ``normalize`` and the mean where it comes after.
         per: A square for every ``sample``, or one for all of a ``batch``, as in
             google-research/flax_cifar.
+        inside: Whether squares lie in the image whole, as in the speed-run for 96 % (Jordan, 2024).
         dataset: Whose mean; passed by the engine.
 
     Raises:
@@ -138,4 +152,6 @@ def cutout(
     """
     check_settings(cutout, locals())
     pixel = None if dataset is None else tuple(round(255 * mean) for mean in dataset.mean)
-    return Cutout(size=size, p=p, pixel=(0,) if fill == "zero" else pixel, per=per)
+    return Cutout(
+        size=size, p=p, pixel=(0,) if fill == "zero" else pixel, per=per, is_inside=inside
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from cifarzoo.errors import ConfigError
 from cifarzoo.layers.batch_norm import BatchNorm2d
 from cifarzoo.layers.kernels.strips import Conv2d
 from cifarzoo.protocols import PositiveFloat, PositiveInt, check_settings
-from cifarzoo.zoo.architectures.residual.blocks import chain
+from cifarzoo.zoo.architectures.residual.blocks import ResidualBlock, chain
 from cifarzoo.zoo.architectures.speedrun.whitening import Whitening
 
 
@@ -47,27 +47,39 @@ class Airbench(nn.Module):
         return logits * self.logit_scale
 
 
-def block(in_channels: int, channels: int, *, bn_momentum: float, bn_eps: float) -> nn.Sequential:
-    """Convolution, pooling, norm, GELU; convolution, norm, GELU.
+def block(
+    in_channels: int, channels: int, *, num_convs: int, bn_momentum: float, bn_eps: float
+) -> nn.Sequential:
+    """Convolution, pooling, norm, GELU; convolution, norm, GELU; with three a shortcut past two.
 
     Args:
         in_channels: Channels of the input.
         channels: Channels of the output.
+        num_convs: Convolutions, two or three.
         bn_momentum: Weight of a step in the running statistics.
         bn_eps: Added to the variance.
 
     Returns:
         A module from (N, in_channels, H, W) to (N, channels, H // 2, W // 2).
     """
-    return chain(
-        conv1=identity_conv(in_channels, channels, kind=EvenConv2d),
-        pool=nn.MaxPool2d(2),
-        norm1=unscaled_norm(channels, bn_momentum, bn_eps),
-        gelu1=nn.GELU(),
-        conv2=identity_conv(channels, channels, kind=nn.Conv2d),
-        norm2=unscaled_norm(channels, bn_momentum, bn_eps),
-        gelu2=nn.GELU(),
-    )
+
+    def conv() -> nn.Module:
+        return identity_conv(channels, channels, kind=nn.Conv2d)
+
+    def norm() -> nn.Module:
+        return unscaled_norm(channels, bn_momentum, bn_eps)
+
+    begun = {
+        "conv1": identity_conv(in_channels, channels, kind=EvenConv2d),
+        "pool": nn.MaxPool2d(2),
+        "norm1": norm(),
+        "gelu1": nn.GELU(),
+    }
+    if num_convs == 2:
+        return chain(**begun, conv2=conv(), norm2=norm(), gelu2=nn.GELU())
+    path = chain(conv2=conv(), norm2=norm(), gelu2=nn.GELU(), conv3=conv(), norm3=norm())
+    past = ResidualBlock(residual=path, shortcut=nn.Identity(), after=nn.GELU())
+    return chain(**begun, last=past)
 
 
 class EvenConv2d(Conv2d):
@@ -102,6 +114,7 @@ def airbench(
     num_classes: int,
     *,
     widths: Sequence[PositiveInt] = (64, 256, 256),
+    num_convs: Literal[2, 3] = 2,
     whitening_size: PositiveInt = 2,
     whitening_eps: Annotated[float, Gt(0), Lt(1)] = 5e-4,
     whitening_bias_epochs: Annotated[float, Ge(0)] = 3.0,
@@ -120,6 +133,8 @@ def airbench(
     Args:
         num_classes: K.
         widths: Channels of the blocks; each block halves the image.
+        num_convs: Convolutions of a block; of three the last two have a shortcut past them, as in
+            the variant for 96 % (section 4).
         whitening_size: Pixels a side of a whitened patch.
         whitening_eps: Added to the variance of patches along each axis.
         whitening_bias_epochs: How long the first layer's bias is trained; 0: it stays 0, and
@@ -141,7 +156,7 @@ def airbench(
     )
     blocks = nn.Sequential(
         *(
-            block(*shape, bn_momentum=bn_momentum, bn_eps=bn_eps)
+            block(*shape, num_convs=num_convs, bn_momentum=bn_momentum, bn_eps=bn_eps)
             for shape in pairwise([whitening.channels, *widths])
         )
     )
