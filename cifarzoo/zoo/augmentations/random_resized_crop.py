@@ -93,7 +93,7 @@ class RandomResizedCrop:
 def random_resized_crop(
     *,
     area: Sequence[Annotated[float, Gt(0), Le(1)]] = (0.25, 1.0),
-    ratio: Sequence[PositiveFloat] = (0.75, 4 / 3),
+    ratio: Sequence[PositiveFloat] = (0.75, 1.3333333333333333),
 ) -> Augmentation:
     """Cut a random box out of each image and stretch it to the image's size.
 

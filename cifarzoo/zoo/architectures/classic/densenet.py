@@ -41,7 +41,7 @@ def densenet(
     bottleneck: bool = True,
     reduction: Annotated[float, Gt(0), Le(1)] = 0.5,
     dropout_rate: Fraction = 0.0,
-    layers: LayersFactory = he2015_layers,
+    layers: LayersFactory | None = None,
 ) -> nn.Module:
     """A DenseNet: each layer adds a few channels to all those before it.
 
@@ -59,7 +59,7 @@ def densenet(
         reduction: Share of the channels that transitions keep, above 0 to 1 (the C of BC).
         dropout_rate: Share of single activations dropped after each convolution; the paper has
             0.2 without augmentation.
-        layers: What convolutions, norms and the classifier are made with.
+        layers: What convolutions, norms and the classifier are made with; None: ``he2015_layers``.
 
     Raises:
         ConfigError: A setting is out of its range.
@@ -74,7 +74,7 @@ def densenet(
             f"{below + per_block}",
             parameter="depth",
         )
-    make = make_layers(layers)
+    make = make_layers(layers or he2015_layers)
     width = 2 * growth_rate if bottleneck else 16
     stem = chain(conv=make.conv(in_channels, width, 3))
     parts: list[nn.Module] = []

@@ -40,7 +40,7 @@ class Inception(nn.Module):
 
 @register.architecture
 def googlenet(
-    num_classes: int, *, in_channels: int = 3, layers: LayersFactory = he2015_layers
+    num_classes: int, *, in_channels: int = 3, layers: LayersFactory | None = None
 ) -> nn.Module:
     """GoogLeNet with norms: nine modules of 1x1, 3x3 and 5x5 convolutions side by side.
 
@@ -51,12 +51,12 @@ def googlenet(
     Args:
         num_classes: K.
         in_channels: Channels of the images.
-        layers: What convolutions, norms and the classifier are made with.
+        layers: What convolutions, norms and the classifier are made with; None: ``he2015_layers``.
 
     Differs from the paper: norms, and no auxiliary classifiers.
     """
     check_settings(googlenet, locals())
-    make = make_layers(layers)
+    make = make_layers(layers or he2015_layers)
     width = STEM_CHANNELS
     groups: list[nn.Module] = []
     for number, group in enumerate(MODULES):

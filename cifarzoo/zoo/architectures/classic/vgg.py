@@ -42,7 +42,7 @@ def vgg(
     in_channels: int = 3,
     depth: Literal[11, 13, 16, 19] = 16,
     width: PositiveInt = 64,
-    layers: LayersFactory = he2015_layers,
+    layers: LayersFactory | None = None,
 ) -> nn.Module:
     """A VGG network with norms, and one linear layer behind its convolutions.
 
@@ -54,7 +54,7 @@ def vgg(
         in_channels: Channels of the images.
         depth: Layers that the paper's network has: 11, 13, 16 or 19.
         width: Channels of the first group, the paper's 64.
-        layers: What convolutions, norms and the classifier are made with.
+        layers: What convolutions, norms and the classifier are made with; None: ``he2015_layers``.
 
     Raises:
         ConfigError: A setting is out of its range.
@@ -63,7 +63,7 @@ def vgg(
     in the place of three, as codes for CIFAR have it.
     """
     check_settings(vgg, locals())
-    make = make_layers(layers)
+    make = make_layers(layers or he2015_layers)
     groups = []
     for num_convs, factor in zip(GROUPS[depth], WIDTHS, strict=True):
         groups.append(group(make, in_channels, factor * width, num_convs))

@@ -56,7 +56,7 @@ def efficientnet_b0(
     *,
     in_channels: int = 3,
     dropout_rate: Fraction = 0.2,
-    layers: LayersFactory = he2015_layers,
+    layers: LayersFactory | None = None,
 ) -> nn.Module:
     """EfficientNet-B0: MobileNetV2's blocks with squeeze-and-excitation, as a search found them.
 
@@ -68,13 +68,13 @@ def efficientnet_b0(
         residual: The residual port, of the blocks that have a shortcut.
         in_channels: Channels of the images.
         dropout_rate: Share of the last features that is dropped, the paper's 0.2.
-        layers: What convolutions, norms and the classifier are made with.
+        layers: What convolutions, norms and the classifier are made with; None: ``he2015_layers``.
 
     Raises:
         ConfigError: A setting is out of its range.
     """
     check_settings(efficientnet_b0, locals())
-    make = make_layers(layers)
+    make = make_layers(layers or he2015_layers)
     shapes = [
         (expansion, channels, stride if first else 1, kernel_size)
         for expansion, channels, num_blocks, stride, kernel_size in STAGES

@@ -51,7 +51,7 @@ def mobilenet_v2(
     in_channels: int = 3,
     width_factor: PositiveFloat = 1.0,
     dropout_rate: Fraction = 0.0,
-    layers: LayersFactory = he2015_layers,
+    layers: LayersFactory | None = None,
 ) -> nn.Module:
     """MobileNetV2: bottlenecks that are wide inside, of depthwise convolutions.
 
@@ -65,13 +65,13 @@ def mobilenet_v2(
         in_channels: Channels of the images.
         width_factor: Factor on all channels but the last, which don't become fewer.
         dropout_rate: Share of the last features that is dropped.
-        layers: What convolutions, norms and the classifier are made with.
+        layers: What convolutions, norms and the classifier are made with; None: ``he2015_layers``.
 
     Raises:
         ConfigError: A setting is out of its range.
     """
     check_settings(mobilenet_v2, locals())
-    make = make_layers(layers)
+    make = make_layers(layers or he2015_layers)
     width = divisible(STEM_CHANNELS * width_factor)
     last = divisible(LAST_CHANNELS * max(1.0, width_factor))
     stem = conv_norm_relu(make, in_channels, width, 3)

@@ -59,7 +59,7 @@ def shufflenet_v2(
     *,
     in_channels: int = 3,
     width: Width = "1",
-    layers: LayersFactory = he2015_layers,
+    layers: LayersFactory | None = None,
 ) -> nn.Module:
     """ShuffleNetV2: half of the channels pass each block, and all are shuffled behind it.
 
@@ -70,13 +70,13 @@ def shufflenet_v2(
         num_classes: K.
         in_channels: Channels of the images.
         width: Column of the table: 0.5, 1, 1.5 or 2 times the channels.
-        layers: What convolutions, norms and the classifier are made with.
+        layers: What convolutions, norms and the classifier are made with; None: ``he2015_layers``.
 
     Raises:
         ConfigError: There is no such ``width``.
     """
     check_settings(shufflenet_v2, locals())
-    make = make_layers(layers)
+    make = make_layers(layers or he2015_layers)
     *widths, last = WIDTHS[width]
     stages: list[nn.Module] = []
     before = STEM_CHANNELS

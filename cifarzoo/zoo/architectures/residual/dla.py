@@ -77,7 +77,7 @@ def dla(
     residual: Residual,
     *,
     in_channels: int = 3,
-    layers: LayersFactory = torch_layers,
+    layers: LayersFactory | None = None,
 ) -> nn.Module:
     """A DLA: ResNet blocks in trees, whose roots see what all their branches give.
 
@@ -88,10 +88,10 @@ def dla(
         num_classes: K.
         residual: The residual port.
         in_channels: Channels of the images.
-        layers: What convolutions, norms and the classifier are made with.
+        layers: What convolutions, norms and the classifier are made with; None: ``torch_layers``.
     """
     check_settings(dla, locals())
-    make = make_layers(layers)
+    make = make_layers(layers or torch_layers)
     form = VARIANTS["torch"]
     num_blocks = sum(2 if levels == 1 else 2 * levels + 1 for _, levels, _ in TREES)
     index = 0

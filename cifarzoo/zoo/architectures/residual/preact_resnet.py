@@ -56,7 +56,7 @@ def preact_resnet(
     shortcut_input: ShortcutInput = "preactivated",
     remove_first_relu: bool = False,
     final_norm: bool = False,
-    layers: LayersFactory = he2015_layers,
+    layers: LayersFactory | None = None,
 ) -> nn.Module:
     """A ResNet of blocks that begin with a norm and a ReLU: 110, 164, 1001 layers.
 
@@ -81,7 +81,7 @@ def preact_resnet(
         remove_first_relu: Whether blocks begin with a norm alone (Han et al., 2017;
             arXiv:1610.02915, section 3.3).
         final_norm: Whether residual paths end in one more norm, likewise, which ShakeDrop needs.
-        layers: What convolutions, norms and the classifier are made with.
+        layers: What convolutions, norms and the classifier are made with; None: ``he2015_layers``.
 
     Raises:
         ConfigError: A setting is out of its range.
@@ -90,7 +90,7 @@ def preact_resnet(
     sizes = group_sizes(
         depth, blocks, num_groups=num_groups, layers_per_block=LAYERS_PER_BLOCK[block]
     )
-    make = make_layers(layers)
+    make = make_layers(layers or he2015_layers)
     widths = [width * 2**group for group in range(num_groups)]
     expansion = 4 if block == "bottleneck" else 1
     form = Form(

@@ -32,7 +32,7 @@ def regnet_x(
     widths: Sequence[PositiveInt] = (24, 56, 152, 368),
     blocks: Sequence[PositiveInt] = (1, 1, 4, 7),
     group_width: PositiveInt = 8,
-    layers: LayersFactory = he2015_layers,
+    layers: LayersFactory | None = None,
 ) -> nn.Module:
     """A RegNetX: bottlenecks that aren't narrower inside, of grouped convolutions.
 
@@ -47,7 +47,7 @@ def regnet_x(
         widths: Channels of each group of blocks, multiples of ``group_width``.
         blocks: Blocks of each group.
         group_width: Channels of a group of a 3x3 convolution.
-        layers: What convolutions, norms and the classifier are made with.
+        layers: What convolutions, norms and the classifier are made with; None: ``he2015_layers``.
 
     Raises:
         ConfigError: A setting is out of its range.
@@ -63,7 +63,7 @@ def regnet_x(
             f"is {group_width!r}; expected a divisor of each of {list(widths)}",
             parameter="group_width",
         )
-    make = make_layers(layers)
+    make = make_layers(layers or he2015_layers)
     return ResidualNetwork(
         stem=chain(
             conv=make.conv(in_channels, STEM_CHANNELS, 3),

@@ -31,7 +31,7 @@ def resnext(
     depth: PositiveInt = 29,
     cardinality: PositiveInt = 8,
     base_width: PositiveInt = 64,
-    layers: LayersFactory = he2015_layers,
+    layers: LayersFactory | None = None,
 ) -> nn.Module:
     """A ResNeXt of depth 9 n + 2, whose 3x3 convolutions have groups.
 
@@ -47,13 +47,13 @@ def resnext(
         depth: Layers, 9 n + 2.
         cardinality: Groups of a 3x3 convolution, the paper's C.
         base_width: Channels of one of them in the first group of blocks, the paper's d.
-        layers: What convolutions, norms and the classifier are made with.
+        layers: What convolutions, norms and the classifier are made with; None: ``he2015_layers``.
 
     Raises:
         ConfigError: A setting is out of its range.
     """
     check_settings(resnext, locals())
-    make = make_layers(layers)
+    make = make_layers(layers or he2015_layers)
     widths = [STEM_CHANNELS * 2**group for group in range(3)]
     return ResidualNetwork(
         stem=chain(

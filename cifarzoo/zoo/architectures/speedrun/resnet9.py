@@ -51,7 +51,7 @@ def resnet9(
     in_channels: int = 3,
     width: PositiveInt = 64,
     logit_scale: PositiveFloat = 0.125,
-    layers: LayersFactory = torch_layers,
+    layers: LayersFactory | None = None,
 ) -> nn.Module:
     """The network of the DAWNBench speed-runs: four convolutions, and two residual pairs of them.
 
@@ -65,13 +65,13 @@ def resnet9(
         in_channels: Channels of the images.
         width: Channels of the first convolution.
         logit_scale: Factor on the classifier's output.
-        layers: What convolutions and norms are made with.
+        layers: What convolutions and norms are made with; None: ``torch_layers``.
 
     Raises:
         ConfigError: A setting is out of its range.
     """
     check_settings(resnet9, locals())
-    make = make_layers(layers)
+    make = make_layers(layers or torch_layers)
 
     def pair(channels: int, index: int) -> nn.Module:
         def make_path() -> nn.Module:
