@@ -41,7 +41,8 @@ class TinyNet(nn.Module):
                 nn.ReLU(), nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width)
             )
 
-        self.blocks = nn.ModuleList(residual(path, Site(i, 2, final_norm=True)) for i in (1, 2))
+        sites = (Site(i, 2, final_norm=True, channels=width) for i in (1, 2))
+        self.blocks = nn.ModuleList(residual(path, site) for site in sites)
         self.head = nn.Linear(width, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -176,10 +176,13 @@ def test_a_preset_is_read_with_its_family_from_another_file(tmp_path: Path):
     assert [(p.name, p.default) for p in entry.parameters] == [
         ("width", "8"),
         ("num_groups", "3"),
+        ("block", '"basic"'),
+        ("blocks", "None"),
         ("stem_stride", "1"),
         ("variant", "'torch'"),
         ("layers", "None"),
         ("shortcut", "None"),
+        ("stride_at", "None"),
     ]
     assert entry.preset is not None
     assert entry.preset.family.name == "resnet"
@@ -228,7 +231,7 @@ def test_a_family_is_found_in_this_file_and_through_a_packages_imports(tmp_path:
          "of its own package or of cifarzoo that registers it"),
         ("x = register.preset(resnet, dept=8)",
          "plugin.py:3: x: resnet has no parameter 'dept' to bind; it has depth, width, num_groups, "
-         "stem_stride, variant, layers, shortcut"),
+         "block, blocks, stem_stride, variant, layers, shortcut, stride_at"),
         ("x = register.preset(resnet, num_classes=8)",
          "plugin.py:3: x: num_classes is given by the engine; a preset can't set it"),
         ("run = register.preset(resnet, depth=8)",

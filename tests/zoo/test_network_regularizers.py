@@ -120,7 +120,7 @@ def test_the_penalty_is_of_all_convolutions_without_groups():
 @pytest.mark.parametrize(
     ("settings", "network", "message"),
     [
-        ({}, nn.Flatten(), "modules is None, and the network has no nn.Sequential of blocks; exp"),
+        ({}, nn.Flatten(), "modules is None, and the network has no list of blocks; expected n"),
         ({"modules": ["body"]}, None, "modules has 'body', which the network doesn't; .* stem"),
     ],
 )

@@ -72,9 +72,9 @@ def default_places(network: nn.Module) -> tuple[str, ...]:
         ConfigError: The network has no ``blocks``.
     """
     blocks = getattr(network, "blocks", None)
-    if not isinstance(blocks, nn.Sequential) or len(blocks) < 2:
+    if not isinstance(blocks, nn.Sequential | nn.ModuleList) or len(blocks) < 2:
         raise ConfigError(
-            "is None, and the network has no nn.Sequential of blocks; expected names of modules",
+            "is None, and the network has no list of blocks; expected names of modules",
             parameter="modules",
         )
     names = [name for name, _ in blocks.named_children()]
