@@ -124,10 +124,10 @@ def test_a_component_of_another_kind_is_refused():
 
 REFUSED_MODELS: dict[str, tuple[str, dict[str, Any], type[Exception], str]] = {
     "name": (
-        "resnet21",
+        "resnt20",
         {},
         ConfigError,
-        r"^no architecture 'resnet21'; did you mean resnet20\?$",
+        r"^no architecture 'resnt20'; did you mean resnet20\?$",
     ),
     "kind": ("cosine", {}, ConfigError, r"^'cosine' is a schedule; expected an architecture$"),
     "parameter": (

@@ -49,6 +49,9 @@ def trials() -> Iterator[tuple[Entry, str, str, Any]]:
 NEEDS: dict[str, dict[str, Any]] = {  # beside the parameter that is tried
     "multistep": {"milestones": [0.0, 2.0], "factors": [1.0, 1.0], "warmup_epochs": 0.0},
     "normalize": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
+    "class_weighted": {"class_counts": [3, 1]},
+    "logit_adjusted": {"class_counts": [3, 1]},
+    "torch_optimizer": {"name": "Adam", "lr": 0.1},
 }
 
 
@@ -57,7 +60,7 @@ def is_refused(entry: Entry, parameter: str, value: Any) -> bool:
     factory = import_components([entry])[entry.name]
 
     def with_value(*args: Any, **given: Any) -> Any:
-        return factory(*args, **{**given, parameter: value})
+        return factory(*args, **{**NEEDS.get(entry.name, {}), **given, parameter: value})
 
     with_value.__signature__ = inspect.signature(factory)  # type: ignore[attr-defined]
     try:
@@ -67,7 +70,7 @@ def is_refused(entry: Entry, parameter: str, value: Any) -> bool:
         elif entry.kind == "optimizer":
             make(with_value, params=[{"params": [torch.nn.Parameter(torch.zeros(2, 2))]}])
         elif entry.name in NEEDS:
-            factory(**{**NEEDS[entry.name], parameter: value})
+            with_value()
         else:
             make(with_value, folder=None)
     except ConfigError:
@@ -76,7 +79,12 @@ def is_refused(entry: Entry, parameter: str, value: Any) -> bool:
 
 
 # What depends on another setting, or on the structure, the factory alone can tell.
-DEPENDS = {"sgd.momentum"}  # 0 goes without nesterov only
+DEPENDS = {
+    "sgd.momentum",  # 0 goes without nesterov only
+    "random_erasing.area",  # its two ends have an order, as the next has one with resizemix.low
+    "resizemix.high",
+    "random_choice.probabilities",  # whose sum is at most 1
+}
 
 
 def test_what_check_refuses_is_what_the_factory_refuses():

@@ -37,7 +37,7 @@ def names(folder: Path) -> list[str]:
 
 
 ODD: dict[str, Callable[[Path], object]] = {
-    "a link to '.*elsewhe.*'; expected the file itself": lambda path: path.symlink_to(
+    "a link to '.*else.*'; expected the file itself": lambda path: path.symlink_to(
         path.parent.parent / "elsewhere/secret"
     ),
     "a link to 'nowhere'; expected the file itself": lambda path: path.symlink_to("nowhere"),
