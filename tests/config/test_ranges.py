@@ -84,6 +84,7 @@ DEPENDS = {
     "random_erasing.area",  # its two ends have an order, as the next has one with resizemix.low
     "resizemix.high",
     "random_choice.probabilities",  # whose sum is at most 1
+    "class_weighted.class_weights",  # not beside class_counts
 }
 
 

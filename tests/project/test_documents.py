@@ -203,6 +203,13 @@ def test_the_blocks_of_the_python_page_run_one_after_another(tmp_path):
     ], done.stderr
 
 
+def test_the_studys_plugin_is_the_tutorials():
+    [code] = re.findall(
+        r'```python title="confidence_penalty.py"\n(.*?)```', text_of("docs/tutorial.md"), re.DOTALL
+    )
+    assert text_of("docs/studies/regularizers/confidence_penalty.py") == code
+
+
 # Tables
 
 
