@@ -16,7 +16,8 @@ FOLDER = Path(__file__).parents[2] / "gin"
 # codes, ResNet-20's from table 6 of He's paper (0.27 M), ResNet-18's counted in its layers.
 PARAMETERS = {
     "airbench94": 1_972_792 - 288 - 1_152,  # the paper's 1.97 M, but whitening kernels and scales
-    "airbench95": 4_604_440,  # counted in its layers
+    "airbench95": 4_604_440,  # counted in its layers, as the next
+    "airbench96": 9_918_776 - 288 - 3 * 1_024,
     "airbench94_muon": 1_972_792 - 288 - 1_152,
     "autoaugment_pyramid272_aa": 26_210_842,
     "autoaugment_shake26_2x32d_aa": 2_923_162,
@@ -65,7 +66,8 @@ BASES = FOLDER / "bases"
 FILES = {path.stem: path for path in FOLDER.rglob("*.gin") if path.parent != BASES}
 RECIPES = sorted(FILES)
 TOP = {
-    *("quickstart", "resnet20", "resnet18", "airbench94", "airbench94_muon", "airbench95"),
+    *("quickstart", "resnet20", "resnet18"),
+    *("airbench94", "airbench94_muon", "airbench95", "airbench96"),
     *("speedrun15", "speedrun30", "speedrun60", "wrn26_2", "wrn26_10", "wrn26_10_8gpu"),
     *("wrn26_6_ss", "wrn26_6_ss_8gpu", "wrn26_6_ss_cosine1800", "wrn26_6_ss_cosine1800_8gpu"),
     *("pyramid", "pyramid_cosine1800"),
@@ -161,14 +163,19 @@ def test_the_flax_recipes_take_195_steps_an_epoch(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "epochs", "rate"), [("airbench94", 9.9, 11.5), ("airbench95", 15, 10.0)]
+    ("name", "epochs", "rate", "wd"),
+    [
+        ("airbench94", 9.9, 11.5, 0.0153),
+        ("airbench95", 15, 10.0, 0.0153),
+        ("airbench96", 37, 9, 0.012),
+    ],
 )
-def test_airbench_trains_at_the_published_rates_of_summed_losses(name, epochs, rate):
+def test_airbench_trains_at_the_published_rates_of_summed_losses(name, epochs, rate, wd):
     assert described(name).plan.total_steps == math.ceil(epochs * (50_000 // 1024))
     kilostep = 1024 * (1 + 1 / (1 - 0.85))
     lr, decay = (loaded(name).build().optimizer.keywords[key] for key in ("lr", "weight_decay"))
     assert lr == pytest.approx(rate / kilostep * 1024)  # of the mean of 1024 losses
-    assert lr * decay == pytest.approx(0.0153 * 1024 / kilostep)
+    assert lr * decay == pytest.approx(wd * 1024 / kilostep)
 
 
 def test_airbench94_muon_takes_8_epochs_at_the_published_rates_of_summed_losses():

@@ -72,12 +72,12 @@ class Accepting:
         return dict.fromkeys(self.ids, "PENDING")
 
 
-def planned(folder, *, vary="sgd.lr=.1", seeds=(0,)):
+def planned(folder, *, vary="sgd.lr=.1", seeds=(0,), sets=()):
     config = folder.parent / "small.gin"
     config.write_text(SMALL)
     asked = Asked(
         configs=(str(config),),
-        sets=(),
+        sets=sets,
         variations=(parse_variation(vary),),
         seeds=seeds,
         plugins=(),
@@ -186,7 +186,8 @@ def test_a_cell_that_fails_ends_its_task_with_its_line(tmp_path):
 
 def test_a_cell_that_is_never_left_to_save_ends_with_a_line(tmp_path):
     study = tmp_path / "study"
-    [cell] = planned(study)
+    # Drawing its images takes ten seconds, in which it is stopped.
+    [cell] = planned(study, sets=("glyphs.train_images=100000",))
     task = CellTask(cell.folder, ONE, data=None)
     for _ in range(MOST_FRUITLESS - 1):
         assert task.checkpoint() is not None
