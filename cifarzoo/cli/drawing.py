@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 BASE = "quickstart.gin"  # whose images are drawn where none are named
 NUM_EPOCHS = 100  # of a schedule's picture
 SETTINGS = {  # how a component becomes part of a run, by its kind
-    "augmentation": ("run.augmentations=[@{}, @normalize]",),
-    "regularizer": ("run.augmentations=[@normalize]", "run.regularizers=[@{}]"),
+    "augmentation": ("run.augmentations=[@{}]",),  # a run puts normalize behind them itself
+    "regularizer": ("run.augmentations=[]", "run.regularizers=[@{}]"),
     "schedule": ("run.schedule=@{}", f"run.epochs={NUM_EPOCHS}"),
 }
 
@@ -55,8 +55,6 @@ def draw(
                 f"{name} is of kind {entry.kind}"
             )
         base, given = BASE, [each.format(name) for each in SETTINGS[entry.kind]]
-        if name == "normalize":
-            given = ["run.augmentations=[@normalize]"]
     loaded = config.load(base, sets=[*given, *sets], plugins=plugins)
     with loaded.locating():
         run = loaded.build()

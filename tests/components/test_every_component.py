@@ -21,6 +21,7 @@ from cifarzoo.data.catalogue import CIFAR10, CIFAR100
 from cifarzoo.engine.events import ignore_event
 from cifarzoo.run_folders.folder import RunFolder, create
 from tests.small_cifar import small, write_parquets
+from tests.zoo.test_named_networks import PRESETS
 
 SMALLEST = {
     "run.architecture": "@resnet8",
@@ -39,11 +40,6 @@ SMALLEST = {
 }
 BRANCH = {"run.architecture": "@pyramidnet", "pyramidnet.depth": "11", "pyramidnet.alpha": "8.0"}
 FULL_SIZE = {"run.batch_size": "2", "run.eval_images": "2"}
-PRESETS = {
-    name
-    for name, entry in catalogue().entries.items()
-    if entry.preset and (entry.kind, entry.origin) == ("architecture", "cifarzoo")
-}
 SETTINGS: dict[str, dict[str, str]] = {
     # architectures
     **{
@@ -167,7 +163,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     "cifar100": {},
 }
 # Of the papers' networks two are trained here; all of them are in ``make trust``.
-LEFT_OUT = PRESETS - {
+LEFT_OUT = PRESETS.keys() - {
     *("resnet8", "resnet18", "resnet20", "resnet50", "vgg11", "airbench94"),
     *("wrn26_2", "wrn26_10", "wrn26_6_ss", "pyramid", "shake26_2x32d", "pyramid110_a84"),
 }

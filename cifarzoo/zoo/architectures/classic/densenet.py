@@ -9,10 +9,10 @@ from annotated_types import Gt, Le
 from torch import Tensor, nn
 
 from cifarzoo import register
-from cifarzoo.errors import ConfigError
 from cifarzoo.layers.dropout import Dropout
 from cifarzoo.protocols import Fraction, Layers, LayersFactory, PositiveInt, check_settings
 from cifarzoo.zoo.architectures.residual.blocks import ResidualNetwork, chain
+from cifarzoo.zoo.architectures.residual.depths import blocks_in
 from cifarzoo.zoo.architectures.variants import make_layers
 from cifarzoo.zoo.layers.conventions import he2015_layers
 
@@ -66,14 +66,7 @@ def densenet(
     """
     check_settings(densenet, locals())
     per_block = NUM_BLOCKS * (2 if bottleneck else 1)
-    num_layers, rest = divmod(depth - NUM_BLOCKS - 1, per_block)
-    if rest or num_layers < 1:
-        below = per_block * max(num_layers, 1) + NUM_BLOCKS + 1
-        raise ConfigError(
-            f"is {depth!r}; expected {per_block} n + {NUM_BLOCKS + 1}, such as {below} or "
-            f"{below + per_block}",
-            parameter="depth",
-        )
+    num_layers = blocks_in(depth, per_group=per_block, outside=NUM_BLOCKS + 1)
     make = make_layers(layers or he2015_layers)
     width = 2 * growth_rate if bottleneck else 16
     stem = chain(conv=make.conv(in_channels, width, 3))

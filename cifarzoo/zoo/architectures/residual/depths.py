@@ -1,12 +1,15 @@
-"""Depths that a family of residual networks has."""
+"""Kinds of blocks of residual networks, and the depths that a family has."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from cifarzoo.errors import ConfigError
 
+Block = Literal["basic", "bottleneck"]
 LAYERS_PER_BLOCK = {"basic": 2, "bottleneck": 3}
+EXPANSIONS = {"basic": 1, "bottleneck": 4}  # how many times wider a block's output is
 
 
 def blocks_in(depth: int, *, per_group: int, outside: int = 2) -> int:

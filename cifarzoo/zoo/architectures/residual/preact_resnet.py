@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from torch import nn
 
@@ -18,18 +17,15 @@ from cifarzoo.zoo.architectures.residual.blocks import (
     chain,
     conv1x1,
 )
-from cifarzoo.zoo.architectures.residual.depths import LAYERS_PER_BLOCK, group_sizes
+from cifarzoo.zoo.architectures.residual.depths import (
+    EXPANSIONS,
+    LAYERS_PER_BLOCK,
+    Block,
+    group_sizes,
+)
+from cifarzoo.zoo.architectures.residual.wide_resnet import SHARES, ShortcutInput
 from cifarzoo.zoo.architectures.variants import make_layers
 from cifarzoo.zoo.layers.conventions import he2015_layers
-
-Block = Literal["basic", "bottleneck"]
-ShortcutInput = Literal["raw", "preactivated", "first_preactivated"]
-
-SHARES: Mapping[str, Callable[[BlockPlan], bool]] = {
-    "raw": lambda plan: False,  # noqa: ARG005
-    "preactivated": lambda plan: not plan.is_identity,
-    "first_preactivated": lambda plan: plan.index == 1,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +88,7 @@ def preact_resnet(
     )
     make = make_layers(layers or he2015_layers)
     widths = [width * 2**group for group in range(num_groups)]
-    expansion = 4 if block == "bottleneck" else 1
+    expansion = EXPANSIONS[block]
     form = Form(
         block=block,
         shortcut_input=shortcut_input,

@@ -20,14 +20,17 @@ from cifarzoo.zoo.architectures.residual.blocks import (
     conv1x1,
     subsample_pad,
 )
-from cifarzoo.zoo.architectures.residual.depths import LAYERS_PER_BLOCK, group_sizes
+from cifarzoo.zoo.architectures.residual.depths import (
+    EXPANSIONS,
+    LAYERS_PER_BLOCK,
+    Block,
+    group_sizes,
+)
 from cifarzoo.zoo.architectures.variants import choose, make_layers
 from cifarzoo.zoo.layers.conventions import he2015_layers, torch_layers
 
 Shortcut = Literal["subsample_pad", "conv1x1"]
-Block = Literal["basic", "bottleneck"]
 StrideAt = Literal["first", "second"]
-EXPANSIONS = {"basic": 1, "bottleneck": 4}
 
 
 @dataclass(frozen=True, kw_only=True)

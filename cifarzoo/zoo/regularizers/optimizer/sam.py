@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cifarzoo import register
 from cifarzoo.protocols import NonNegativeFloat, PositiveFloat, Regularizer, check_settings
-from cifarzoo.zoo.regularizers.optimizer.wrapping import Closure, Wrapped, gradients, total_norm
+from cifarzoo.zoo.regularizers.optimizer.wrapping import Closure, Wrapped, gradients
 
 LEAST_NORM = 1e-12  # below it there is no direction to climb in
 
@@ -29,11 +29,11 @@ def ascent(weights: list[nn.Parameter], *, rho: float, eta: float | None) -> lis
     """
     grads = gradients(weights)
     if eta is None:
-        scale = rho / (total_norm(grads) + LEAST_NORM)
+        scale = rho / (nn.utils.get_total_norm(grads) + LEAST_NORM)
         return [scale * grad for grad in grads]
     sizes = [w.abs() + eta if w.ndim > 1 else torch.ones_like(w) for w in weights]
     scaled = [size * grad for size, grad in zip(sizes, grads, strict=True)]
-    scale = rho / (total_norm(scaled) + LEAST_NORM)
+    scale = rho / (nn.utils.get_total_norm(scaled) + LEAST_NORM)
     return [scale * size * each for size, each in zip(sizes, scaled, strict=True)]
 
 

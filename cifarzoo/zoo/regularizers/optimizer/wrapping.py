@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 
@@ -36,9 +35,3 @@ Closure = Callable[[], Tensor]
 def gradients(parameters: list[nn.Parameter]) -> list[Tensor]:
     """The gradients of ``parameters``, which all have one."""
     return [p.grad for p in parameters if p.grad is not None]
-
-
-@torch.no_grad()
-def total_norm(tensors: list[Tensor]) -> Tensor:
-    """The norm of all tensors together ()."""
-    return nn.utils.get_total_norm(tensors)
