@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,15 +9,16 @@ from cifarzoo.cli.terminal import console
 from cifarzoo.errors import UsageError
 
 if TYPE_CHECKING:
+    from cifarzoo.cli.loading import ConfigOptions
     from cifarzoo.components.index import Entry
 
-BASE = "quickstart.gin"  # whose images are drawn where none are named
 NUM_EPOCHS = 100  # of a schedule's picture
 SETTINGS = {  # how a component becomes part of a run, by its kind
     "augmentation": ("run.augmentations=[@{}]",),  # a run puts normalize behind them itself
     "regularizer": ("run.augmentations=[]", "run.regularizers=[@{}]"),
     "schedule": ("run.schedule=@{}", f"run.epochs={NUM_EPOCHS}"),
 }
+SHOWN = "--image draws augmentations, regularizers of batches, schedules and configs"
 
 
 def draw(
@@ -26,8 +26,7 @@ def draw(
     entry: Entry | None,
     target: Path,
     *,
-    sets: Sequence[str],
-    plugins: Sequence[Path],
+    options: ConfigOptions,
     data: Path | None,
 ) -> None:
     """Draw a component, or the images of a config.
@@ -36,26 +35,16 @@ def draw(
         name: Name of the component, or of the config.
         entry: The component; None: it is a config.
         target: File of the picture.
-        sets: Settings that count after those that the component needs.
-        plugins: Plugins that the command names.
+        options: What the command is told of the config.
         data: Folder of the data, or None.
 
     Raises:
         UsageError: There is nothing to draw, or no file can be written there.
     """
-    from cifarzoo import config
     from cifarzoo.plots.files import check_target, save
 
     check_target(target)
-    base, given = name, []
-    if entry is not None:
-        if entry.kind not in SETTINGS:
-            raise UsageError(
-                f"--image draws augmentations, regularizers of batches, schedules and configs; "
-                f"{name} is of kind {entry.kind}"
-            )
-        base, given = BASE, [each.format(name) for each in SETTINGS[entry.kind]]
-    loaded = config.load(base, sets=[*given, *sets], plugins=plugins)
+    loaded = options.load_around(name, entry, needs=SETTINGS, shown=SHOWN)
     with loaded.locating():
         run = loaded.build()
         if entry is not None and entry.kind == "regularizer":

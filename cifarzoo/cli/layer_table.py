@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cifarzoo.errors import UsageError
-
 if TYPE_CHECKING:
+    from cifarzoo.cli.loading import ConfigOptions
     from cifarzoo.components.index import Entry
     from cifarzoo.engine.assembly.layers_of import LayerTable
     from cifarzoo.results.formats import Records
 
-BASE = "quickstart.gin"  # whose images a network is shown where none are named
+SETTINGS = {"architecture": ("run.architecture=@{}",)}
+SHOWN = "--layers shows architectures and configs"
 COLUMNS = ("layer", "kind", "output", "parameters", "MFLOPs")
 
 
@@ -21,8 +20,7 @@ def print_layers(
     name: str,
     entry: Entry | None,
     *,
-    sets: Sequence[str],
-    plugins: Sequence[Path],
+    options: ConfigOptions,
     data: Path | None,
     as_json: bool,
 ) -> None:
@@ -31,25 +29,16 @@ def print_layers(
     Args:
         name: Name of the architecture, or of the config.
         entry: The component; None: it is a config.
-        sets: Settings that count after those that the component needs.
-        plugins: Plugins that the command names.
+        options: What the command is told of the config.
         data: Folder of the data, or None.
         as_json: Whether a list of objects is written.
 
     Raises:
         UsageError: The component is no architecture.
     """
-    from cifarzoo import config
     from cifarzoo.cli.terminal.records_table import print_records
 
-    base, given = name, []
-    if entry is not None:
-        if entry.kind != "architecture":
-            raise UsageError(
-                f"--layers shows architectures and configs; {name} is of kind {entry.kind}"
-            )
-        base, given = BASE, [f"run.architecture=@{name}"]
-    loaded = config.load(base, sets=[*given, *sets], plugins=plugins)
+    loaded = options.load_around(name, entry, needs=SETTINGS, shown=SHOWN)
     with loaded.locating():
         from cifarzoo.engine.assembly.build import build
         from cifarzoo.engine.assembly.layers_of import layers_of

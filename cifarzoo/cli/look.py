@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import typer
 
 from cifarzoo.cli import completion, drawing, layer_table, selection
+from cifarzoo.cli.loading import ConfigOptions
 from cifarzoo.cli.options import (
     ConfigNames,
     DataFolder,
@@ -131,12 +132,15 @@ def show(
     from cifarzoo import config
     from cifarzoo.components.spelling import near
 
+    if image is not None and (layers or as_json):
+        other = "--layers" if layers else "--json"
+        raise UsageError(f"--image and {other} ask for two views; give one of them")
     known = {} if name.endswith(".gin") else _components(plugins or [])
-    given: Any = {"sets": sets or (), "plugins": plugins or (), "data": data}
+    options = ConfigOptions(sets=sets or (), plugins=plugins or (), trusts=trust_plugins)
     if image is not None:
-        drawing.draw(name, known.get(name), image, **given)
+        drawing.draw(name, known.get(name), image, options=options, data=data)
     elif layers:
-        layer_table.print_layers(name, known.get(name), as_json=as_json, **given)
+        layer_table.print_layers(name, known.get(name), options=options, data=data, as_json=as_json)
     elif name in known:
         _show_component(name, known, as_json=as_json)
     elif run := _run(name, out):
@@ -145,12 +149,7 @@ def show(
             raise UsageError(f"{odd[0]} has no effect on a run, which keeps its own")
         _show_run(run, as_json=as_json)
     elif _is_config(name):
-        loaded = config.load(name, sets=sets or (), plugins=plugins or ())
-        if trust_plugins:
-            loaded = loaded.trusting(console.warn)
-        console.warn_of(loaded)
-        console.name_copies(loaded)
-        show_config(loaded, data=data, as_json=as_json)
+        show_config(options.load(name), data=data, as_json=as_json)
     else:
         close = (
             near(name, [*known, *config.recipes()])

@@ -28,6 +28,10 @@ DOORS: dict[str, list[tuple[str, ...]]] = {  # ways to a run's plugins, by comma
     "eval": [("eval", "runs/r"), ("eval", "latest"), ("eval", "r", "--weights", "last")],
     "sweep": [("sweep", "runs/r/config.gin", "-o", "swept")],
     "bench": [("bench", "runs/r/config.gin", "--steps", "1", "--rounds", "1")],
+    "show": [
+        ("show", "runs/r/config.gin", "--layers"),
+        ("show", "runs/r/config.gin", "--image", "out.png"),
+    ],
 }
 LOOKING: dict[str, list[tuple[str, ...]]] = {  # what needs no plugin, or looks without
     "run": [
@@ -143,7 +147,13 @@ def test_check_says_what_run_would_refuse(run: Received):
 
 @pytest.mark.parametrize(
     "command",
-    [("eval", "runs/r"), ("resume", "runs/r"), ("run", "runs/r/config.gin", "--dry-run")],
+    [
+        ("eval", "runs/r"),
+        ("resume", "runs/r"),
+        ("run", "runs/r/config.gin", "--dry-run"),
+        ("show", "runs/r/config.gin", "--layers"),
+        ("show", "runs/r/config.gin", "--image", "out.png"),
+    ],
     ids=" ".join,
 )
 def test_what_is_trusted_once_is_run_and_named_from_then_on(

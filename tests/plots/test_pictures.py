@@ -129,3 +129,9 @@ def test_show_draws_components_and_configs(command, tmp_path):
 )
 def test_what_cannot_be_drawn_is_refused(name, target, message, tmp_path):
     assert message in refuse("show", name, "--image", tmp_path / target)
+
+
+@pytest.mark.parametrize("other", ["--layers", "--json"])
+def test_two_views_at_once_are_refused(other, tmp_path):
+    said = refuse("show", "quickstart.gin", "--image", tmp_path / "out.png", other)
+    assert said == f"--image and {other} ask for two views; give one of them\n"
