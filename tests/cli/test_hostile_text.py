@@ -32,6 +32,7 @@ from cifarzoo.errors import CifarzooError, ConfigError, ConfigProblemsError, Dat
 from cifarzoo.escaping import visible, visible_line
 from cifarzoo.files.real_folder import RealFolder
 from tests.archive_server import Handler, running_server
+from tests.installed import write_distribution
 from tests.small_cifar import small
 
 # The window's title, a cleared screen, C1 of the same, a colour that rich never sends, what is
@@ -139,10 +140,8 @@ def place(tmp_path: Path) -> Path:
         f"{CONFIG}run.precision = '{text}'\nrun.compile = {text}\nM = '{text}'\ninclude '{text}'\n"
     )
     (tmp_path / f"data{NAME}").mkdir()
-    info = tmp_path / "zoo-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: zoo{text}\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[cifarzoo.plugins]\nzoo = hostile_zoo\n")
+    points = {"zoo": "hostile_zoo"}
+    write_distribution(tmp_path, f"zoo{text}", points, version="1", file_name="zoo")
     (tmp_path / "hostile_zoo.py").write_text("def oops(:\n")
     return tmp_path
 

@@ -9,6 +9,7 @@ import pytest
 from cifarzoo import config
 from cifarzoo.components.plugins import catalogue
 from tests.command import invoke, on_a_terminal, refuse, succeed
+from tests.installed import write_distribution
 
 OVERRIDE = '''
 from cifarzoo import register
@@ -183,10 +184,7 @@ def test_ls_marks_what_takes_the_place_of_another(tmp_path):
 
 def test_ls_lives_with_a_broken_installed_plugin_and_says_so(tmp_path, monkeypatch):
     (tmp_path / "broken_zoo.py").write_text("from cifarzoo import register\ndef oops(:\n")
-    info = tmp_path / "broken_zoo-1.2.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-zoo\nVersion: 1.2\n")
-    (info / "entry_points.txt").write_text("[cifarzoo.plugins]\nbroken = broken_zoo\n")
+    write_distribution(tmp_path, "broken-zoo", {"broken": "broken_zoo"}, version="1.2")
     monkeypatch.syspath_prepend(tmp_path)
 
     result = invoke("ls")

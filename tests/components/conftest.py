@@ -8,6 +8,8 @@ from textwrap import dedent
 
 import pytest
 
+from tests.installed import write_distribution
+
 
 @pytest.fixture(autouse=True)
 def _no_plugins_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,10 +35,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
     monkeypatch.syspath_prepend(tmp_path)
 
     def write(name: str, point: str, files: dict[str, str]) -> Path:
-        info = tmp_path / f"{name.replace('-', '_')}-1.2.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n")
-        (info / "entry_points.txt").write_text(f"[cifarzoo.plugins]\nzoo = {point}\n")
+        write_distribution(tmp_path, name, {"zoo": point}, version="1.2")
         for file, source in files.items():
             path = tmp_path / file
             path.parent.mkdir(exist_ok=True)

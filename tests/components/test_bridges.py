@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tomllib
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from cifarzoo.components.loading import import_components
 from cifarzoo.components.plugins import catalogue
 from cifarzoo.config import load as load_config
 from cifarzoo.errors import ConfigError
+from tests.installed import install_project
 
 PACKAGE = Path(__file__).parents[2] / "plugins" / "cifarzoo-bridges"
 K = 10
@@ -38,16 +38,7 @@ BOTH = [
 @pytest.fixture(autouse=True)
 def _installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The package as pip would have installed it."""
-    project = tomllib.loads((PACKAGE / "pyproject.toml").read_text())["project"]
-    [(name, module)] = project["entry-points"]["cifarzoo.plugins"].items()
-    info = tmp_path / f"cifarzoo_bridges-{project['version']}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
-    )
-    (info / "entry_points.txt").write_text(f"[cifarzoo.plugins]\n{name} = {module}\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.syspath_prepend(PACKAGE / "src")
+    install_project(PACKAGE, tmp_path, monkeypatch)
     entries = catalogue().entries
     import_components(
         entries[name] for name in ("torchvision_model", "timm_model", "pytorchcv_model")

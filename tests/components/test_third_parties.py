@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import pickle
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from cifarzoo.config import load as load_config
 from cifarzoo.errors import ConfigError, ConfigProblemsError
 from cifarzoo.randomness.batch_draws import BatchDraws
 from cifarzoo.randomness.keys import generator
+from tests.installed import install_project
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
 PACKAGE = PLUGINS / "cifarzoo-convmixer"
@@ -32,16 +32,7 @@ FILE = PLUGINS / "signum_jitter.py"
 @pytest.fixture(autouse=True)
 def _installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The package as pip would have installed it, and the file; both loaded."""
-    project = tomllib.loads((PACKAGE / "pyproject.toml").read_text())["project"]
-    [(name, module)] = project["entry-points"]["cifarzoo.plugins"].items()
-    info = tmp_path / f"cifarzoo_convmixer-{project['version']}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
-    )
-    (info / "entry_points.txt").write_text(f"[cifarzoo.plugins]\n{name} = {module}\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.syspath_prepend(PACKAGE / "src")
+    install_project(PACKAGE, tmp_path, monkeypatch)
     entries = catalogue([FILE]).entries
     import_components(
         entries[name] for name in ("convmixer", "random_grayscale", "signum", "residual_jitter")
