@@ -13,6 +13,7 @@ from benchmarks.gpu.plan import CASES, TINY, Case
 from cifarzoo import config
 from cifarzoo.bench.harness import build_harness
 from cifarzoo.bench.variants import AS_IS, Variant
+from cifarzoo.components.run import Run
 from cifarzoo.engine.distributed.world import World
 
 STEPS = 2  # besides those that the harness takes to warm up
@@ -34,16 +35,27 @@ def _compare(case: Case, session: Session) -> dict[str, Any]:
     world = cpu if case.is_on_cpu else session.world
     first = trained_weights((*case.sets, *case.first), world)
     second = trained_weights((*case.sets, *case.second), session.world)
+    return compared(first, second, tolerance=case.tolerance)
+
+
+def compared(
+    first: Mapping[str, Tensor], second: Mapping[str, Tensor], *, tolerance: float
+) -> dict[str, Any]:
+    """How far apart the weights of two trainings are, and whether that is too far."""
     difference, tensor = largest_difference(first, second)
-    found = {"difference": difference, "tensor": tensor, "tolerance": case.tolerance}
-    if not difference <= case.tolerance:
-        found["error"] = f"{tensor} differs by {difference:.1e}; expected {case.tolerance:.0e}"
+    found = {"difference": difference, "tensor": tensor, "tolerance": tolerance}
+    if not difference <= tolerance:
+        found["error"] = f"{tensor} differs by {difference:.1e}; expected {tolerance:.0e}"
     return found
 
 
 def trained_weights(sets: tuple[str, ...], world: World) -> Mapping[str, Tensor]:
     """The network's numbers after a few steps of quickstart with ``sets``."""
-    run = config.load("quickstart.gin", sets=[*TINY, *sets]).build()
+    return weights_after_steps(config.load("quickstart.gin", sets=[*TINY, *sets]).build(), world)
+
+
+def weights_after_steps(run: Run, world: World) -> Mapping[str, Tensor]:
+    """The network's numbers after a few steps of ``run``."""
     harness = build_harness(run, Variant(name=AS_IS), data=None, world=world)
     harness.train(STEPS)()
     return harness.weights()

@@ -24,6 +24,7 @@ MOST_CHARACTERS = 600  # of an error's text
 KINDS = {
     "machine": ("benchmarks.gpu.machine", "describe"),
     "agreement": ("benchmarks.gpu.agreement", "compare"),
+    "components": ("benchmarks.gpu.components", "compare"),
     "speed": ("benchmarks.gpu.speed", "measure"),
     "resume": ("benchmarks.gpu.whole_runs", "resume"),
     "train": ("benchmarks.gpu.whole_runs", "train"),

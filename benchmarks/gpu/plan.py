@@ -40,6 +40,7 @@ class Check:
 FULL = (
     Check(name="machine", kind="machine", limit=45),
     Check(name="agreement", kind="agreement", limit=110),
+    Check(name="components", kind="components", limit=150),
     Check(
         name="speed airbench94",
         kind="speed",
@@ -93,6 +94,7 @@ SMALL = (
         limit=300,
         cases=("resnet8", "micro-batches", "mixup, label smoothing, averages"),
     ),
+    Check(name="components", kind="components", limit=300),
     Check(
         name="speed wrn26_2",
         kind="speed",

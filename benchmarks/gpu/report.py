@@ -8,6 +8,7 @@ from typing import Any
 from cifarzoo.results.tables import tables
 
 TRAINING_IMAGES = 50_000
+FURTHEST = 8  # components in the table
 PROJECTED = "flax_gpu"  # the published table whose times are projected
 
 
@@ -36,6 +37,7 @@ def markdown(found: Mapping[str, Any]) -> str:
         _section("Wrong or left out", [f"* {line}" for line in [*wrong, *skipped]] or ["nothing"]),
         _section("Machine", _facts(findings.get("machine", {}))),
         _section("Agreement", _agreement(findings.get("agreement", {}))),
+        _section("Components", _components(findings.get("components", {}))),
         _section("Speed", _speeds(speeds)),
         _section("Steps", _steps(findings)),
         _section("Whole runs", _whole_runs(findings)),
@@ -71,6 +73,15 @@ def _agreement(cases: Mapping[str, Any]) -> list[str]:
         if "difference" in case
     ]
     return _table(["two trainings", "largest difference", "expected at most", "tensor"], rows)
+
+
+def _components(found: Mapping[str, Any]) -> list[str]:
+    """How many agree, and which are furthest apart."""
+    differences = {name: each["difference"] for name, each in found.items() if "tensor" in each}
+    furthest = sorted(differences, key=lambda name: -differences[name])[:FURTHEST]
+    rows = [(name, f"{differences[name]:.1e}", found[name]["tensor"]) for name in furthest]
+    about = f"{len(differences)} of {len(found)} trained on both; those furthest apart:"
+    return [about, "", *_table(["component", "largest difference", "tensor"], rows)]
 
 
 def _speeds(speeds: Mapping[tuple[str, str], Mapping[str, Any]]) -> list[str]:

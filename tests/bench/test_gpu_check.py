@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from benchmarks.gpu.agreement import largest_difference, trained_weights
+from benchmarks.gpu.components import FEW, names, smallest_run
 from benchmarks.gpu.plan import CASES, FULL, SMALL, TINY, Case, Check
 from benchmarks.gpu.report import failures, markdown
 from cifarzoo import config
@@ -46,6 +47,15 @@ def test_every_recipe_of_the_plan_takes_its_settings(check: Check):
 def test_every_case_is_a_config(case: Case):
     for side in (case.first, case.second):
         config.load("quickstart.gin", sets=[*TINY, *case.sets, *side]).build()
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_component_is_a_config(name: str):
+    assert smallest_run(name).precision == "float64"
+
+
+def test_the_small_check_has_some_of_the_components():
+    assert set(FEW) < set(names())
 
 
 def test_trainings_that_differ_in_nothing_agree_and_others_do_not():
