@@ -120,9 +120,10 @@ def test_create_model_takes_the_shape():
     model = build_model(rows_net, num_classes=3, image_shape=WIDE)
 
     assert model(torch.zeros(2, *WIDE)).shape == (2, 3)
-    assert create_model("resnet8", image_shape=GREY)(torch.zeros(2, *GREY)).shape == (2, 10)
-    with pytest.raises(ConfigError, match="is airbench94, which is for images of 3 x 32 x 32, and"):
-        create_model("airbench94", image_shape=GREY)
+    for name in ("resnet8", "lenet", "airbench94"):
+        assert create_model(name, image_shape=GREY)(torch.zeros(2, *GREY)).shape == (2, 10)
+    with pytest.raises(ConfigError, match="at least 16 x 16 pixels, and these are 12 x 20"):
+        create_model("lenet", image_shape=WIDE)
 
 
 @pytest.mark.parametrize(

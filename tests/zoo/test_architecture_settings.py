@@ -10,7 +10,7 @@ import pytest
 from cifarzoo.engine.assembly.residual import ResidualPort
 from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Regularizer
-from cifarzoo.zoo.architectures.named import resnet18, wrn26_6_ss
+from cifarzoo.zoo.architectures.named import resnet18, shake29_2x4x64d, wrn26_6_ss
 from cifarzoo.zoo.architectures.residual.pyramidnet import pyramidnet
 from cifarzoo.zoo.architectures.residual.resnet import resnet
 from cifarzoo.zoo.architectures.residual.shake_resnet import shake_resnet
@@ -20,7 +20,7 @@ from cifarzoo.zoo.regularizers.branch.stochastic_depth import stochastic_depth
 from tests.small_networks import Factory, small
 
 
-@pytest.mark.parametrize("make", [shake_resnet, wrn26_6_ss])
+@pytest.mark.parametrize("make", [shake_resnet, wrn26_6_ss, shake29_2x4x64d])
 @pytest.mark.parametrize("regularizers", [[], [stochastic_depth()]])
 def test_a_network_of_parallel_paths_needs_a_regularizer_that_merges_them(
     make: Factory, regularizers: Sequence[Regularizer]

@@ -136,6 +136,25 @@ preact_resnet18 = register.preset(preact_resnet, depth=18, block="basic", num_gr
                                   defaults={"width": 64}, num_parameters=11_172_170)
 """Pre-activation ResNet-18, of four groups."""
 
+preact_resnet34 = register.preset(preact_resnet, depth=34, block="basic", blocks=(3, 4, 6, 3),
+                                  num_groups=4, defaults={"width": 64}, num_parameters=21_280_330)
+"""Pre-activation ResNet-34, of four groups."""
+
+preact_resnet50 = register.preset(preact_resnet, depth=50, block="bottleneck",
+                                  blocks=(3, 4, 6, 3), num_groups=4,
+                                  defaults={"width": 64}, num_parameters=23_513_162)
+"""Pre-activation ResNet-50, of four groups."""
+
+preact_resnet101 = register.preset(preact_resnet, depth=101, block="bottleneck",
+                                   blocks=(3, 4, 23, 3), num_groups=4,
+                                   defaults={"width": 64}, num_parameters=42_505_290)
+"""Pre-activation ResNet-101, of four groups."""
+
+preact_resnet152 = register.preset(preact_resnet, depth=152, block="bottleneck",
+                                   blocks=(3, 8, 36, 3), num_groups=4,
+                                   defaults={"width": 64}, num_parameters=58_148_938)
+"""Pre-activation ResNet-152, of four groups."""
+
 preact_resnet110 = register.preset(preact_resnet, depth=110, block="basic",
                                    num_parameters=1_730_522)
 """Pre-activation ResNet-110 of basic blocks."""
@@ -143,6 +162,11 @@ preact_resnet110 = register.preset(preact_resnet, depth=110, block="basic",
 preact_resnet164 = register.preset(preact_resnet, depth=164, block="bottleneck",
                                    num_parameters=1_703_258)
 """Pre-activation ResNet-164 as in the paper."""
+
+preact_resnet164_hysts = register.preset(preact_resnet, depth=164, block="bottleneck",
+                                         widths=(4, 32, 64), shortcut_input="groups_preactivated",
+                                         num_parameters=1_619_290)
+"""ResNet-preact-164 of hysts/pytorch_image_classification."""
 
 preact_resnet1001 = register.preset(preact_resnet, depth=1001, block="bottleneck",
                                     num_parameters=10_327_706)
@@ -164,6 +188,10 @@ wrn40_4 = register.preset(wide_resnet, blocks_per_group=6, widen_factor=4,
                           defaults={"variant": "paper"}, num_parameters=8_949_210)
 """WRN-40-4."""
 
+resnext29_4x64d = register.preset(resnext, depth=29, cardinality=4, base_width=64,
+                                  num_parameters=17_562_442)
+"""ResNeXt-29, 4x64d."""
+
 resnext29_8x64d = register.preset(resnext, depth=29, cardinality=8, base_width=64,
                                   num_parameters=34_426_698)
 """ResNeXt-29, 8x64d."""
@@ -175,6 +203,10 @@ resnext29_16x64d = register.preset(resnext, depth=29, cardinality=16, base_width
 resnext29_32x4d = register.preset(resnext, depth=29, cardinality=32, base_width=4,
                                   num_parameters=4_775_754)
 """ResNeXt-29, 32x4d."""
+
+shake29_2x4x64d = register.preset(resnext, depth=29, cardinality=4, base_width=64,
+                                  variant="shake_shake", num_parameters=34_437_450)
+"""Shake-Shake-29 2x4x64d."""
 
 densenet40_k12 = register.preset(densenet, depth=40, growth_rate=12, bottleneck=False,
                                  reduction=1.0, num_parameters=1_019_722)
@@ -199,6 +231,10 @@ vgg11 = register.preset(vgg, depth=11, defaults={"width": 64},
 vgg13 = register.preset(vgg, depth=13, defaults={"width": 64},
                         num_parameters=9_413_066)
 """VGG-13 with norms."""
+
+vgg15 = register.preset(vgg, depth=16, variant="hysts2017", defaults={"width": 64},
+                        num_parameters=14_728_266)
+"""VGG-15 of hysts/pytorch_image_classification."""
 
 vgg16 = register.preset(vgg, depth=16, defaults={"width": 64},
                         num_parameters=14_724_042)

@@ -40,6 +40,7 @@ def densenet(
     growth_rate: PositiveInt = 12,
     bottleneck: bool = True,
     reduction: Annotated[float, Gt(0), Le(1)] = 0.5,
+    stem_channels: PositiveInt | None = None,
     dropout_rate: Fraction = 0.0,
     layers: LayersFactory | None = None,
 ) -> nn.Module:
@@ -57,6 +58,9 @@ def densenet(
         growth_rate: Channels that a layer adds, the paper's k.
         bottleneck: Whether layers begin with a 1x1 convolution (the B of BC).
         reduction: Share of the channels that transitions keep, above 0 to 1 (the C of BC).
+        stem_channels: Channels of the first convolution; None: twice ``growth_rate`` with
+            bottlenecks and 16 without, as in the paper. hysts/pytorch_image_classification has the
+            former in both.
         dropout_rate: Share of single activations dropped after each convolution; the paper has
             0.2 without augmentation.
         layers: What convolutions, norms and the classifier are made with; None: ``he2015_layers``.
@@ -68,7 +72,7 @@ def densenet(
     per_block = NUM_BLOCKS * (2 if bottleneck else 1)
     num_layers = blocks_in(depth, per_group=per_block, outside=NUM_BLOCKS + 1)
     make = make_layers(layers or he2015_layers)
-    width = 2 * growth_rate if bottleneck else 16
+    width = stem_channels or (2 * growth_rate if bottleneck else 16)
     stem = chain(conv=make.conv(in_channels, width, 3))
     parts: list[nn.Module] = []
     for block in range(NUM_BLOCKS):

@@ -13,9 +13,13 @@ from cifarzoo.layers.dropout import Dropout
 from cifarzoo.protocols import Fraction, PositiveInt, check_settings
 from cifarzoo.zoo.architectures.residual.blocks import chain
 
+SMALLEST_LENET = 16  # pixels a side; of fewer nothing is left
+
 
 @register.architecture
-def lenet(num_classes: int, *, in_channels: int = 3) -> nn.Module:
+def lenet(
+    num_classes: int, *, in_channels: int = 3, image_size: tuple[int, int] = (32, 32)
+) -> nn.Module:
     """LeNet-5 with ReLUs and poolings by the largest pixel.
 
     Gradient-Based Learning Applied to Document Recognition (LeCun et al., 1998), figure 2: two 5x5
@@ -23,11 +27,22 @@ def lenet(num_classes: int, *, in_channels: int = 3) -> nn.Module:
 
     Args:
         num_classes: K.
-        in_channels: Channels of the images, which are of 32 x 32 pixels.
+        in_channels: Channels of the images.
+        image_size: Height and width of the images, at least 16.
+
+    Raises:
+        ConfigError: The images are smaller.
 
     Differs from the paper: ReLUs and max poolings, every channel sees all before it, and a linear
     classifier, as in PyTorch's tutorial on CIFAR-10.
     """
+    if min(image_size) < SMALLEST_LENET:
+        height, width = image_size
+        raise ConfigError(
+            f"needs images of at least {SMALLEST_LENET} x {SMALLEST_LENET} pixels, and these are "
+            f"{height} x {width}"
+        )
+    height, width = (((side - 4) // 2 - 4) // 2 for side in image_size)
     return chain(
         conv1=nn.Conv2d(in_channels, 6, 5),
         relu1=nn.ReLU(inplace=True),
@@ -36,7 +51,7 @@ def lenet(num_classes: int, *, in_channels: int = 3) -> nn.Module:
         relu2=nn.ReLU(inplace=True),
         pool2=nn.MaxPool2d(2),
         flatten=nn.Flatten(),
-        dense1=nn.Linear(400, 120),
+        dense1=nn.Linear(16 * height * width, 120),
         relu3=nn.ReLU(inplace=True),
         dense2=nn.Linear(120, 84),
         relu4=nn.ReLU(inplace=True),

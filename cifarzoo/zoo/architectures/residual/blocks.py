@@ -14,7 +14,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from cifarzoo.protocols import Layers, Site
+from cifarzoo.errors import ConfigError
+from cifarzoo.protocols import Layers, Residual, Site
 
 ChannelPadding = Literal["end", "split"]
 
@@ -179,6 +180,19 @@ def build_groups(
         in_channels = expansion * width
         num_before += num_blocks
     return nn.Sequential(*groups)
+
+
+def check_parallel_paths(residual: Residual) -> None:
+    """Refuse a port whose regularizers merge no parallel paths.
+
+    Raises:
+        ConfigError: None of them does.
+    """
+    if residual.num_paths == 1:
+        raise ConfigError(
+            "needs a regularizer that merges parallel residual paths; "
+            "write run.regularizers = [@shake_shake]"
+        )
 
 
 def chain(**layers: nn.Module | None) -> nn.Sequential:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from cifarzoo import register
+from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Layers, LayersFactory, PositiveInt, Residual, check_settings
 from cifarzoo.zoo.architectures.residual.blocks import (
     BlockPlan,
@@ -49,9 +50,11 @@ def preact_resnet(
     num_groups: PositiveInt = 3,
     block: Block = "bottleneck",
     blocks: Sequence[PositiveInt] | None = None,
+    widths: Sequence[PositiveInt] | None = None,
     shortcut_input: ShortcutInput = "preactivated",
     remove_first_relu: bool = False,
     final_norm: bool = False,
+    norm_before_pooling: bool = True,
     layers: LayersFactory | None = None,
 ) -> nn.Module:
     """A ResNet of blocks that begin with a norm and a ReLU: 110, 164, 1001 layers.
@@ -71,23 +74,37 @@ def preact_resnet(
             channels.
         blocks: Blocks of each group where they differ, as in (3, 4, 6, 3), whose depth ``depth``
             is; None: all have as many.
+        widths: Channels of the 3x3 convolutions of each group; None: those of ``width``.
         shortcut_input: Whether shortcuts that change channels or size share the block's first norm
             and ReLU, as in the authors' code, start from its raw input, or whether only the
-            network's first block shares them.
-        remove_first_relu: Whether blocks begin with a norm alone (Han et al., 2017;
-            arXiv:1610.02915, section 3.3).
+            network's first block shares them, or the first block of each group, whatever its
+            shortcut does.
+        remove_first_relu: Whether residual paths begin with a norm alone (Han et al., 2017;
+            arXiv:1610.02915, section 3.3). What they share with their shortcut keeps its ReLU.
         final_norm: Whether residual paths end in one more norm, likewise, which ShakeDrop needs.
+        norm_before_pooling: Whether a norm and a ReLU stand before the mean over pixels, which
+            kuangliu/pytorch-cifar leaves out.
         layers: What convolutions, norms and the classifier are made with; None: ``he2015_layers``.
 
     Raises:
         ConfigError: A setting is out of its range.
+
+    Differs from the paper: only where it is set so. hysts/pytorch_image_classification has
+    ``shortcut_input = 'groups_preactivated'`` (its ``preact_stage`` all true), and bottlenecks of
+    4, 32 and 64 channels, whose first group gives 16: ``preact_resnet164_hysts``.
     """
     check_settings(preact_resnet, locals())
     sizes = group_sizes(
         depth, blocks, num_groups=num_groups, layers_per_block=LAYERS_PER_BLOCK[block]
     )
     make = make_layers(layers or he2015_layers)
-    widths = [width * 2**group for group in range(num_groups)]
+    if widths is None:
+        widths = [width * 2**group for group in range(num_groups)]
+    elif len(widths) != num_groups:
+        raise ConfigError(
+            f"is {list(widths)}; expected a number for each of {num_groups} groups",
+            parameter="widths",
+        )
     expansion = EXPANSIONS[block]
     form = Form(
         block=block,
@@ -104,7 +121,9 @@ def preact_resnet(
             blocks_per_group=sizes,
             expansion=expansion,
         ),
-        last=chain(norm=make.norm(expansion * widths[-1]), relu=nn.ReLU(inplace=True)),
+        last=chain(norm=make.norm(expansion * widths[-1]), relu=nn.ReLU(inplace=True))
+        if norm_before_pooling
+        else nn.Identity(),
         head=make.dense(expansion * widths[-1], num_classes),
     )
 
@@ -114,18 +133,18 @@ def preact_block(make: Layers, form: Form, plan: BlockPlan, residual: Residual) 
     is_shared = SHARES[form.shortcut_input](plan)
     body = bottleneck if form.block == "bottleneck" else basic
 
-    def first() -> dict[str, nn.Module | None]:
-        relu = None if form.remove_first_relu else nn.ReLU(inplace=True)
+    def first(*, has_relu: bool) -> dict[str, nn.Module | None]:
+        relu = nn.ReLU(inplace=True) if has_relu else None
         return {"norm1": make.norm(plan.in_channels), "relu1": relu}
 
     def make_path() -> nn.Module:
-        begun = {} if is_shared else first()
+        begun = {} if is_shared else first(has_relu=not form.remove_first_relu)
         convolutions = body(make, plan)
         ended = {"last_norm": make.norm(plan.out_channels)} if form.final_norm else {}
         return chain(**begun, **convolutions, **ended)
 
     return ResidualBlock(
-        before=chain(**first()) if is_shared else None,
+        before=chain(**first(has_relu=True)) if is_shared else None,
         residual=residual(make_path, plan.site(final_norm=form.final_norm)),
         shortcut=nn.Identity() if plan.is_identity else chain(conv=conv1x1(make, plan)),
     )

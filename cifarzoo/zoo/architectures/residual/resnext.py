@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Literal
+
 from torch import nn
 
 from cifarzoo import register
@@ -12,14 +15,34 @@ from cifarzoo.zoo.architectures.residual.blocks import (
     ResidualNetwork,
     build_groups,
     chain,
+    check_parallel_paths,
     conv1x1,
 )
 from cifarzoo.zoo.architectures.residual.depths import blocks_in
-from cifarzoo.zoo.architectures.variants import make_layers
-from cifarzoo.zoo.layers.conventions import he2015_layers
+from cifarzoo.zoo.architectures.variants import choose, make_layers
+from cifarzoo.zoo.layers.conventions import he2015_layers, paper_layers
 
 STEM_CHANNELS = 64
 EXPANSION = 4  # of 64 channels: blocks give 256, 512 and 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """What differs between published ResNeXts.
+
+    Attributes:
+        layers: What convolutions, norms and the classifier are made with.
+        has_parallel_paths: Whether a regularizer has to merge parallel paths.
+    """
+
+    layers: LayersFactory
+    has_parallel_paths: bool = False
+
+
+VARIANTS = {
+    "paper": Variant(layers=he2015_layers),
+    "shake_shake": Variant(layers=paper_layers, has_parallel_paths=True),
+}
 
 
 @register.architecture
@@ -31,6 +54,7 @@ def resnext(
     depth: PositiveInt = 29,
     cardinality: PositiveInt = 8,
     base_width: PositiveInt = 64,
+    variant: Literal["paper", "shake_shake"] = "paper",
     layers: LayersFactory | None = None,
 ) -> nn.Module:
     """A ResNeXt of depth 9 n + 2, whose 3x3 convolutions have groups.
@@ -47,13 +71,19 @@ def resnext(
         depth: Layers, 9 n + 2.
         cardinality: Groups of a 3x3 convolution, the paper's C.
         base_width: Channels of one of them in the first group of blocks, the paper's d.
-        layers: What convolutions, norms and the classifier are made with; None: ``he2015_layers``.
+        variant: The paper, or the network of Shake-Shake for CIFAR-100 (Gastaldi, 2017;
+            arXiv:1705.07485), 29 2x4x64d for cardinality 4, whose two paths ``shake_shake`` merges.
+        layers: What convolutions, norms and the classifier are made with; None: as the variant
+            has it, ``he2015_layers`` or ``paper_layers``.
 
     Raises:
-        ConfigError: A setting is out of its range.
+        ConfigError: A setting is out of its range, or no regularizer merges parallel paths.
     """
     check_settings(resnext, locals())
-    make = make_layers(layers or he2015_layers)
+    form = choose(VARIANTS, variant, layers=layers)
+    if form.has_parallel_paths:
+        check_parallel_paths(residual)
+    make = make_layers(form.layers)
     widths = [STEM_CHANNELS * 2**group for group in range(3)]
     return ResidualNetwork(
         stem=chain(

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cifarzoo import register
-from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Layers, LayersFactory, PositiveInt, Residual, check_settings
 from cifarzoo.zoo.architectures.residual.blocks import (
     SHORTCUTS,
@@ -21,6 +20,7 @@ from cifarzoo.zoo.architectures.residual.blocks import (
     ResidualNetwork,
     build_groups,
     chain,
+    check_parallel_paths,
 )
 from cifarzoo.zoo.architectures.variants import choose, make_layers
 from cifarzoo.zoo.layers.conventions import autoaugment_layers, flax2020_layers, paper_layers
@@ -127,11 +127,7 @@ def shake_resnet(
         shortcut=shortcut,
         shortcut_relu=shortcut_relu,
     )
-    if residual.num_paths == 1:
-        raise ConfigError(
-            "needs a regularizer that merges parallel residual paths; "
-            "write run.regularizers = [@shake_shake]"
-        )
+    check_parallel_paths(residual)
     make = make_layers(form.layers)
     widths = [16 * widen_factor, 32 * widen_factor, 64 * widen_factor]
     return ResidualNetwork(

@@ -33,12 +33,13 @@ from cifarzoo.zoo.architectures.variants import choose, make_layers
 from cifarzoo.zoo.layers.conventions import autoaugment_layers, flax2020_layers, paper_layers
 
 Shortcut = Literal["conv3x3", "conv1x1", "pool_pad"]
-ShortcutInput = Literal["raw", "preactivated", "first_preactivated"]
+ShortcutInput = Literal["raw", "preactivated", "first_preactivated", "groups_preactivated"]
 # Which blocks share their first norm and ReLU with their shortcut.
 SHARES: Mapping[str, Callable[[BlockPlan], bool]] = {
     "raw": lambda _: False,
     "preactivated": lambda plan: not plan.is_identity,
     "first_preactivated": lambda plan: plan.index == 1,
+    "groups_preactivated": lambda plan: plan.index == 1 or not plan.is_identity,
 }
 
 
@@ -103,7 +104,8 @@ def wide_resnet(
         layers: What convolutions, norms and the classifier are made with.
         shortcut: Where channels or size change.
         shortcut_input: Whether such a shortcut starts from the block's raw input or shares
-            its first norm and ReLU, or whether only the network's first block does that.
+            its first norm and ReLU; whether only the network's first block shares them, or the
+            first block of each group, also where its shortcut changes nothing.
         channel_padding: Whether channels that a shortcut without weights lacks are zeros
             behind its own, or half of them before and half behind.
         extra_skips: Whether inputs are also added past whole groups and past all of them.

@@ -40,7 +40,7 @@ class Airbench(nn.Module):
         self.logit_scale = logit_scale
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, K) of images (N, 3, H, W)."""
+        """Logits (N, K) of images (N, C, H, W)."""
         features: Tensor = self.blocks(self.activation(self.whitening(images)))
         largest = F.max_pool2d(features, features.shape[2:]).flatten(1)
         logits: Tensor = self.head(largest)
@@ -113,6 +113,7 @@ def unscaled_norm(channels: int, momentum: float, eps: float) -> BatchNorm2d:
 def airbench(
     num_classes: int,
     *,
+    in_channels: int = 3,
     widths: Sequence[PositiveInt] = (64, 256, 256),
     num_convs: Literal[2, 3] = 2,
     whitening_size: PositiveInt = 2,
@@ -132,6 +133,7 @@ def airbench(
 
     Args:
         num_classes: K.
+        in_channels: Channels of the images.
         widths: Channels of the blocks; each block halves the image.
         num_convs: Convolutions of a block; of three the last two have a shortcut past them, as in
             the variant for 96 % (section 4).
@@ -152,7 +154,10 @@ def airbench(
     if not 1 <= len(widths) <= 4:
         raise ConfigError(f"is {list(widths)}; expected one to four widths", parameter="widths")
     whitening = Whitening(
-        kernel_size=whitening_size, eps=whitening_eps, bias_epochs=whitening_bias_epochs
+        in_channels=in_channels,
+        kernel_size=whitening_size,
+        eps=whitening_eps,
+        bias_epochs=whitening_bias_epochs,
     )
     blocks = nn.Sequential(
         *(

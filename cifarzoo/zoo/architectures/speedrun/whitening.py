@@ -26,6 +26,7 @@ class Whitening(nn.Module):
     of any convolution.
 
     Args:
+        in_channels: Channels of the images.
         kernel_size: Pixels a side of a patch; no padding.
         eps: Added to the variance along each principal axis.
         bias_epochs: How long the bias is trained; ``inf``: throughout, 0: it stays 0.
@@ -35,7 +36,12 @@ class Whitening(nn.Module):
     """
 
     def __init__(
-        self, *, kernel_size: int = 2, eps: float = 5e-4, bias_epochs: float = 3.0
+        self,
+        *,
+        in_channels: int = 3,
+        kernel_size: int = 2,
+        eps: float = 5e-4,
+        bias_epochs: float = 3.0,
     ) -> None:
         super().__init__()
         if kernel_size < 1:
@@ -44,10 +50,11 @@ class Whitening(nn.Module):
             raise ConfigError(f"is {eps!r}; expected a number above 0", parameter="eps")
         if not bias_epochs >= 0:
             raise ConfigError(f"is {bias_epochs!r}; expected at least 0", parameter="bias_epochs")
+        self.in_channels = in_channels
         self.kernel_size = kernel_size
         self.eps = eps
         self.bias_epochs = bias_epochs
-        shape = (self.channels, 3, kernel_size, kernel_size)
+        shape = (self.channels, in_channels, kernel_size, kernel_size)
         self.weight = nn.Parameter(torch.empty(shape), requires_grad=False)
         nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
         self.bias = nn.Parameter(torch.zeros(self.channels), requires_grad=bias_epochs > 0)
@@ -55,13 +62,13 @@ class Whitening(nn.Module):
     @property
     def channels(self) -> int:
         """Channels of the output: two for each number in a patch."""
-        return 2 * 3 * self.kernel_size**2
+        return 2 * self.in_channels * self.kernel_size**2
 
     @torch.no_grad()
     def initialise_from(self, images: Tensor) -> None:
-        """Take the kernels from the patches of normalised training images (N, 3, H, W)."""
+        """Take the kernels from the patches of normalised training images (N, C, H, W)."""
         axes = whitening_axes(patch_covariance(images, self.kernel_size), self.eps)
-        kernels = axes.view(-1, 3, self.kernel_size, self.kernel_size)
+        kernels = axes.view(-1, self.in_channels, self.kernel_size, self.kernel_size)
         self.weight.copy_(torch.cat([kernels, -kernels]))
 
     def begin_step(self, moment: Timestamp) -> None:
@@ -69,7 +76,7 @@ class Whitening(nn.Module):
         self.bias.requires_grad_(moment.epoch < self.bias_epochs)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (N, 3, H, W) to (N, channels, H - kernel_size + 1, W - kernel_size + 1)."""
+        """Images (N, C, H, W) to (N, channels, H - kernel_size + 1, W - kernel_size + 1)."""
         return F.conv2d(images, self.weight, self.bias)
 
     def extra_repr(self) -> str:
