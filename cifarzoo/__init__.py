@@ -7,7 +7,7 @@ TYPE_CHECKING = False  # and nothing is imported: ``python -m`` looks into the c
 if TYPE_CHECKING:
     from typing import Any
 
-    from cifarzoo import errors, protocols
+    from cifarzoo import errors, protocols, testing
     from cifarzoo.api.creation import create, create_model
     from cifarzoo.api.loaded_run import evaluate, load_run
     from cifarzoo.api.own_loop import draws, lambda_lr
@@ -34,6 +34,7 @@ __all__ = [
     "resume",
     "runs",
     "sweep",
+    "testing",
     "train",
 ]
 
@@ -51,6 +52,7 @@ _MODULE_OF = {
     "resume": "api.training",
     "runs": "results.run_list",
     "sweep": "sweeps.swept",
+    "testing": "testing",
     "train": "api.training",
 }
 

@@ -42,7 +42,16 @@ DOORS: dict[str, list[Callable[[], object]]] = {  # ways to a run's plugins, by 
         lambda: cifarzoo.load_run(RUN).config.with_values({"run.seed": 1}).build(),
     ],
 }
-NAME_NO_RUN = {"create", "create_model", "draws", "lambda_lr", "register", "errors", "protocols"}
+NAME_NO_RUN = {
+    "testing",
+    "create",
+    "create_model",
+    "draws",
+    "lambda_lr",
+    "register",
+    "errors",
+    "protocols",
+}
 LOOK_AT_RUNS: dict[str, Callable[[], object]] = {
     "compare": lambda: cifarzoo.compare(RUN),
     "runs": lambda: repr(cifarzoo.runs("runs")),

@@ -22,11 +22,14 @@ from cifarzoo.config import load as load_config
 from cifarzoo.errors import ConfigError, ConfigProblemsError
 from cifarzoo.randomness.batch_draws import BatchDraws
 from cifarzoo.randomness.keys import generator
+from cifarzoo.testing import contract
 from tests.installed import install_project
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
 PACKAGE = PLUGINS / "cifarzoo-convmixer"
 FILE = PLUGINS / "signum_jitter.py"
+test_signum_keeps_its_contract = contract("signum", plugin=FILE)
+test_residual_jitter_keeps_its_contract = contract("residual_jitter", plugin=FILE)
 
 
 @pytest.fixture(autouse=True)

@@ -22,6 +22,7 @@ from cifarzoo_docs.markdown import block, code, page, prose
 MODULES = {
     "python": ("cifarzoo", "Python API"),
     "protocols": ("cifarzoo.protocols", "Contracts of components"),
+    "testing": ("cifarzoo.testing", "Tests of components"),
 }
 
 _MODULES = re.compile(r"\b(?:collections\.abc|typing|cifarzoo(?:\.\w+)*)\.")  # before a name

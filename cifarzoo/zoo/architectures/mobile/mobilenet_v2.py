@@ -80,9 +80,10 @@ def mobilenet_v2(
         for expansion, channels, num_blocks, stride in GROUPS
         for first in [True] + [False] * (num_blocks - 1)
     ]
+    inputs = [width, *(channels for _, channels, _ in shapes)]
     total = sum(
-        stride == 1 and channels == before[1]
-        for (_, channels, stride), before in zip(shapes[1:], shapes, strict=False)
+        stride == 1 and channels == before
+        for (_, channels, stride), before in zip(shapes, inputs, strict=False)
     )
     blocks: list[nn.Module] = []
     index = 0
