@@ -66,7 +66,7 @@ def test_a_wide_resnet_without_final_norm_refuses_shake_drop():
             {"layers": dict},
             r"dict: gives \{\} \(dict\); expected an object with conv, n",
         ),
-        (resnet, {"shortcut": "A"}, "shortcut is 'A'; expected 'subsample_pad' or 'conv"),
+        (resnet, {"shortcut": "A"}, "shortcut is 'A'; expected 'subsample_pad', 'conv1x1'"),
     ],
 )
 def test_settings_that_no_such_network_has_are_refused(

@@ -61,8 +61,8 @@ def densenet(
         stem_channels: Channels of the first convolution; None: twice ``growth_rate`` with
             bottlenecks and 16 without, as in the paper. hysts/pytorch_image_classification has the
             former in both.
-        dropout_rate: Share of single activations dropped after each convolution; the paper has
-            0.2 without augmentation.
+        dropout_rate: Share of single activations dropped after each convolution but the first; the
+            paper has 0.2 without augmentation.
         layers: What convolutions, norms and the classifier are made with; None: ``he2015_layers``.
 
     Raises:
@@ -78,7 +78,7 @@ def densenet(
     for block in range(NUM_BLOCKS):
         if block:
             kept = int(width * reduction)
-            parts.append(transition(make, width, kept))
+            parts.append(transition(make, width, kept, dropout_rate=dropout_rate))
             width = kept
         dense_layers = []
         for _ in range(num_layers):
@@ -100,28 +100,30 @@ def dense_path(
     make: Layers, in_channels: int, growth_rate: int, *, bottleneck: bool, dropout_rate: float
 ) -> nn.Module:
     """Norm, ReLU and a 3x3 convolution to ``growth_rate`` channels; with a bottleneck before."""
-
-    def dropout() -> nn.Module | None:
-        return Dropout(dropout_rate) if dropout_rate else None
-
     inner = 4 * growth_rate if bottleneck else in_channels
     return chain(
         norm1=make.norm(in_channels),
         relu1=nn.ReLU(inplace=True),
         conv1=make.conv(in_channels, inner, 1) if bottleneck else None,
-        dropout1=dropout() if bottleneck else None,
+        dropout1=dropout(dropout_rate) if bottleneck else None,
         norm2=make.norm(inner) if bottleneck else None,
         relu2=nn.ReLU(inplace=True) if bottleneck else None,
         conv2=make.conv(inner, growth_rate, 3),
-        dropout2=dropout(),
+        dropout2=dropout(dropout_rate),
     )
 
 
-def transition(make: Layers, in_channels: int, channels: int) -> nn.Module:
+def transition(make: Layers, in_channels: int, channels: int, *, dropout_rate: float) -> nn.Module:
     """Norm, ReLU, a 1x1 convolution and the mean over 2x2 pixels."""
     return chain(
         norm=make.norm(in_channels),
         relu=nn.ReLU(inplace=True),
         conv=make.conv(in_channels, channels, 1),
+        dropout=dropout(dropout_rate),
         pool=nn.AvgPool2d(2),
     )
+
+
+def dropout(rate: float) -> nn.Module | None:
+    """Dropout, unless its rate is 0."""
+    return Dropout(rate) if rate else None

@@ -8,6 +8,7 @@ from typing import Literal
 from cifarzoo.errors import ConfigError
 
 Block = Literal["basic", "bottleneck"]
+StrideAt = Literal["first", "second"]  # which convolution of a block halves the image
 LAYERS_PER_BLOCK = {"basic": 2, "bottleneck": 3}
 EXPANSIONS = {"basic": 1, "bottleneck": 4}  # how many times wider a block's output is
 
@@ -61,3 +62,22 @@ def group_sizes(
             f"is {depth!r}; expected {layers}, which blocks {list(blocks)} have", parameter="depth"
         )
     return list(blocks)
+
+
+def check_stride_at(stride_at: StrideAt | None, block: Block, *, family: str) -> None:
+    """Refuse to say which convolution halves the image where there is no choice.
+
+    Args:
+        stride_at: What was asked for; None: nothing.
+        block: Kind of the blocks.
+        family: Name of the family's component.
+
+    Raises:
+        ConfigError: It was asked for with basic blocks.
+    """
+    if stride_at and block == "basic":
+        raise ConfigError(
+            f"is {stride_at!r}, but basic blocks halve in their first; expected it with "
+            f"{family}.block = 'bottleneck'",
+            parameter="stride_at",
+        )

@@ -22,6 +22,8 @@ from cifarzoo.zoo.architectures.residual.depths import (
     EXPANSIONS,
     LAYERS_PER_BLOCK,
     Block,
+    StrideAt,
+    check_stride_at,
     group_sizes,
 )
 from cifarzoo.zoo.architectures.residual.wide_resnet import SHARES, ShortcutInput
@@ -35,6 +37,7 @@ class Form:
 
     block: Block
     shortcut_input: ShortcutInput
+    stride_at: StrideAt
     remove_first_relu: bool
     final_norm: bool
 
@@ -52,6 +55,7 @@ def preact_resnet(
     blocks: Sequence[PositiveInt] | None = None,
     widths: Sequence[PositiveInt] | None = None,
     shortcut_input: ShortcutInput = "preactivated",
+    stride_at: StrideAt | None = None,
     remove_first_relu: bool = False,
     final_norm: bool = False,
     norm_before_pooling: bool = True,
@@ -79,6 +83,8 @@ def preact_resnet(
             and ReLU, as in the authors' code, start from its raw input, or whether only the
             network's first block shares them, or the first block of each group, whatever its
             shortcut does.
+        stride_at: Which convolution of a bottleneck halves the image: its first, as in the authors'
+            code, or the 3x3, as others have it; None: the 3x3.
         remove_first_relu: Whether residual paths begin with a norm alone (Han et al., 2017;
             arXiv:1610.02915, section 3.3). What they share with their shortcut keeps its ReLU.
         final_norm: Whether residual paths end in one more norm, likewise, which ShakeDrop needs.
@@ -94,6 +100,7 @@ def preact_resnet(
     4, 32 and 64 channels, whose first group gives 16: ``preact_resnet164_hysts``.
     """
     check_settings(preact_resnet, locals())
+    check_stride_at(stride_at, block, family="preact_resnet")
     sizes = group_sizes(
         depth, blocks, num_groups=num_groups, layers_per_block=LAYERS_PER_BLOCK[block]
     )
@@ -109,6 +116,7 @@ def preact_resnet(
     form = Form(
         block=block,
         shortcut_input=shortcut_input,
+        stride_at=stride_at or "second",
         remove_first_relu=remove_first_relu,
         final_norm=final_norm,
     )
@@ -131,7 +139,6 @@ def preact_resnet(
 def preact_block(make: Layers, form: Form, plan: BlockPlan, residual: Residual) -> nn.Module:
     """A block that begins with a norm and a ReLU, which its shortcut may share."""
     is_shared = SHARES[form.shortcut_input](plan)
-    body = bottleneck if form.block == "bottleneck" else basic
 
     def first(*, has_relu: bool) -> dict[str, nn.Module | None]:
         relu = nn.ReLU(inplace=True) if has_relu else None
@@ -139,7 +146,11 @@ def preact_block(make: Layers, form: Form, plan: BlockPlan, residual: Residual) 
 
     def make_path() -> nn.Module:
         begun = {} if is_shared else first(has_relu=not form.remove_first_relu)
-        convolutions = body(make, plan)
+        convolutions = (
+            basic(make, plan)
+            if form.block == "basic"
+            else bottleneck(make, plan, stride_at=form.stride_at)
+        )
         ended = {"last_norm": make.norm(plan.out_channels)} if form.final_norm else {}
         return chain(**begun, **convolutions, **ended)
 
@@ -160,13 +171,16 @@ def basic(make: Layers, plan: BlockPlan) -> dict[str, nn.Module | None]:
     }
 
 
-def bottleneck(make: Layers, plan: BlockPlan) -> dict[str, nn.Module | None]:
-    """1x1, 3x3 and 1x1 convolutions, after the first norm and ReLU; the 3x3 halves."""
+def bottleneck(
+    make: Layers, plan: BlockPlan, *, stride_at: StrideAt
+) -> dict[str, nn.Module | None]:
+    """1x1, 3x3 and 1x1 convolutions, after the first norm and ReLU."""
+    first, second = (plan.stride, 1) if stride_at == "first" else (1, plan.stride)
     return {
-        "conv1": make.conv(plan.in_channels, plan.channels, 1),
+        "conv1": make.conv(plan.in_channels, plan.channels, 1, first),
         "norm2": make.norm(plan.channels),
         "relu2": nn.ReLU(inplace=True),
-        "conv2": make.conv(plan.channels, plan.channels, 3, plan.stride),
+        "conv2": make.conv(plan.channels, plan.channels, 3, second),
         "norm3": make.norm(plan.channels),
         "relu3": nn.ReLU(inplace=True),
         "conv3": make.conv(plan.channels, plan.out_channels, 1),

@@ -9,28 +9,27 @@ from typing import Literal
 from torch import nn
 
 from cifarzoo import register
-from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Layers, LayersFactory, PositiveInt, Residual, check_settings
 from cifarzoo.zoo.architectures.residual.blocks import (
+    SHORTCUTS,
     BlockPlan,
     ResidualBlock,
     ResidualNetwork,
     build_groups,
     chain,
-    conv1x1,
-    subsample_pad,
 )
 from cifarzoo.zoo.architectures.residual.depths import (
     EXPANSIONS,
     LAYERS_PER_BLOCK,
     Block,
+    StrideAt,
+    check_stride_at,
     group_sizes,
 )
 from cifarzoo.zoo.architectures.variants import choose, make_layers
 from cifarzoo.zoo.layers.conventions import he2015_layers, torch_layers
 
-Shortcut = Literal["subsample_pad", "conv1x1"]
-StrideAt = Literal["first", "second"]
+Shortcut = Literal["subsample_pad", "conv1x1", "pool_pad"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +88,8 @@ def resnet(
             one part of it; None: as it is there.
         layers: What convolutions, norms and the classifier are made with.
         shortcut: Where channels or size change: every second pixel and channels of zeros
-            (option A of the paper), or a 1x1 convolution and a norm (option B).
+            (option A of the paper), a 1x1 convolution and a norm (option B), or means of 2x2 pixels
+            and channels of zeros, as in yueatsprograms/Stochastic_Depth.
         stride_at: Which convolution of a bottleneck halves the image: its first, as in the paper,
             or the 3x3, as torchvision and others have it.
 
@@ -104,12 +104,7 @@ def resnet(
         depth, blocks, num_groups=num_groups, layers_per_block=LAYERS_PER_BLOCK[block]
     )
     form = choose(VARIANTS, variant, layers=layers, shortcut=shortcut, stride_at=stride_at)
-    if stride_at and block == "basic":
-        raise ConfigError(
-            f"is {stride_at!r}, but basic blocks halve in their first; expected it with "
-            "resnet.block = 'bottleneck'",
-            parameter="stride_at",
-        )
+    check_stride_at(stride_at, block, family="resnet")
     make = make_layers(form.layers)
     make_block = plain_block if block == "basic" else bottleneck_block
     widths = [width * 2**group for group in range(num_groups)]
@@ -175,6 +170,5 @@ def bottleneck_block(make: Layers, form: Variant, plan: BlockPlan, residual: Res
 
 def projection(make: Layers, form: Variant, plan: BlockPlan) -> nn.Module:
     """The shortcut of a block whose output has another shape than its input."""
-    if form.shortcut == "subsample_pad":
-        return chain(conv=subsample_pad(make, plan))
-    return chain(conv=conv1x1(make, plan), norm=make.norm(plan.out_channels))
+    norm = make.norm(plan.out_channels) if form.shortcut == "conv1x1" else None
+    return chain(conv=SHORTCUTS[form.shortcut](make, plan), norm=norm)

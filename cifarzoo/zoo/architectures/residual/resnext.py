@@ -54,6 +54,7 @@ def resnext(
     depth: PositiveInt = 29,
     cardinality: PositiveInt = 8,
     base_width: PositiveInt = 64,
+    stem_kernel_size: Literal[1, 3] = 3,
     variant: Literal["paper", "shake_shake"] = "paper",
     layers: LayersFactory | None = None,
 ) -> nn.Module:
@@ -71,6 +72,8 @@ def resnext(
         depth: Layers, 9 n + 2.
         cardinality: Groups of a 3x3 convolution, the paper's C.
         base_width: Channels of one of them in the first group of blocks, the paper's d.
+        stem_kernel_size: Side of the first convolution's kernels: the paper's 3, or 1, as in
+            kuangliu/pytorch-cifar.
         variant: The paper, or the network of Shake-Shake for CIFAR-100 (Gastaldi, 2017;
             arXiv:1705.07485), 29 2x4x64d for cardinality 4, whose two paths ``shake_shake`` merges.
         layers: What convolutions, norms and the classifier are made with; None: as the variant
@@ -87,7 +90,7 @@ def resnext(
     widths = [STEM_CHANNELS * 2**group for group in range(3)]
     return ResidualNetwork(
         stem=chain(
-            conv=make.conv(in_channels, STEM_CHANNELS, 3),
+            conv=make.conv(in_channels, STEM_CHANNELS, stem_kernel_size),
             norm=make.norm(STEM_CHANNELS),
             relu=nn.ReLU(inplace=True),
         ),

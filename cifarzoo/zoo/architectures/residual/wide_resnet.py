@@ -28,6 +28,7 @@ from cifarzoo.zoo.architectures.residual.blocks import (
     build_groups,
     chain,
 )
+from cifarzoo.zoo.architectures.residual.depths import StrideAt
 from cifarzoo.zoo.architectures.residual.group_skips import GroupSkips
 from cifarzoo.zoo.architectures.variants import choose, make_layers
 from cifarzoo.zoo.layers.conventions import autoaugment_layers, flax2020_layers, paper_layers
@@ -53,6 +54,7 @@ class Variant:
     channel_padding: ChannelPadding = "end"
     extra_skips: bool = False
     final_norm: bool = False
+    stride_at: StrideAt = "first"
 
 
 VARIANTS = {
@@ -84,6 +86,7 @@ def wide_resnet(
     channel_padding: ChannelPadding | None = None,
     extra_skips: bool | None = None,
     final_norm: bool | None = None,
+    stride_at: StrideAt | None = None,
 ) -> nn.Module:
     """A Wide ResNet of 6 blocks_per_group + 4 layers: few blocks with many channels.
 
@@ -110,6 +113,8 @@ def wide_resnet(
             behind its own, or half of them before and half behind.
         extra_skips: Whether inputs are also added past whole groups and past all of them.
         final_norm: Whether residual paths end in one more norm, which ShakeDrop needs.
+        stride_at: Which of a block's convolutions halves the image: the ``first``, or the
+            ``second``, as in meliketoy/wide-resnet.pytorch and what was made of it.
 
     Raises:
         ConfigError: A setting is out of its range or changes nothing.
@@ -130,6 +135,7 @@ def wide_resnet(
         channel_padding=channel_padding,
         extra_skips=extra_skips,
         final_norm=final_norm,
+        stride_at=stride_at,
     )
     if channel_padding and form.shortcut != "pool_pad" and not form.extra_skips:
         raise ConfigError(
@@ -159,16 +165,17 @@ def wide_block(
 ) -> nn.Module:
     """A pre-activated block of two 3x3 convolutions, with dropout between them (section 2.4)."""
     is_shared = SHARES[form.shortcut_input](plan)
+    first, second = (plan.stride, 1) if form.stride_at == "first" else (1, plan.stride)
 
     def make_path() -> nn.Module:
         return chain(
             norm1=None if is_shared else make.norm(plan.in_channels),
             relu1=None if is_shared else nn.ReLU(inplace=True),
-            conv1=make.conv(plan.in_channels, plan.channels, 3, plan.stride),
+            conv1=make.conv(plan.in_channels, plan.channels, 3, first),
             norm2=make.norm(plan.channels),
             relu2=nn.ReLU(inplace=True),
             dropout=Dropout(dropout_rate) if dropout_rate else None,
-            conv2=make.conv(plan.channels, plan.channels, 3),
+            conv2=make.conv(plan.channels, plan.channels, 3, second),
             norm3=make.norm(plan.channels) if form.final_norm else None,
         )
 
