@@ -105,6 +105,19 @@ def test_a_trapezoid_rises_stays_and_falls():
     np.testing.assert_allclose(found[first:], line, rtol=1e-12)
 
 
+def test_a_trapezoid_that_holds_is_the_schedule_of_stochastic_weight_averaging():
+    def factor(epoch: float, first: int = 80, final: float = 0.5) -> float:
+        """The rate of timgaripov/swa, train.py, whose averaging begins in epoch ``first``."""
+        share = epoch / first
+        if share <= 0.5:
+            return 1.0
+        return 1 - (1 - final) * (share - 0.5) / 0.4 if share <= 0.9 else final
+
+    schedule = trapezoid(decay=0.32, hold=0.28, final=0.5)
+    found = [schedule(Timestamp(epoch, 1, 100)) for epoch in range(101)]
+    assert found == pytest.approx([factor(epoch) for epoch in range(101)])
+
+
 def test_a_trapezoids_root_is_haegeles_equation_1():
     found = rates(trapezoid(decay=0.2, shape="sqrt")) / BASE
     first = STEPS * 4 // 5
@@ -145,6 +158,7 @@ def test_a_run_that_ends_within_a_cycle_is_told():
         (lambda: exponential(gamma=0.0), "gamma", "is 0.0; expected above 0 to 1"),
         (lambda: inverse_sqrt(timescale_epochs=0), "timescale_epochs", "is 0; expected a number a"),
         (lambda: trapezoid(decay=0.0), "decay", "is 0.0; expected above 0 to 1"),
+        (lambda: trapezoid(hold=0.9), "hold", "is 0.9; expected at most 1 - decay"),
         (lambda: trapezoid(shape="cosine"), "shape", "is 'cosine'; expected 'linear' or 'sqrt'"),
         (lambda: sgdr(cycle_epochs=0), "cycle_epochs", "is 0; expected a number above 0"),
         (lambda: sgdr(cycle_mult=0), "cycle_mult", "is 0; expected at least 1"),

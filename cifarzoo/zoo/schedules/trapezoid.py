@@ -9,7 +9,9 @@ from typing import Annotated, Literal
 from annotated_types import Gt, Le
 
 from cifarzoo import register
+from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import (
+    Fraction,
     NonNegativeFloat,
     Probability,
     Schedule,
@@ -23,21 +25,24 @@ Shape = Literal["linear", "sqrt"]
 
 @dataclass(frozen=True, kw_only=True)
 class Trapezoid:
-    """1, and over the last ``decay`` of the run down to ``final``.
+    """1, then over ``decay`` of the run down to ``final``, which ``hold`` of the run is left for.
 
     Attributes:
         decay: Share of the run in which it falls.
+        hold: Share of the run behind the fall.
         final: The factor at the end of the run.
         shape: Shape of the fall.
     """
 
     decay: float
+    hold: float
     final: float
     shape: Shape
 
     def __call__(self, moment: Timestamp) -> float:
         """The factor on the base learning rate at ``moment``."""
-        done = max(0.0, (moment.progress - (1 - self.decay)) / self.decay)
+        begin = 1 - self.hold - self.decay
+        done = min(max(0.0, (moment.progress - begin) / self.decay), 1.0)
         left = 1 - (math.sqrt(done) if self.shape == "sqrt" else done)
         return self.final + (1 - self.final) * left
 
@@ -47,6 +52,7 @@ def trapezoid(
     *,
     warmup_epochs: NonNegativeFloat = 0.0,
     decay: Annotated[float, Gt(0), Le(1)] = 0.2,
+    hold: Fraction = 0.0,
     final: Probability = 0.0,
     shape: Shape = "linear",
 ) -> Schedule:
@@ -59,6 +65,9 @@ def trapezoid(
     Args:
         warmup_epochs: Length of the line from 0 to 1; 0: none.
         decay: Share of the run, at its end, in which the rate falls, above 0 to 1.
+        hold: Share of the run behind the fall, in which the rate stays at ``final``, as that of
+            stochastic weight averaging (Izmailov et al., 2018; arXiv:1803.05407) does; at most
+            ``1 - decay``.
         final: Factor at the end of the run, 0 to 1.
         shape: The fall: ``linear``, or 1 less the ``sqrt`` of the share of it that is done.
 
@@ -69,4 +78,7 @@ def trapezoid(
         ConfigError: A number is out of its range, or there is no such ``shape``.
     """
     check_settings(trapezoid, locals())
-    return WarmedUp(Trapezoid(decay=decay, final=final, shape=shape), warmup_epochs)
+    if decay + hold > 1:
+        raise ConfigError(f"is {hold!r}; expected at most 1 - decay", parameter="hold")
+    fall = Trapezoid(decay=decay, hold=hold, final=final, shape=shape)
+    return WarmedUp(fall, warmup_epochs)
