@@ -1,4 +1,4 @@
-.PHONY: check test floor docs pages trust sanitize slurm full audit constraints format
+.PHONY: check test floor docs pages trust sanitize slurm rows full audit constraints format
 
 check:
 	ruff check
@@ -44,9 +44,13 @@ sanitize:
 slurm:
 	.ci/slurm
 
-# All that takes long: with the lowest versions, with faults, the sanitizers, SLURM, and the published
-# holes.
-full: check test floor trust sanitize slurm audit
+# Two small steps of every published row that has a recipe, on drawn images where CIFAR isn't there.
+rows:
+	cifarzoo reproduce '*/*' --budget smoke --out build/rows
+
+# All that takes long: with the lowest versions, with faults, the sanitizers, SLURM, all
+# published rows, and the published holes.
+full: check test floor trust sanitize slurm rows audit
 
 # Exit code 2 and a line where the database of holes couldn't be asked: that is no pass.
 audit:

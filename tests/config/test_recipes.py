@@ -24,10 +24,28 @@ PARAMETERS = {
     "autoaugment_shake26_2x96d_aa": 26_192_922,
     "autoaugment_shake26_2x112d_aa": 35_640_442,
     "autoaugment_wrn28_10_aa": 36_220_634,
+    "cutmix_pyramid200": 26_844_952,  # at 100 classes
+    "davda54_wrn": 17_158_106,  # counted in that code's network
+    "densenet_40_k12": 1_019_722,
+    "densenet_bc100_k12": 769_162,
+    "densenet_bc190_k40": 25_624_430,
+    "densenet_bc250_k24": 15_324_406,
     "flax_cifar_pyramid272_aa": 26_210_842,
     "flax_cifar_shake26_2x96d_aa": 26_192_922,
     "flax_cifar_wrn28_10_aa": 36_220_634,
+    "hysts_densenet_bc100_k12": 769_162,  # counted in that code's networks, as the next seven
+    "hysts_preact20": 272_282,
+    "hysts_preact20x4": 4_326_986,
+    "hysts_preact56": 855_578,
+    "hysts_preact110": 1_730_522,
+    "hysts_resnet110": 1_730_714,
+    "hysts_resnext29_4x64d": 17_562_442,
+    "hysts_vgg15": 14_728_266,
     "hysts_wrn28_10": 36_479_194,
+    "kuangliu_preact_resnet18": 11_171_146,  # counted in that code's networks, as the next two
+    "kuangliu_resnext29_2x64d": 9_128_778,
+    "kuangliu_vgg16": 14_728_266,
+    "preact_resnet164_paper": 1_703_258,
     "pyramid": 26_109_432,
     "pyramid110_a84": 3_904_446,
     "pyramid110_a270": 28_485_477,
@@ -42,6 +60,8 @@ PARAMETERS = {
     "shake26_2x64d": 11_653_978,
     "shake26_2x96d": 26_192_922,
     "shake26_2x96d_cutout": 26_192_922,
+    "swa_preact_resnet164": 1_703_258,
+    "swa_wrn28_10": 36_489_290,  # counted in that code's network
     "wrn26_10": 38_557_770,
     "wrn26_10_8gpu": 38_557_770,
     "wrn26_2": 1_555_658,
@@ -111,8 +131,9 @@ def test_the_flax_recipes_and_the_first_ones_lie_at_the_top_and_others_by_source
     assert {path.stem for path in FOLDER.glob("*.gin")} == TOP
     folders = {path.parent.name for name, path in FILES.items() if name not in TOP}
     assert folders == {
-        *("autoaugment", "cutout", "flax_cifar", "hysts"),
-        *("pyramidnet", "shake_shake", "wide_resnet"),
+        *("autoaugment", "cutmix", "cutout", "densenet", "flax_cifar", "hysts", "kuangliu"),
+        *("mmpretrain", "pyramidnet", "resnet", "resnext", "sam", "shake_shake"),
+        *("stochastic_depth", "swa", "uncertainty_baselines", "wide_resnet"),
     }
 
 
