@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cifarzoo.cli import bench, compare, data, doctor, look, reproduce, runs, sweep, train
+from cifarzoo.cli import bench, compare, data, doctor, look, new, reproduce, runs, sweep, train
 from cifarzoo.cli.commands import Command, Commands, with_traceback
 from cifarzoo.cli.versions import version_line
 
@@ -58,6 +58,7 @@ for panel, name, command in (
     (LOOK, "compare", compare.compare),
     (TOOLS, "reproduce", reproduce.reproduce),
     (TOOLS, "bench", bench.bench),
+    (TOOLS, "new", new.new),
     (TOOLS, "doctor", doctor.doctor),
 ):
     app.command(name, cls=Command, rich_help_panel=panel)(with_traceback(command))

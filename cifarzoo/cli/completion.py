@@ -88,6 +88,13 @@ def kinds_and_components(incomplete: str) -> list[Offer]:
     return kinds + components(incomplete)
 
 
+def kinds(incomplete: str) -> list[Offer]:
+    """What ``new`` takes first."""
+    from cifarzoo.components.kinds import KINDS
+
+    return _starting(((name, kind.expected) for name, kind in KINDS.items()), incomplete)
+
+
 def rows(incomplete: str) -> list[Offer]:
     """Published rows, as TABLE/ROW, with what was trained; tables before their rows."""
     from cifarzoo.results.tables import tables
