@@ -63,7 +63,7 @@ def test_nothing_that_only_looks_imports_torch(tmp_path):
     run = a_run(tmp_path / "r", name="mine")
     commands = ["--help", "run -h", "--version", "ls", "ls --json", "ls configs"]
     commands += ["show shake_shake", "check pyramid.gin", "reproduce", "reproduce flax_gpu"]
-    commands += ["compare wrn26_10.gin pyramid.gin"]
+    commands += ["compare wrn26_10.gin pyramid.gin", f"new loss my_own -o {tmp_path}"]
     commands += [f"runs -o {tmp_path}", f"runs {tmp_path} --json -w sgd.lr=0.1", f"show {run}"]
     code = f"""
 import sys

@@ -50,7 +50,7 @@ LOOKING: dict[str, list[tuple[str, ...]]] = {  # what needs no plugin, or looks 
     ],
     "doctor": [("doctor",)],
 }
-NAME_NO_RUN = {"data"}
+NAME_NO_RUN = {"data", "new"}
 
 
 @pytest.fixture(scope="module")
