@@ -42,6 +42,7 @@ def shortened(config: Config, budget: Budget) -> Config:
 
 def _smoke(config: Config, epochs: int) -> dict[str, Any]:
     limited = {name: (_of_run(config, name), limit) for name, limit in LIMITS.items()}
+    num_validation = min(_of_run(config, "validation_images"), SMOKE_GROUP)
     return {
         **dict(_lengths(config, epochs, 1)),
         "run.batch_size": min(_of_run(config, "batch_size"), SMOKE_BATCH),
@@ -50,7 +51,8 @@ def _smoke(config: Config, epochs: int) -> dict[str, Any]:
             for name, (value, limit) in limited.items()
             if value is not None
         },
-        "run.train_images": SMOKE_IMAGES,
+        **({"run.validation_images": num_validation} if num_validation else {}),
+        "run.train_images": SMOKE_IMAGES + num_validation,
         "run.eval_images": SMOKE_IMAGES,
     }
 

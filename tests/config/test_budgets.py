@@ -75,3 +75,8 @@ def test_every_recipe_has_its_shorter_forms(budget):
     assert len(RECIPES) > 10
     for recipe in RECIPES:
         assert shorter(recipe, budget).text() != config.load(recipe).text()
+
+
+def test_smoke_keeps_few_images_for_validation_and_trains_on_as_many_as_without():
+    loaded = shorter("wrn26_10.gin", "smoke", "run.validation_images=5000")
+    assert [of_run(loaded, name) for name in ("train_images", "validation_images")] == [80, 16]
