@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```', re.MULTILINE | re.DOTALL)
-ELSEWHERE = re.compile(r"(python3 -m venv|\. \S*activate|(uv )?pip|pytest|make|git|uv)\b")
+ELSEWHERE = re.compile(r"(python3 -m venv|\. \S*activate|(uv )?pip|pytest$|make|git|uv)\b")
 NEEDS_MORE = re.compile(r"cifarzoo data (fetch|export)")  # a network, CIFAR-10
 TRAINING = re.compile(r"(cifarzoo|python cli\.py) (run (?!quickstart\.gin)|reproduce \S+/)")
 SHORT = re.compile(r"--dry-run|--budget smoke")

@@ -1,6 +1,7 @@
 """The table of kinds: all that the framework knows about what can be registered.
 
-A new kind is a row here, its protocol, a field of ``Run``, and the place that calls it.
+A new kind is a row here, its protocol, a field of ``Run``, the place that calls it, and what it
+promises (``testing``), with a plugin to begin with (``scaffolding``).
 """
 
 from __future__ import annotations

@@ -176,6 +176,29 @@ def test_the_plugins_penalty_is_its_formula(plugin):
     assert penalised.item() == pytest.approx(3 - 0.5 * 0.693147 / 2)
 
 
+@pytest.mark.usefixtures("folder")
+def test_the_tutorial_goes_on_from_what_new_writes_and_keeps_its_contract():
+    from cifarzoo.testing.contracts import contracts_of
+    from cifarzoo.testing.subject import Subject
+
+    command = next(line for line in text_of(TUTORIAL).splitlines() if "cifarzoo new" in line)
+    done = CliRunner().invoke(app, shlex.split(command)[1:])
+    assert done.exit_code == 0, done.output
+    written = {path.name for path in Path().iterdir()}
+    assert f"{done.stdout}{done.stderr}" == the("text", "next: pytest", TUTORIAL)
+
+    save(ROOT / TUTORIAL)
+
+    assert {path.name for path in Path().iterdir()} == written
+    subject = Subject(name="confidence_penalty", plugins=["confidence_penalty.py"])
+    contracts = contracts_of("regularizer")
+    assert "eight tests, one a [contract]" in text_of(TUTORIAL)
+    assert len(contracts) == 8
+    for contract in contracts:
+        if not contract.trains:
+            contract.hold(subject, Path())
+
+
 def test_the_blocks_of_the_python_page_run_one_after_another(tmp_path):
     page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     script = tmp_path / "script.py"
@@ -293,6 +316,18 @@ def test_every_component_is_in_the_table_of_kinds():
     ours = [entry for entry in found if entry.origin == "cifarzoo"]
     assert ours
     assert [entry.name for entry in ours if entry.name not in table[entry.kind]] == []
+
+
+def test_the_table_of_contracts_is_what_components_are_asked():
+    from cifarzoo.testing.contracts import EVERY_KIND, OF_KIND
+
+    asked = [("all", contract) for contract in EVERY_KIND]
+    asked += [(kind, contract) for kind, own in OF_KIND.items() for contract in own]
+    kinds = defaultdict(list)
+    for kind, contract in asked:
+        kinds[f"`{contract.name}`", contract.promise].append(kind)
+    expected = [[name, ", ".join(of), promise] for (name, promise), of in kinds.items()]
+    assert rows("| contract |", "docs/plugins.md") == expected
 
 
 # Figures

@@ -54,8 +54,8 @@ def test_the_wheel_installs_nothing_but_the_package(wheel):
     assert metadata.endswith(".dist-info")
 
 
-@pytest.mark.parametrize("suffix", [".py", ".toml"])
-def test_the_wheel_holds_every_module_and_table_of_the_package(wheel, suffix):
+@pytest.mark.parametrize("suffix", [".py", ".toml", ".gin", ".md"])
+def test_the_wheel_holds_every_module_table_and_template_of_the_package(wheel, suffix):
     files = {
         path.relative_to(CHECKOUT).as_posix()
         for path in (CHECKOUT / "cifarzoo").rglob(f"*{suffix}")
