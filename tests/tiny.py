@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cifarzoo.api.teachers import open_teacher
 from cifarzoo.components.run import Run
 from cifarzoo.engine.events import EvaluationEvent, Event, WarningEvent
 from cifarzoo.engine.runner import Task, execute
@@ -142,6 +143,7 @@ def tiny_task(root: Path, name: str = "run", **changes: Any) -> Task:
         open_folder=open_folder,
         data=None,
         provenance={},
+        open_run=open_teacher,
     )
 
 

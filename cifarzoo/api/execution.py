@@ -157,6 +157,7 @@ def try_config(config: Config, *, data: Path | None, world_size: int) -> list[st
     Raises:
         CifarzooError: What training would raise before its first batch.
     """
+    from cifarzoo.api.teachers import open_teacher
     from cifarzoo.engine.assembly.build import build, make
     from cifarzoo.engine.assembly.dataset import read_dataset
     from cifarzoo.engine.distributed.world import pick_device
@@ -165,7 +166,13 @@ def try_config(config: Config, *, data: Path | None, world_size: int) -> list[st
 
     with config.locating():
         run = config.build()
-        try_run(run, folder=data, device=pick_device(), world_size=world_size)
+        try_run(
+            run,
+            folder=data,
+            device=pick_device(),
+            world_size=world_size,
+            open_run=open_teacher,
+        )
         if run.initial_weights is not None:
             initial = read_initial_weights(run.initial_weights)
             initial.matched(build(run, folder=data, device="meta").model)
@@ -251,6 +258,7 @@ def _launch(
     is_anonymous: bool,
     labels: Labels,
 ) -> ResultEvent:
+    from cifarzoo.api.teachers import open_teacher
     from cifarzoo.engine.assembly.describe import describe
     from cifarzoo.engine.distributed.launcher import launch
     from cifarzoo.engine.distributed.world import pick_device
@@ -265,7 +273,7 @@ def _launch(
         # On a GPU by rank 0: a process that has touched one keeps some of its memory.
         is_tried = pick_device().type == "cpu"
         if is_tried:
-            try_step(run, folder=data, device=pick_device(), world_size=size)
+            try_step(run, folder=data, device=pick_device(), world_size=size, open_run=open_teacher)
     folder, _ = _opened(open_folder, config, parent)  # rank 0 compares again, and warns
     with folder.locked():
         pass  # in use: refused before any process starts; rank 0 holds the lock from then on
@@ -325,6 +333,7 @@ def _task(
     parent: Parent | None = None,
 ) -> Task:
     """What the engine is given, with all that run.json says of where a result comes from."""
+    from cifarzoo.api.teachers import open_teacher
     from cifarzoo.config.effective import digest
     from cifarzoo.engine.events import WarningEvent
     from cifarzoo.engine.runner import Task
@@ -342,6 +351,7 @@ def _task(
         digest=digest(config),
         open_folder=open_and_warn,
         data=data,
+        open_run=open_teacher,
         provenance={
             **provenance(list(argv)),
             "plugins": plugin_provenance(config.components()),

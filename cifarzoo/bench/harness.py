@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from cifarzoo.api.teachers import open_teacher
 from cifarzoo.bench.machine import Arithmetic
 from cifarzoo.bench.timing import Work, timed
 from cifarzoo.bench.variants import Variant
@@ -33,6 +34,7 @@ from cifarzoo.engine.loop import advance
 from cifarzoo.engine.objective import step_loss
 from cifarzoo.engine.step import micro_batches
 from cifarzoo.engine.step_draws import StepDraws
+from cifarzoo.engine.teachers import give_teachers
 from cifarzoo.engine.training import Training, open_session, prepare
 from cifarzoo.run_folders.folder import RunFolder
 
@@ -170,6 +172,7 @@ def build_harness(run: Run, variant: Variant, *, data: Path | None, world: World
         threads=variant.threads or policy.threads,
     )
     setup, images, state = prepare(run, folder=data, world=world, policy=policy)
+    give_teachers(setup, open_teacher)
     session = open_session(
         setup,
         images,

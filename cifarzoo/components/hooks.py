@@ -14,7 +14,7 @@ from cifarzoo.components.protocols import Draws, Timestamp
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
 
 PadMode: TypeAlias = Literal["reflect", "zero"]
 
@@ -209,6 +209,26 @@ class SupportsViews(Protocol):
 
     def views(self, images: Tensor) -> Sequence[tuple[float, Tensor]]:
         """Weights, which sum to 1, and views of prepared images (N, C, H, W), of their shape."""
+
+
+@runtime_checkable
+class SupportsTeacher(Protocol):
+    """A regularizer that learns from the network of a finished run.
+
+    Attributes:
+        teacher: Path of that run's folder, which is the value of the factory's parameter
+            ``teacher``.
+    """
+
+    teacher: str
+
+    def take_teacher(self, network: nn.Module) -> None:
+        """Called before the first pass, on every rank: the network that was tested last.
+
+        It is frozen and in evaluation mode, on the device and in the type of training, and takes
+        the images that training prepares; it is in no checkpoint. A run that goes on is refused
+        another one. What is only tested has none.
+        """
 
 
 @runtime_checkable

@@ -287,6 +287,17 @@ class Registry:
         self.components[component.name] = component
 
     @contextmanager
+    def kept(self) -> Iterator[None]:
+        """While another run is built beside one: names stand for what they stood for, after it."""
+        before = dict(self.components)
+        try:
+            yield
+        finally:
+            for name, component in before.items():
+                if self.components[name] is not component:
+                    self.activate(component)
+
+    @contextmanager
     def indexed(self) -> Iterator[None]:
         """While modules are imported whose names were checked before, from their source.
 

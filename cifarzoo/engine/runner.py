@@ -21,7 +21,11 @@ from cifarzoo.engine.device.allocator import keep_freed_memory, use_huge_pages
 from cifarzoo.engine.device.kernels import agreed, summary
 from cifarzoo.engine.device.precision import Policy, choose, numerics
 from cifarzoo.engine.device.slow_paths import slow_paths
-from cifarzoo.engine.distributed.consistency import check_same_data, fingerprint
+from cifarzoo.engine.distributed.consistency import (
+    check_same_data,
+    check_same_teachers,
+    fingerprint,
+)
 from cifarzoo.engine.distributed.environment import is_worker
 from cifarzoo.engine.distributed.signals import StopRequest, end_at_once
 from cifarzoo.engine.distributed.world import World, init_distributed
@@ -45,6 +49,13 @@ from cifarzoo.engine.initial_weights import InitialWeights, read_initial_weights
 from cifarzoo.engine.loop import fit
 from cifarzoo.engine.resume import restore
 from cifarzoo.engine.state import TrainingState, digest_of
+from cifarzoo.engine.teachers import (
+    OpenRun,
+    give_teachers,
+    opens_none,
+    record_teachers,
+    teachers_digest,
+)
 from cifarzoo.engine.tensorboard import TensorBoard
 from cifarzoo.engine.training import Training, open_session, prepare
 from cifarzoo.engine.trial_step import try_run
@@ -75,6 +86,7 @@ class Task:
         open_folder: Gives the run's folder; called by rank 0 alone.
         data: Folder of the data; None: not known.
         provenance: What run.json says of where the result comes from.
+        open_run: Opens the runs of teachers.
         is_tried: Whether the run was tried before, by the process that launched this one.
         is_anonymous: Whether run.json names no host, user and folder elsewhere, from now on.
         labels: What the user calls the run.
@@ -86,6 +98,7 @@ class Task:
     open_folder: Callable[[], RunFolder]
     data: Path | None
     provenance: dict[str, Any]
+    open_run: OpenRun = opens_none
     is_tried: bool = False
     is_anonymous: bool = False
     labels: Labels = UNLABELLED
@@ -177,13 +190,16 @@ def _train(
         )
         if initial and attempt:
             _record_initial(initial, state, folder, emit)
+        teachers = give_teachers(setup, task.open_run)
         facts = {"config": config_digest, "data": data.digest, **_facts(world, policy)}
         session = open_session(setup, data, folder, facts=facts, stop=stop, emit=emit)
         training = Training(setup=setup, data=data, state=state, session=session)
         _say_where(training, attempt)
         check_same_data(world, data.digest)
+        check_same_teachers(world, teachers_digest(teachers))
+        world.on_main(partial(record_teachers, folder, teachers))
         restore(training)
-        _begin(task, training, attempt)
+        _begin(task, training, attempt, [note for each in teachers.values() for note in each.notes])
         keep_freed_memory()
         use_huge_pages()
         fit(training)
@@ -193,7 +209,13 @@ def _train(
 
 
 def _try(task: Task, world: World) -> None:
-    try_run(task.run, folder=task.data, device=world.device, world_size=world.size)
+    try_run(
+        task.run,
+        folder=task.data,
+        device=world.device,
+        world_size=world.size,
+        open_run=task.open_run,
+    )
 
 
 def _initial_weights(task: Task, folder: RunFolder) -> InitialWeights | None:
@@ -243,7 +265,9 @@ def _say_where(training: Training, attempt: Attempt | None) -> None:
         world.heartbeat.exit_callbacks.append(lambda text: attempt.end("failed", text))
 
 
-def _begin(task: Task, training: Training, attempt: Attempt | None) -> None:
+def _begin(
+    task: Task, training: Training, attempt: Attempt | None, notes: Sequence[str] = ()
+) -> None:
     """Report the start, and what may not be meant, once nothing more can be refused."""
     setup, state, session = training.setup, training.state, training.session
     start = _start_event(task, training)
@@ -255,7 +279,7 @@ def _begin(task: Task, training: Training, attempt: Attempt | None) -> None:
             **{name: numbers[name] for name in RECORDED},
         )
     session.emit(start)
-    found = setup.components.warnings(setup.plan.total_epochs, state.base_rates)
+    found = [*notes, *setup.components.warnings(setup.plan.total_epochs, state.base_rates)]
     found += length_warnings(setup.run, setup.plan)
     found += state.trial.warnings
     found += changing_answers(setup.components, loss=setup.components.loss_maker(setup.run))

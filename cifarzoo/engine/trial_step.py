@@ -7,7 +7,9 @@ words, before the data are read. Nothing of the run itself is touched.
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from cifarzoo.engine.distributed.world import World
 from cifarzoo.engine.objective import StepLoss
 from cifarzoo.engine.state import TrainingState
 from cifarzoo.engine.step import train_step
+from cifarzoo.engine.teachers import OpenRun, give_teachers, opens_none
 from cifarzoo.engine.training import Setup, initial_state, to_device
 from cifarzoo.errors import CifarzooError, ConfigError
 from cifarzoo.randomness.global_generators import kept_generators
@@ -39,7 +42,14 @@ NUM_INITIAL_IMAGES = 256  # for modules that take their first weights from the d
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
-def try_run(run: Run, *, folder: Path | None, device: torch.device, world_size: int = 1) -> None:
+def try_run(
+    run: Run,
+    *,
+    folder: Path | None,
+    device: torch.device,
+    world_size: int = 1,
+    open_run: OpenRun = opens_none,
+) -> None:
     """Build ``run`` without weights, then with them, and take a step and a test on noise.
 
     Args:
@@ -47,29 +57,39 @@ def try_run(run: Run, *, folder: Path | None, device: torch.device, world_size: 
         folder: Folder of the data, which aren't read; None: not known.
         device: Device on which it is to be trained.
         world_size: Number of ranks of the run; the trial is on one.
+        open_run: Opens the runs of teachers.
 
     Raises:
-        ConfigError: What ``dry_run`` refuses, or a component that fails in training or at test.
+        ConfigError: What ``dry_run`` refuses, a component that fails in training or at test, or a
+            teacher that can't teach.
         DataError: The dataset isn't there.
     """
     dry_run(run, folder=folder, device=device)
-    try_step(run, folder=folder, device=device, world_size=world_size)
+    try_step(run, folder=folder, device=device, world_size=world_size, open_run=open_run)
 
 
-def try_step(run: Run, *, folder: Path | None, device: torch.device, world_size: int = 1) -> None:
+def try_step(
+    run: Run,
+    *,
+    folder: Path | None,
+    device: torch.device,
+    world_size: int = 1,
+    open_run: OpenRun = opens_none,
+) -> None:
     """The second part of ``try_run``, where the first was done; for arguments and errors see it."""
     policy = choose(run, device)
     # A few images are less than kernels are for in the run.
     policy = replace(policy, compile=False, kernels=replace(policy.kernels, least=0))
     num_images = _images_of_a_pass(run, world_size)
+    once = partial(_try, run, folder, device=device, num_images=num_images, open_run=open_run)
     with (
         kept_generators(device.index if device.type == "cuda" else None),
         numerics(policy, strict=bool(run.deterministic)),
     ):
         try:
-            _try(run, folder, policy, device, num_images)
+            once(policy)
         except FailsError as error:
-            if policy.channels_last and _works_in_nchw(run, folder, policy, device, num_images):
+            if policy.channels_last and _works(once, replace(policy, channels_last=False)):
                 error.problem += "; it works on (N, C, H, W): set run.channels_last = False"
             raise
         except torch.OutOfMemoryError as error:
@@ -80,7 +100,13 @@ def try_step(run: Run, *, folder: Path | None, device: torch.device, world_size:
 
 
 def _try(
-    run: Run, folder: Path | None, policy: Policy, device: torch.device, num_images: int
+    run: Run,
+    folder: Path | None,
+    policy: Policy,
+    *,
+    device: torch.device,
+    num_images: int,
+    open_run: OpenRun,
 ) -> None:
     """One step and one test on a few images; on a GPU also a step on as many as in the run."""
     components = build_within_memory(run, folder=folder, device=device)
@@ -94,6 +120,7 @@ def _try(
         world=World(0, 1, device),
     )
     model = to_device(setup)
+    give_teachers(setup, open_run)
     _initialise(model, setup)
     state = initial_state(setup, model)
     state.parallel = checked = _Checked(setup)
@@ -109,11 +136,9 @@ def _try(
         _train(setup, state)
 
 
-def _works_in_nchw(
-    run: Run, folder: Path | None, policy: Policy, device: torch.device, num_images: int
-) -> bool:
+def _works(attempt: Callable[[Policy], None], policy: Policy) -> bool:
     try:
-        _try(run, folder, replace(policy, channels_last=False), device, num_images)
+        attempt(policy)
     except CifarzooError:
         return False
     return True

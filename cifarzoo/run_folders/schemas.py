@@ -130,6 +130,14 @@ class ParentFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TeacherFacts:
+    """The run that a regularizer learned from."""
+
+    run: Text
+    weights_sha256: Sha256
+
+
+@dataclass(frozen=True, kw_only=True)
 class Scores:
     """Scores as events write them; a loss that wasn't finite is null."""
 
@@ -171,6 +179,7 @@ class Record(LabelFacts, Scores):
     cifarzoo: CodeFacts = ABSENT
     attempts: list[AttemptFacts] = ABSENT
     parent: ParentFacts = ABSENT
+    teachers: dict[Text, TeacherFacts] = ABSENT
     steps: Step = ABSENT
     steps_per_epoch: Positive = ABSENT
     train_seconds: Seconds = ABSENT

@@ -21,6 +21,7 @@ from cifarzoo.data.catalogue import CIFAR10, CIFAR100
 from cifarzoo.engine.events import ignore_event
 from cifarzoo.run_folders.folder import RunFolder, create
 from tests.small_cifar import small, write_parquets
+from tests.small_teacher import PLACE, with_teacher
 from tests.zoo.test_named_networks import PRESETS
 
 SMALLEST = {
@@ -100,6 +101,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     "progressive_resizing": {"progressive_resizing.sizes": "[16]"},
     "manifold_mixup": {},
     "orthogonality": {},
+    "distillation": {"distillation.teacher": PLACE},
     "ema": {},
     "schedule_free": {},
     "swa": {"swa.start": "0.0", "swa.every_epochs": "0.1"},
@@ -191,10 +193,12 @@ def chosen(name: str, kind: str) -> dict[str, str]:
 def config_text(name: str, kind: str) -> str:
     bindings = {**SMALLEST, **chosen(name, kind), **SETTINGS[name]}
     used = " ".join(bindings.values())
-    return "".join(
-        f"{key} = {value}\n"
-        for key, value in bindings.items()
-        if key.partition(".")[0] not in DROPPED or f"@{key.partition('.')[0]}" in used
+    return with_teacher(
+        "".join(
+            f"{key} = {value}\n"
+            for key, value in bindings.items()
+            if key.partition(".")[0] not in DROPPED or f"@{key.partition('.')[0]}" in used
+        )
     )
 
 

@@ -29,6 +29,7 @@ from tests.components.test_every_component import (
     chosen,
 )
 from tests.small_cifar import small, write_parquets
+from tests.small_teacher import with_teacher
 from tests.trust.attempts import attempt
 from tests.trust.cases import COMPARED, EQUAL, FAULTS, HUNG, Budget, Check, Outcome
 from tests.trust.kill_points import arm
@@ -63,10 +64,12 @@ def config_text(entry: Entry) -> str:
     lengths = FULL_LENGTHS if is_full_size(entry) else LENGTHS
     bindings = {**SMALLEST, **lengths, **chosen(name, entry.kind), **settings}
     used = " ".join(bindings.values())
-    return "".join(
-        f"{key} = {value}\n"
-        for key, value in bindings.items()
-        if key.partition(".")[0] not in DROPPED or f"@{key.partition('.')[0]}" in used
+    return with_teacher(
+        "".join(
+            f"{key} = {value}\n"
+            for key, value in bindings.items()
+            if key.partition(".")[0] not in DROPPED or f"@{key.partition('.')[0]}" in used
+        )
     )
 
 

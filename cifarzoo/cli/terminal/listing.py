@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -132,16 +131,16 @@ def _reasons(items: Iterable[Item]) -> Group:
 
 
 def _names(kind: str, items: Sequence[Item]) -> Group:
-    """Names in columns, to be read down; of many presets of a kind their number alone."""
+    """Names, as many in a line as there is room for; of many presets of a kind their number."""
     presets = [item.name for item in items if item.is_preset]
     if len(presets) < MANY_PRESETS:
         presets = []
-    names = [Text(item.name, style="cyan") for item in items if item.name not in presets]
-    columns = Columns(names, padding=(0, GAP, 0, 0), column_first=True)
+    names = [item.name for item in items if item.name not in presets]
+    paragraph = Text((" " * GAP).join(names), style="cyan")
     if not presets:
-        return Group(columns)
+        return Group(paragraph)
     more = f"and {len(presets)} of these with settings, such as {presets[0]}"
-    return Group(columns, Text(f"{more}: cifarzoo ls {PLURALS[kind]}", style="dim"))
+    return Group(paragraph, Text(f"{more}: cifarzoo ls {PLURALS[kind]}", style="dim"))
 
 
 def _summary(item: Item) -> str:

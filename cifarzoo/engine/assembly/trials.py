@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cifarzoo.components.hooks import SupportsTeacher
 from cifarzoo.components.protocols import IMAGE_SHAPE, Augmentation, Loss, Schedule, Timestamp
 from cifarzoo.components.regularizers import (
     Forward,
@@ -168,6 +169,8 @@ def check_network_stages(
 ) -> None:
     """Try the ``network`` stages on two images; neither the network nor a generator is changed.
 
+    One that learns from a teacher, which isn't there yet, is tried in the trial of a step alone.
+
     Args:
         regularizers: Those of the run, by name.
         model: The network, on any one device; it is tried in evaluation mode.
@@ -185,6 +188,8 @@ def check_network_stages(
     forward: Forward = Plain(model, model, Timestamp(0, 1, 2))
     was_training = model.training
     for name, regularizer in network_stages(regularizers).items():
+        if isinstance(regularizer, SupportsTeacher):
+            continue
         draws = BatchDraws(generator(0, "evaluation"), 2, part=np.arange(2), device=device)
         forward = Wrapped(forward, regularizer, draws)
         try:

@@ -43,11 +43,36 @@ def check_same_data(world: World, digest: str) -> None:
     Raises:
         UsageError: They do; on every rank.
     """
+    theirs = _others(world, digest)
+    if theirs:
+        raise UsageError(
+            f"{theirs[0]} read other data: {theirs[1]}; copy the data folder of one host to all"
+        )
+
+
+def check_same_teachers(world: World, digest: str) -> None:
+    """Refuse ranks whose teachers have other weights.
+
+    Args:
+        world: Ranks of the run.
+        digest: SHA-256 (hex) of the weights that this one loaded.
+
+    Raises:
+        UsageError: They have; on every rank.
+    """
+    theirs = _others(world, digest)
+    if theirs:
+        raise UsageError(
+            f"{theirs[0]} have teachers of other weights: {theirs[1]}; copy the "
+            "teacher's folder of one host to all"
+        )
+
+
+def _others(world: World, digest: str) -> tuple[str, str] | None:
+    """Which ranks have another digest than rank 0, and both of them; None: all have the same."""
     rows = world.gather(torch.tensor(list(bytes.fromhex(digest)), device=world.device))
     others = (rows != rows[0]).any(1).nonzero().flatten().tolist()
-    if others:
-        theirs, first = (bytes(rows[rank].tolist()).hex()[:16] for rank in (others[0], 0))
-        raise UsageError(
-            f"{listed(others)} and rank 0 read other data: SHA-256 {theirs}... and {first}...; "
-            "copy the data folder of one host to all"
-        )
+    if not others:
+        return None
+    theirs, first = (bytes(rows[rank].tolist()).hex()[:16] for rank in (others[0], 0))
+    return f"{listed(others)} and rank 0", f"SHA-256 {theirs}... and {first}..."
