@@ -199,6 +199,26 @@ def is_at_most_once(component: Any) -> bool:
 
 
 @runtime_checkable
+class SupportsTrainingViews(Protocol):
+    """An augmentation that gives several views of each training image.
+
+    What comes behind it is given all of these rows, whose targets are the image's. It is neither
+    applied to test images nor a window.
+
+    Attributes:
+        num_views: Views V of each image; a call gives V * N images for N, the first view of each
+            in the batch's order, then the second of each, as ``torch.cat`` of the views.
+    """
+
+    num_views: int
+
+
+def num_training_views(augmentation: Any) -> int:
+    """Views of each image that ``augmentation`` gives; one that doesn't say gives one."""
+    return augmentation.num_views if isinstance(augmentation, SupportsTrainingViews) else 1
+
+
+@runtime_checkable
 class SupportsViews(Protocol):
     """An augmentation that offers several views of test images.
 

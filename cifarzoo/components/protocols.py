@@ -93,8 +93,9 @@ class Draws(Protocol):
 class Augmentation(Protocol):
     """Changes a batch of images (N, C, H, W): uint8 before ``normalize``, float after it.
 
-    A plain function will do. What it may offer besides, ``at_evaluation``, ``views`` and
-    windows, is in ``SupportsEvaluation``, ``SupportsViews`` and ``Windowed``.
+    A plain function will do. What it may offer besides, ``at_evaluation``, ``views``, ``num_views``
+    and windows, is in ``SupportsEvaluation``, ``SupportsViews``, ``SupportsTrainingViews`` and
+    ``Windowed``.
     """
 
     def __call__(self, images: Tensor, draws: Draws, /) -> Tensor:

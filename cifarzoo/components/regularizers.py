@@ -83,6 +83,7 @@ class Forward(Protocol):
     Attributes:
         model: The network that is trained, for hooks on its modules and for its parameters.
         moment: The point of training that the pass belongs to.
+        num_views: Views V of each image: row ``V * i + v`` of a pass is view v of its image i.
     """
 
     @property
@@ -91,6 +92,10 @@ class Forward(Protocol):
 
     @property
     def moment(self) -> Timestamp:
+        """See the class."""
+
+    @property
+    def num_views(self) -> int:
         """See the class."""
 
     def __call__(self, images: Tensor, targets: Tensor) -> Passed:

@@ -2,7 +2,7 @@
 
 One rank augments its own rows of the global batch only, unless a regularizer acts on whole
 batches: then every rank makes the whole batch and keeps its rows, so that the pairs of mixup
-are the same for any number of ranks. A row is an image, or a view of it where a regularizer
+are the same for any number of ranks. A row is an image, or a view of it where a component
 makes several: then all views of an image follow each other, and what is cut out of a batch,
 for a rank, a forward pass or a group of BatchNorm, has all of them.
 """
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cifarzoo.components.hooks import SupportsViews, acts_at_evaluation
+from cifarzoo.components.hooks import SupportsViews, acts_at_evaluation, num_training_views
 from cifarzoo.components.protocols import Augmentation
 from cifarzoo.components.regularizers import acting_in
 from cifarzoo.data.order import Indices, batch_indices
@@ -71,28 +71,23 @@ class Batches:
         rows = EVERY_ROW if self._mixing else self._mine
         window = window_of(self._leading, lambda name: self._draws_for(name, step, rows))
         images, targets = self._store.batch(self._indices(step)[rows], window)
-        for name, augment in self._rest.items():
-            images = augment(images, self._draws_for(name, step, rows))
         num_views = 1
+        for name, augment in self._rest.items():
+            images = augment(images, self._draws_for(name, step, rows, num_views))
+            num_views *= num_training_views(augment)
+        targets = targets.repeat(num_views, 1)
         for name, regularizer in self._mixing.items():
             draws = self._draws_for(name, step, EVERY_ROW, num_views)
             images, targets = regularizer.batch(images, targets, draws)
             num_views *= regularizer.num_views
-        if self._mixing:
-            images, targets = (self._own_rows(whole, num_views) for whole in (images, targets))
+        mine = self._mine if self._mixing else EVERY_ROW
+        images, targets = (image_by_image(rows, num_views, mine) for rows in (images, targets))
         return images.contiguous(memory_format=torch.channels_last), targets
 
     def _indices(self, step: int) -> Indices:
         return batch_indices(
             self._seed, step, num_images=len(self._store), batch_size=self._plan.batch_size
         )
-
-    def _own_rows(self, whole: Tensor, num_views: int) -> Tensor:
-        """This rank's of (V * N, ...), one view of all images after the other, image by image."""
-        if num_views == 1:
-            return whole[self._mine]
-        views = whole.view(num_views, -1, *whole.shape[1:])
-        return views[:, self._mine].transpose(0, 1).flatten(0, 1)
 
     def _draws_for(self, name: str, step: int, rows: slice, num_views: int = 1) -> BatchDraws:
         """The draws of a component that acts now, for which the global generators are reseeded."""
@@ -109,14 +104,23 @@ class Batches:
                 recall=self._memories[name].from_start(),
             )
 
+        every = np.arange(self._plan.batch_size * num_views).reshape(num_views, -1)
         return BatchDraws(
             generator(self._seed, name, epoch, step),
-            self._plan.batch_size * num_views,
-            part=rows,
+            every.size,
+            part=rows if num_views == 1 or rows == EVERY_ROW else every[:, rows].ravel(),
             device=self._device,
             epoch=epoch,
             of_images=of_images,
         )
+
+
+def image_by_image(rows: Tensor, num_views: int, images: slice) -> Tensor:
+    """Some images of (V * N, ...), one view of all images after the other, as (n * V, ...)."""
+    if num_views == 1:
+        return rows[images]
+    views = rows.view(num_views, -1, *rows.shape[1:])
+    return views[:, images].transpose(0, 1).flatten(0, 1)
 
 
 def views_of(

@@ -22,7 +22,9 @@ class StepForward:
         self._seed, self._step = setup.run.seed, state.step
         self._plan, self._world = setup.plan, setup.world
         self._scaler = state.scaler
-        self._innermost = Plain(state.model, state.parallel, setup.plan.timestamp(state.step))
+        self._innermost = Plain(
+            state.model, state.parallel, setup.plan.timestamp(state.step), setup.plan.num_views
+        )
         self._stages = network_stages(setup.components.regularizers)
         self._is_compiled = setup.policy.compile
 

@@ -74,11 +74,14 @@ def contact_sheet(components: Components, train: Split, *, seed: int) -> np.ndar
     for epoch in range(NUM_DRAWS):
         changed = images
         for name, augment in components.augmentations.items():
-            changed = augment(changed, _draws(seed, name, epoch, len(images), memories[name]))
+            changed = augment(changed, _draws(seed, name, epoch, len(changed), memories[name]))
+        aims = targets.repeat(len(changed) // len(images), 1)
         for name, regularizer in acting_in("batch", components.regularizers).items():
-            draws = _draws(seed, name, epoch, len(images), Memory())
-            changed, _ = regularizer.batch(changed, targets, draws)
-        columns.append(as_pixels(changed[: len(images)], components.dataset))
+            draws = _draws(seed, name, epoch, len(changed), Memory())
+            changed, aims = regularizer.batch(changed, aims, draws)
+        num_views = len(changed) // len(images)  # of which a column shows one
+        views = changed.view(num_views, *images.shape)
+        columns.append(as_pixels(views[epoch % num_views], components.dataset))
     return _put_together(columns)
 
 

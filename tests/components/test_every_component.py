@@ -102,6 +102,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     "manifold_mixup": {},
     "orthogonality": {},
     "distillation": {"distillation.teacher": PLACE},
+    "jsd": {"run.augmentations": "[@augmix, @normalize]", "augmix.num_views": "3"},
     "ema": {},
     "schedule_free": {},
     "swa": {"swa.start": "0.0", "swa.every_epochs": "0.1"},

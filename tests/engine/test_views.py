@@ -188,3 +188,72 @@ def test_views_that_are_not_as_declared_are_refused_in_words(regularizer, messag
     with pytest.raises(ConfigError, match=message) as refused:
         dry_run(tiny_run(regularizers=[regularizer]), folder=None, device=CPU)
     assert refused.value.exit_code == 2
+
+
+@dataclass(frozen=True)
+class Darker:
+    """An augmentation that gives each image, and as dark as is drawn for each row."""
+
+    num_views: int = 2
+    at_evaluation: bool = False
+
+    def __call__(self, images: Tensor, draws: Any) -> Tensor:
+        dark = images * draws.uniform(0, 1)[:, None, None, None]
+        return torch.cat([images, dark.to(images.dtype)])
+
+
+def shifted(images: Tensor, draws: Any) -> Tensor:
+    """Each row by a number of its own."""
+    return images + draws.uniform(0, 1)[:, None, None, None]
+
+
+def test_views_of_an_augmentation_are_rows_of_what_comes_behind_it_on_any_number_of_ranks():
+    listed = [Darker, normalize, lambda: shifted]
+    run = tiny_run(augmentations=listed, regularizers=[], batch_size=BATCH_SIZE)
+    components = build(run, folder=None)
+    make = partial(batches_of, components, run, store=store_of(split_of(), Frame()))
+
+    images, targets = make(rank=0, world_size=1)(3)
+    parts = [make(rank=rank, world_size=4)(3) for rank in range(4)]
+
+    assert components.num_views == 2
+    assert len(images) == len(targets) == 2 * BATCH_SIZE
+    assert torch.equal(targets[1::2], targets[::2])
+    assert torch.equal(torch.cat([part for part, _ in parts]), images)
+    assert torch.equal(torch.cat([part for _, part in parts]), targets)
+    plain = build(replace(run, augmentations=[normalize]), folder=None)
+    once, _ = batches_of(plain, run, rank=0, world_size=1, store=store_of(split_of(), Frame()))(3)
+    moved = (images[::2] - once)[:, 0, 0, 0]
+    torch.testing.assert_close(images[::2], once + moved[:, None, None, None])
+    assert len(moved.unique()) == BATCH_SIZE
+
+
+def test_views_of_augmentations_and_of_batch_stages_multiply():
+    changes = {"augmentations": [Darker, normalize], "regularizers": [AndMirrored]}
+    run = tiny_run(batch_size=BATCH_SIZE, **changes)
+    components = build(run, folder=None)
+    make = partial(batches_of, components, run, store=store_of(split_of(), Frame()))
+
+    images, _ = make(rank=0, world_size=1)(0)
+    parts = [make(rank=rank, world_size=2)(0)[0] for rank in range(2)]
+
+    assert components.num_views == 4
+    assert torch.equal(torch.cat(parts), images)
+    views = images.unflatten(0, (-1, 4))  # the image and the dark one, then both mirrored
+    assert torch.equal(views[:, 2:], views[:, :2].flip(4))
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (
+            partial(Darker, num_views=3),
+            r"^Darker: gives \(4, 3, 32, 32\) for images \(2, .* \(6, 3,",
+        ),
+        (partial(Darker, num_views=0), r"^Darker: has num_views 0; expected a whole number of at"),
+        (partial(Darker, at_evaluation=True), r"^Darker: has num_views 2, and is a window or app"),
+    ],
+)
+def test_an_augmentation_whose_views_are_not_as_declared_is_refused(made, message):
+    with pytest.raises(ConfigError, match=message):
+        dry_run(tiny_run(augmentations=[made, normalize]), folder=None, device=CPU)

@@ -20,6 +20,7 @@ from cifarzoo.components.hooks import (
     SupportsWeights,
     acts_at_evaluation,
     is_at_most_once,
+    num_training_views,
     warnings_of,
 )
 from cifarzoo.components.kinds import KINDS
@@ -69,8 +70,13 @@ class Components:
 
     @property
     def num_views(self) -> int:
-        """Views of each image that the ``batch`` stages give together."""
-        return math.prod(regularizer.num_views for regularizer in self.regularizers.values())
+        """Views of each image that augmentations and ``batch`` stages give together."""
+        return math.prod(
+            [
+                *map(num_training_views, self.augmentations.values()),
+                *(regularizer.num_views for regularizer in self.regularizers.values()),
+            ]
+        )
 
     def loss_maker(self, run: Run) -> str:
         """Name of the last that made the loss: a regularizer that wraps it, or the loss."""

@@ -101,6 +101,7 @@ def _try_out(components: Components, run: Run, device: torch.device) -> None:
         components.model,
         num_classes=num_classes,
         image_shape=image_shape,
+        num_views=components.num_views,
     )
 
 

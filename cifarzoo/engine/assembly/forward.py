@@ -21,11 +21,13 @@ class Plain:
         model: The network, without wrappers.
         parallel: The network as it is called.
         moment: The point of training that the pass belongs to.
+        num_views: Views of each image, whose rows follow each other.
     """
 
     model: nn.Module
     parallel: nn.Module
     moment: Timestamp
+    num_views: int = 1
 
     def __call__(self, images: Tensor, targets: Tensor) -> Passed:
         """See ``cifarzoo.protocols.Forward``."""
@@ -56,6 +58,11 @@ class Wrapped:
     def moment(self) -> Timestamp:
         """The point of training that the pass belongs to."""
         return self.inner.moment
+
+    @property
+    def num_views(self) -> int:
+        """Views of each image, whose rows follow each other."""
+        return self.inner.num_views
 
     def __call__(self, images: Tensor, targets: Tensor) -> Passed:
         """See ``cifarzoo.protocols.Forward``."""

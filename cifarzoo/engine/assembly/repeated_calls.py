@@ -56,6 +56,7 @@ def _answers(components: Components, loss: str) -> Iterator[tuple[str, str, list
         answers = _asked(augment, partial(_augmented, images))
         yield name, "the augmentation", answers
         images = answers[0]
+    targets = targets.repeat(len(images) // NUM_IMAGES, 1)
     for name, regularizer in acting_in("batch", components.regularizers).items():
         batches = _asked(regularizer, partial(_mixed, images, targets))
         yield name, "its batch stage", batches

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cifarzoo.components.hooks import SupportsTeacher
+from cifarzoo.components.hooks import SupportsTeacher, num_training_views
 from cifarzoo.components.protocols import IMAGE_SHAPE, Augmentation, Loss, Schedule, Timestamp
 from cifarzoo.components.regularizers import (
     Forward,
@@ -78,8 +78,8 @@ def check_augmentations(
     two = (2, *image_shape)
     images = torch.zeros(two, dtype=torch.uint8)
     for name, augment in augmentations.items():
-        own = generator(0, "evaluation")
-        draws = BatchDraws(own, 2, of_images=lambda own=own: BatchDraws(own, 2))  # type: ignore[misc]
+        own, count = generator(0, "evaluation"), len(images)
+        draws = BatchDraws(own, count, of_images=lambda own=own, n=count: BatchDraws(own, n))  # type: ignore[misc]
         try:
             images = copied(augment)(images, draws)
         except ConfigError as error:
@@ -87,9 +87,12 @@ def check_augmentations(
             raise
         except Exception as error:
             raise failed(name, f"on images {two}", error) from error
-        if not isinstance(images, Tensor) or images.shape != two:
-            given = tuple(getattr(images, "shape", ())) or type(images).__name__
-            raise unfit(name, f"gives {given} for images {two}; expected their own shape")
+        given = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+        wanted = (num_training_views(augment) * count, *image_shape)
+        if given != wanted:
+            raise unfit(
+                name, f"gives {given} for images {(count, *image_shape)}; expected {wanted}"
+            )
     if images.dtype != torch.float32:
         raise unfit(name, f"comes last and gives {images.dtype}; expected float32")
 
@@ -166,6 +169,7 @@ def check_network_stages(
     *,
     num_classes: int,
     image_shape: Shape = IMAGE_SHAPE,
+    num_views: int = 1,
 ) -> None:
     """Try the ``network`` stages on two images; neither the network nor a generator is changed.
 
@@ -176,26 +180,32 @@ def check_network_stages(
         model: The network, on any one device; it is tried in evaluation mode.
         num_classes: K.
         image_shape: Shape of an image (C, H, W).
+        num_views: Views of each image.
 
     Raises:
         FailsError: One raises something.
-        ConfigError: One doesn't give logits and targets (2, K) and a penalty ().
+        ConfigError: One refuses the run, or doesn't give logits and targets (2, K), of each view,
+            and a penalty ().
     """
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    two = (2, *image_shape)
-    expected = [(2, num_classes), (2, num_classes), ()]
+    count = 2 * num_views
+    two = (count, *image_shape)
+    expected = [(count, num_classes), (count, num_classes), ()]
     targets = torch.full(expected[0], 1 / num_classes, device=device)
-    forward: Forward = Plain(model, model, Timestamp(0, 1, 2))
+    forward: Forward = Plain(model, model, Timestamp(0, 1, 2), num_views)
     was_training = model.training
     for name, regularizer in network_stages(regularizers).items():
         if isinstance(regularizer, SupportsTeacher):
             continue
-        draws = BatchDraws(generator(0, "evaluation"), 2, part=np.arange(2), device=device)
+        draws = BatchDraws(generator(0, "evaluation"), count, part=np.arange(count), device=device)
         forward = Wrapped(forward, regularizer, draws)
         try:
             with kept_generators():
                 model.eval()
                 given: Any = forward(torch.zeros(two, device=device), targets)
+        except ConfigError as error:
+            error.component = error.component or name.partition("#")[0]
+            raise
         except Exception as error:
             raise failed(name, f"on images {two}, in the network stage", error) from error
         finally:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
+from cifarzoo.components.hooks import Windowed, acts_at_evaluation, num_training_views
 from cifarzoo.components.kinds import KINDS
 from cifarzoo.components.protocols import IMAGE_SHAPE, Dataset
 from cifarzoo.components.regularizers import STAGES, Average, Regularizer, acting_stages
@@ -41,6 +42,8 @@ def check_kind(kind: str, value: Any) -> None:
         _check_regularizer(value)
     if isinstance(value, nn.Module):
         _check_parameters(value)
+    if kind == "augmentation":
+        _check_views(value)
 
 
 def _check_dataset(dataset: Dataset) -> None:
@@ -59,11 +62,28 @@ def _check_regularizer(regularizer: Regularizer) -> None:
     stages = acting_stages(regularizer)
     if not stages:
         raise ConfigError(f"acts in no stage; expected one of {', '.join(STAGES)}")
-    views: Any = regularizer.num_views
-    if not isinstance(views, int) or views < 1:
-        raise ConfigError(f"has num_views {views!r}; expected a whole number of at least 1")
+    views = _whole(regularizer.num_views)
     if views > 1 and "batch" not in stages:
         raise ConfigError(f"has num_views {views} and no batch stage, which would make the views")
+
+
+def _check_views(augmentation: Any) -> None:
+    views = _whole(num_training_views(augmentation))
+    if views > 1 and (acts_at_evaluation(augmentation) or isinstance(augmentation, Windowed)):
+        raise ConfigError(
+            f"has num_views {views}, and is a window or applied to test images, which have one view"
+        )
+
+
+def _whole(views: Any) -> int:
+    """A number of views.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    if not isinstance(views, int) or isinstance(views, bool) or views < 1:
+        raise ConfigError(f"has num_views {views!r}; expected a whole number of at least 1")
+    return views
 
 
 def check_average(value: Any) -> None:

@@ -55,9 +55,16 @@ class AugMix:
     num_chains: int
     max_depth: int
     all_ops: bool
+    num_views: int = 1
 
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
-        """Change the batch (N, 3, H, W), uint8."""
+        """Change the batch (N, 3, H, W), uint8, or give its views (V * N, 3, H, W)."""
+        if self.num_views == 1:
+            return self._mixed(images, draws)
+        mixed = (self._mixed(images, draws) for _ in range(self.num_views - 1))
+        return torch.cat([images, *mixed])
+
+    def _mixed(self, images: Tensor, draws: Draws) -> Tensor:
         # Exponential numbers over their sum are from Dirichlet(1, ..., 1); Beta(1, 1) is uniform.
         waits = torch.stack([-(1 - draws.uniform(0.0, 1.0)).log() for _ in range(self.num_chains)])
         weights = waits / waits.sum(0)
@@ -88,6 +95,7 @@ def augmix(
     num_chains: PositiveInt = 3,
     max_depth: PositiveInt = 3,
     all_ops: bool = False,
+    num_views: PositiveInt = 1,
 ) -> Augmentation:
     """Mix each image with several chains of random operations on it.
 
@@ -100,11 +108,19 @@ def augmix(
         max_depth: Operations of a chain, of which there are one to so many.
         all_ops: Whether brightness, color, contrast and sharpness are among them, as torchvision
             has it; the corrupted test images have these too.
+        num_views: Views of each image that go through the network: the image as it is, and the
+            others mixed; ``@jsd`` compares them. The paper has 3. 1: the image is mixed.
 
     Raises:
         ConfigError: A number is out of its range.
 
-    Differs from the paper: no Jensen-Shannon loss, and images are rounded to whole values.
+    Differs from the paper: images are rounded to whole values.
     """
     check_settings(augmix, locals())
-    return AugMix(severity=severity, num_chains=num_chains, max_depth=max_depth, all_ops=all_ops)
+    return AugMix(
+        severity=severity,
+        num_chains=num_chains,
+        max_depth=max_depth,
+        all_ops=all_ops,
+        num_views=num_views,
+    )
