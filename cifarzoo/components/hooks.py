@@ -232,6 +232,17 @@ class SupportsViews(Protocol):
 
 
 @runtime_checkable
+class SupportsLayerOrder(Protocol):
+    """A network that says in which order its layers are, for ``run.layer_decay``.
+
+    Without it they are the elements of its list ``blocks``, ``groups``, ``stages`` or the like.
+    """
+
+    def layers_in_order(self) -> Sequence[nn.Module]:
+        """The layers between the stem and the classifier, from the first to the last."""
+
+
+@runtime_checkable
 class SupportsTeacher(Protocol):
     """A regularizer that learns from the network of a finished run.
 

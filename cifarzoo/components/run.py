@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import SimpleNamespace
-from typing import Literal, get_args, get_type_hints
+from typing import Annotated, Literal, get_args, get_type_hints
+
+from annotated_types import Gt, Le
 
 from cifarzoo.components.protocols import (
     ArchitectureFactory,
@@ -61,6 +63,8 @@ class Run:
         weight_decay_policy: Name of the rule that says which parameters are decayed.
         norm_bias_lr_scale: Factor on the learning rate of the shifts of normalisations; what a
             step decays of them does not change.
+        layer_decay: Factor on the learning rate from each layer of the network to the one before
+            it; the classifier has the whole rate. 1: all layers learn alike.
         epochs: Passes over the training images.
         batch_size: Images an optimizer step, over all ranks.
         micro_batch_size: Images a forward pass on one rank; None: its whole share.
@@ -99,6 +103,7 @@ class Run:
     initial_weights: str | None = None
     weight_decay_policy: WeightDecayPolicy = "all"
     norm_bias_lr_scale: PositiveFloat = 1.0
+    layer_decay: Annotated[float, Gt(0), Le(1)] = 1.0
     epochs: PositiveInt = 200
     batch_size: PositiveInt = 128
     micro_batch_size: PositiveInt | None = None

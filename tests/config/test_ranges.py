@@ -51,6 +51,7 @@ NEEDS: dict[str, dict[str, Any]] = {  # beside the parameter that is tried
     "normalize": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
     "class_weighted": {"class_counts": [3, 1]},
     "logit_adjusted": {"class_counts": [3, 1]},
+    "distillation": {"teacher": "runs/teacher"},
     "torch_optimizer": {"name": "Adam", "lr": 0.1},
 }
 

@@ -31,6 +31,7 @@ from cifarzoo.components.registry import register
 from cifarzoo.components.regularizers import Average, Regularizer, acting_in
 from cifarzoo.components.run import Run
 from cifarzoo.engine.assembly.failures import failed, own_lines
+from cifarzoo.engine.assembly.layer_order import layer_scales
 from cifarzoo.engine.assembly.residual import ResidualPort, numbered
 from cifarzoo.engine.assembly.trained_parameters import trained_parameters
 from cifarzoo.engine.assembly.validation import check_average, check_kind
@@ -231,9 +232,9 @@ def build_optimizer(
     """
     coverage = split(model, run.weight_decay_policy, trained=components.coverage.names)
     _seed_for(name_of(run.optimizer), run.seed)
-    optimizer: Any = make(
-        run.optimizer, "optimizer", params=coverage.groups(run.norm_bias_lr_scale)
-    )
+    scales = None if run.layer_decay == 1 else layer_scales(model, run.layer_decay)
+    groups = coverage.groups(run.norm_bias_lr_scale, scales)
+    optimizer: Any = make(run.optimizer, "optimizer", params=groups)
     apply_lr_scales(optimizer)
     if compute_dtype is not None and isinstance(optimizer, SupportsComputeDtype):
         optimizer.compute_dtype = compute_dtype

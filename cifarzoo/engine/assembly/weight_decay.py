@@ -7,14 +7,16 @@ network itself names it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from torch import nn
 
 from cifarzoo.components.hooks import ExemptsFromDecay
 from cifarzoo.errors import ConfigError
+
+Named: TypeAlias = list[tuple[str, nn.Parameter]]
 
 NORMS: tuple[type[nn.Module], ...] = (
     nn.BatchNorm1d,
@@ -88,26 +90,31 @@ class Coverage:
     """
 
     policy: str
-    decayed: list[tuple[str, nn.Parameter]]
-    spared: list[tuple[str, nn.Parameter]]
+    decayed: Named
+    spared: Named
     norm_biases: set[str] = field(default_factory=set)
 
-    def groups(self, norm_bias_lr_scale: float = 1.0) -> list[dict[str, Any]]:
+    def groups(
+        self, norm_bias_lr_scale: float = 1.0, layer_scales: Mapping[str, float] | None = None
+    ) -> list[dict[str, Any]]:
         """The groups for an optimizer: decayed and not. Either may be empty.
 
         Args:
             norm_bias_lr_scale: Factor on the learning rate of the shifts of normalisations;
                 unless it is 1, each group is followed by one of its shifts, with an ``lr_scale``.
+            layer_scales: Factors on the learning rates of parameters by name; then each group is
+                one for each factor, the largest first, with a ``layer_scale``; None: none.
         """
-        groups = []
+        groups: list[dict[str, Any]] = []
         for named, options in ((self.decayed, {}), (self.spared, {"weight_decay": 0.0})):
             if norm_bias_lr_scale == 1:
-                groups.append({"params": [parameter for _, parameter in named], **options})
+                groups += _by_layer(named, layer_scales, options)
                 continue
-            others = [parameter for name, parameter in named if name not in self.norm_biases]
-            shifts = [parameter for name, parameter in named if name in self.norm_biases]
-            groups.append({"params": others, **options})
-            groups.append({"params": shifts, "lr_scale": norm_bias_lr_scale, **options})
+            others = [(name, each) for name, each in named if name not in self.norm_biases]
+            shifts = [(name, each) for name, each in named if name in self.norm_biases]
+            groups += _by_layer(others, layer_scales, options)
+            scaled = {"lr_scale": norm_bias_lr_scale, **options}
+            groups += _by_layer(shifts, layer_scales, scaled)
         return groups
 
     @property
@@ -123,7 +130,22 @@ class Coverage:
         )
 
 
-def count(named: list[tuple[str, nn.Parameter]]) -> int:
+def _by_layer(
+    named: Named, layer_scales: Mapping[str, float] | None, options: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """A group of these parameters, or one for each factor on their rates."""
+    if layer_scales is None:
+        return [{"params": [parameter for _, parameter in named], **options}]
+    by_scale: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in named:
+        by_scale.setdefault(layer_scales[name], []).append(parameter)
+    return [
+        {"params": by_scale[scale], "layer_scale": scale, **options}
+        for scale in sorted(by_scale, reverse=True)
+    ]
+
+
+def count(named: Named) -> int:
     """Values in all the tensors of ``named``."""
     return sum(parameter.numel() for _, parameter in named)
 
@@ -160,12 +182,13 @@ def split(model: nn.Module, policy: str, *, trained: Set[str] | None = None) -> 
 
 
 def apply_lr_scales(optimizer: Any) -> None:
-    """Multiply the learning rate of the optimizer's groups by their ``lr_scale``.
+    """Multiply the learning rate of the optimizer's groups by ``lr_scale`` and ``layer_scale``.
 
-    Their weight decay is divided by it, so that what a step decays, the product of the two,
-    stays as it was.
+    Their weight decay is divided by the first, so that what a step decays, the product of the two,
+    stays as it was. By the second it is not: a layer that learns less is decayed less.
     """
     for group in optimizer.param_groups:
+        group["lr"] *= group.get("layer_scale", 1.0)
         scale = group.get("lr_scale", 1.0)
         if scale != 1:
             group["lr"] *= scale
