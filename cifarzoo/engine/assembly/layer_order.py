@@ -93,9 +93,18 @@ def _blocks(blocks: nn.Module) -> Iterator[Sequence[nn.Module]]:
             yield [*elements]
             continue
         for element in elements:
-            inner = [child for child in element.children() if _parameters(child)]
-            is_group = isinstance(element, LISTS) and not all(map(_is_plain, inner))
-            yield from _blocks(element) if is_group else [[element]]
+            yield from _blocks(element) if _is_group(element) else [[element]]
+
+
+def _is_group(element: nn.Module) -> bool:
+    """Whether it is a list of blocks, and not a block that is written as a list of its parts.
+
+    Parts are convolutions, or these with their norms: lists again.
+    """
+    inner = [child for child in element.children() if _parameters(child)]
+    parts = [child for child in inner if not _is_plain(child)]
+    is_whole = len(parts) == len(inner) or not any(isinstance(each, LISTS) for each in parts)
+    return isinstance(element, LISTS) and bool(parts) and is_whole
 
 
 def _is_plain(module: nn.Module) -> bool:
