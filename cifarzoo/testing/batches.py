@@ -10,13 +10,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cifarzoo.components.hooks import SupportsViews, Windowed, acts_at_evaluation
+from cifarzoo.components.hooks import (
+    SupportsViews,
+    Windowed,
+    acts_at_evaluation,
+    num_training_views,
+)
 from cifarzoo.components.protocols import Augmentation, Split
 from cifarzoo.data.store import ImageStore
 from cifarzoo.engine.assembly.build import make
 from cifarzoo.engine.assembly.dataset import read_dataset
 from cifarzoo.engine.assembly.failures import failed, unfit
 from cifarzoo.engine.assembly.repeated_calls import changing_answers
+from cifarzoo.engine.batches import image_by_image
 from cifarzoo.errors import ConfigError
 from cifarzoo.randomness.batch_draws import BatchDraws
 from cifarzoo.randomness.global_generators import seed_generators
@@ -47,10 +53,15 @@ def check_pixels(subject: Subject, _folder: Path) -> None:
     """
     augment, images = _reached(subject)
     given: Any = _called(subject, augment, images)
-    if not isinstance(given, Tensor) or given.shape != images.shape:
-        shape = tuple(getattr(given, "shape", ())) or type(given).__name__
-        expected = tuple(images.shape)
-        raise unfit(subject.name, f"gives {shape} for images {expected}; expected their shape")
+    shape = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
+    wanted = (num_training_views(augment) * len(images), *images.shape[1:])
+    if shape != wanted:
+        expected = (
+            "their shape" if wanted == tuple(images.shape) else f"{wanted}, all views of them"
+        )
+        raise unfit(
+            subject.name, f"gives {shape} for images {tuple(images.shape)}; expected {expected}"
+        )
     dtype = torch.float32 if acts_at_evaluation(augment) else images.dtype
     if given.dtype != dtype:
         raise unfit(
@@ -74,11 +85,10 @@ def check_share(subject: Subject, _folder: Path) -> None:
         ConfigError: An image isn't the same.
     """
     augment, images = _reached(subject)
-    whole = _called(subject, augment, images)
     half = len(images) // 2
-    halves = [
-        _called(subject, augment, images[rows], rows)
-        for rows in (slice(0, half), slice(half, None))
+    whole, *halves = [
+        image_by_image(_called(subject, augment, images, rows), num_training_views(augment), WHOLE)
+        for rows in (WHOLE, slice(0, half), slice(half, None))
     ]
     differing = (torch.cat(halves) != whole).flatten(1).any(1).nonzero().flatten().tolist()
     if differing:
@@ -106,7 +116,7 @@ def _reached(subject: Subject) -> tuple[Augmentation, Tensor]:
 def _called(subject: Subject, augment: Augmentation, images: Tensor, rows: slice = WHOLE) -> Tensor:
     seed_generators(0, "torch", f"{rows.start}")  # as each rank has numbers of its own
     try:
-        return augment(images.clone(), _draws(subject, rows))
+        return augment(images[rows].clone(), _draws(subject, rows, len(images)))
     except ConfigError:
         raise
     except Exception as error:
@@ -114,15 +124,15 @@ def _called(subject: Subject, augment: Augmentation, images: Tensor, rows: slice
         raise failed(subject.name, when, error) from error
 
 
-def _draws(subject: Subject, rows: slice) -> BatchDraws:
-    """The numbers of some rows of a batch."""
-    numbers = np.arange(NUM_IMAGES)[rows] + 100  # of the images in their dataset
+def _draws(subject: Subject, rows: slice, count: int) -> BatchDraws:
+    """The numbers of some rows of a batch of ``count``."""
+    numbers = np.arange(count)[rows] % NUM_IMAGES + 100  # of the images in their dataset
 
     def of_images() -> BatchDraws:
         return BatchDraws(generator(0, subject.name, "images"), 200, part=numbers)
 
     rng = generator(0, subject.name, EPOCH, STEP)
-    return BatchDraws(rng, NUM_IMAGES, part=rows, epoch=EPOCH, of_images=of_images)
+    return BatchDraws(rng, count, part=rows, epoch=EPOCH, of_images=of_images)
 
 
 class _NoDraws:
@@ -146,7 +156,7 @@ def _cut(subject: Subject, augment: Windowed, images: Tensor) -> Tensor:
     split = Split(images=images.numpy(), labels=np.zeros(len(images), np.int64))
     store = ImageStore(split, num_classes=1, device="cpu", frame=augment.frame)
     seed_generators(0, "torch", f"{WHOLE.start}")
-    window = augment.window(_draws(subject, WHOLE))
+    window = augment.window(_draws(subject, WHOLE, len(images)))
     return store.batch(np.arange(len(images)), window)[0]
 
 

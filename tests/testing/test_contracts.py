@@ -89,6 +89,15 @@ def test_cifarzoos_own_components_keep_what_needs_no_training(name, tmp_path):
             contract.hold(subject, tmp_path)
 
 
+@pytest.mark.parametrize("name", ["augmix", "normalize"])
+def test_views_of_an_augmentation_and_what_comes_behind_it_keep_theirs(name, tmp_path):
+    sets = ["run.augmentations=[@augmix, @normalize]", "augmix.num_views=3"]
+    subject = Subject(name=name, sets=sets)
+    for contract in contracts_of("augmentation"):
+        if not contract.trains:
+            contract.hold(subject, tmp_path)
+
+
 # The line in a test file --------------------------------------------------------------------------
 
 
