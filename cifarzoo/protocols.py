@@ -3,7 +3,7 @@
 torch is imported for type checking only, so that a plugin's metadata can be used without it.
 """
 
-from cifarzoo.components.declared import check_settings
+from cifarzoo.components.declared import check_settings, in_order
 from cifarzoo.components.hooks import (
     DataInitialised,
     ExemptsFromDecay,
@@ -124,5 +124,6 @@ __all__ = [
     "acting_stages",
     "acts_at_evaluation",
     "check_settings",
+    "in_order",
     "warnings_of",
 ]

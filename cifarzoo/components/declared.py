@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import types
 from collections import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -33,6 +33,23 @@ def check_settings(factory: Callable[..., Any], settings: Mapping[str, Any]) -> 
     for name, hint in _hints(factory).items():
         if name in settings and (problem := _problem(hint, settings[name])):
             raise ConfigError(problem, parameter=name)
+
+
+def in_order(parameter: str, ends: Sequence[float]) -> tuple[float, float]:
+    """The two ends of a range.
+
+    Args:
+        parameter: Name of the parameter that has them.
+        ends: Its value.
+
+    Raises:
+        ConfigError: They aren't two, or the lower one isn't first.
+    """
+    if len(ends) != 2 or ends[0] > ends[1]:
+        raise ConfigError(
+            f"is {list(ends)}; expected two numbers, the lower one first", parameter=parameter
+        )
+    return ends[0], ends[1]
 
 
 @cache

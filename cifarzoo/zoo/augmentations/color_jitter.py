@@ -29,7 +29,7 @@ class ColorJitter:
 
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
         """Change the batch (N, 3, H, W), uint8."""
-        check_pixels(images)
+        colors.check_colors(images)
         order = ORDERS[int(draws.on_cpu.integers(len(ORDERS), per="batch")[0])]
         changes = self._changes(draws)
         for number in order:
@@ -58,20 +58,6 @@ def _with_factor(
     change: Callable[[Tensor, Tensor], Tensor], factor: Tensor
 ) -> Callable[[Tensor], Tensor]:
     return lambda images: change(images, factor)
-
-
-def check_pixels(images: Tensor) -> None:
-    """Refuse images whose colours can't be changed.
-
-    Raises:
-        ConfigError: They are floats, or have no colours.
-    """
-    if images.is_floating_point():
-        raise ConfigError("comes after normalize; it needs pixel values, so put it before")
-    if images.shape[1] != 3:
-        raise ConfigError(
-            "changes colours; expected images of 3 channels, and the dataset's differ"
-        )
 
 
 @register.augmentation

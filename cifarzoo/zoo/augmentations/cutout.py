@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -20,6 +19,7 @@ from cifarzoo.protocols import (
     Probability,
     check_settings,
 )
+from cifarzoo.zoo.augmentations.operations.fill import fill_of, mean_pixel
 
 
 def fill_squares(
@@ -97,24 +97,8 @@ class Cutout:
             top = draws.integers(height, per=self.per) - self.size // 2
             left = draws.integers(width, per=self.per) - self.size // 2
         is_filled = draws.bernoulli(self.p, per=self.per) if self.p < 1 else None
-        return fill_squares(
-            images, top, left, self._pixel_of(images), size=self.size, is_filled=is_filled
-        )
-
-    def _pixel_of(self, images: Tensor) -> Tensor:
-        if images.is_floating_point():
-            return images.new_zeros(1)
-        if self.pixel is None:
-            raise ConfigError(
-                "is 'mean' of an unknown dataset; put cutout after normalize, or pass dataset",
-                parameter="fill",
-            )
-        return _tensor(self.pixel, images.dtype, images.device)
-
-
-@lru_cache(maxsize=8)  # a batch would wait for its copy to a GPU
-def _tensor(pixel: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.tensor(pixel, dtype=dtype, device=device)
+        pixel = fill_of(images, self.pixel, component="cutout")
+        return fill_squares(images, top, left, pixel, size=self.size, is_filled=is_filled)
 
 
 @register.augmentation
@@ -151,7 +135,5 @@ def cutout(
     square of an odd ``size`` has that size, where the authors' code makes it one smaller.
     """
     check_settings(cutout, locals())
-    pixel = None if dataset is None else tuple(round(255 * mean) for mean in dataset.mean)
-    return Cutout(
-        size=size, p=p, pixel=(0,) if fill == "zero" else pixel, per=per, is_inside=inside
-    )
+    pixel = (0,) if fill == "zero" else mean_pixel(dataset)
+    return Cutout(size=size, p=p, pixel=pixel, per=per, is_inside=inside)

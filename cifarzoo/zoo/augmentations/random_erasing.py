@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -11,7 +10,6 @@ import torch
 from torch import Tensor
 
 from cifarzoo import register
-from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import (
     Augmentation,
     Dataset,
@@ -19,10 +17,10 @@ from cifarzoo.protocols import (
     PositiveFloat,
     Probability,
     check_settings,
+    in_order,
 )
-from cifarzoo.zoo.augmentations.operations.boxes import Boxes, inside
-
-ATTEMPTS = 10  # to find a rectangle that is in the image, as torchvision makes
+from cifarzoo.zoo.augmentations.operations.boxes import draw_sides, inside, placed
+from cifarzoo.zoo.augmentations.operations.fill import fill_of, mean_pixel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,40 +40,17 @@ class RandomErasing:
         """Fill a rectangle in some images of the batch (N, C, H, W)."""
         height, width = images.shape[2:]
         is_erased = draws.bernoulli(self.p)
-        box = self._boxes(draws, height, width)
+        tall, wide = draw_sides(
+            draws,
+            lambda tall, wide: (tall < height) & (wide < width),
+            area=self.area,
+            ratio=self.ratio,
+            num_pixels=height * width,
+        )
+        box = placed(draws, tall, wide, height=height, width=width)
         mask = inside(box, height=height, width=width) & is_erased[:, None, None, None]
-        return torch.where(mask, self._fill(images), images)
-
-    def _boxes(self, draws: Draws, height: int, width: int) -> Boxes:
-        """The first rectangle of several that is smaller than the image; none: an empty one."""
-        low, high = (math.log(end) for end in self.ratio)
-        is_found: Tensor | None = None
-        tall = wide = torch.zeros(())
-        for _ in range(ATTEMPTS):
-            area = draws.uniform(*self.area) * (height * width)
-            ratio = torch.exp(draws.uniform(low, high))
-            rows, columns = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()
-            fits = (rows < height) & (columns < width)
-            if is_found is None:
-                tall, wide, is_found = rows * fits, columns * fits, fits
-                continue
-            is_new = fits & ~is_found
-            tall, wide = torch.where(is_new, rows, tall), torch.where(is_new, columns, wide)
-            is_found = is_found | fits
-        top = (draws.uniform(0.0, 1.0) * (height - tall + 1)).long()
-        left = (draws.uniform(0.0, 1.0) * (width - wide + 1)).long()
-        return Boxes(top=top, bottom=top + tall.long(), left=left, right=left + wide.long())
-
-    def _fill(self, images: Tensor) -> Tensor:
-        if images.is_floating_point():
-            return images.new_zeros(())
-        if self.pixel is None:
-            raise ConfigError(
-                "is 'mean' of an unknown dataset; put random_erasing after normalize, or pass "
-                "dataset",
-                parameter="fill",
-            )
-        return torch.tensor(self.pixel, dtype=images.dtype, device=images.device).view(1, -1, 1, 1)
+        pixel = fill_of(images, self.pixel, component="random_erasing")
+        return torch.where(mask, pixel.view(1, -1, 1, 1), images)
 
 
 @register.augmentation
@@ -108,15 +83,9 @@ def random_erasing(
     rectangles are too large has none.
     """
     check_settings(random_erasing, locals())
-    for name, ends in (("area", area), ("ratio", ratio)):
-        if len(ends) != 2 or ends[0] > ends[1]:
-            raise ConfigError(
-                f"is {list(ends)}; expected two numbers, the lower one first", parameter=name
-            )
-    pixel = None if dataset is None else tuple(round(255 * mean) for mean in dataset.mean)
     return RandomErasing(
         p=p,
-        area=(area[0], area[1]),
-        ratio=(ratio[0], ratio[1]),
-        pixel=(0,) if fill == "zero" else pixel,
+        area=in_order("area", area),
+        ratio=in_order("ratio", ratio),
+        pixel=(0,) if fill == "zero" else mean_pixel(dataset),
     )

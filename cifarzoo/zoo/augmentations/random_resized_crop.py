@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -12,11 +11,8 @@ from annotated_types import Gt, Le
 from torch import Tensor
 
 from cifarzoo import register
-from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Augmentation, Draws, PositiveFloat, check_settings
-from cifarzoo.zoo.augmentations.operations.boxes import Boxes
-
-ATTEMPTS = 10  # to find a rectangle that is in the image, as torchvision makes
+from cifarzoo.protocols import Augmentation, Draws, PositiveFloat, check_settings, in_order
+from cifarzoo.zoo.augmentations.operations.boxes import Boxes, draw_sides, placed
 
 
 def resized(images: Tensor, boxes: Boxes) -> Tensor:
@@ -70,23 +66,16 @@ class RandomResizedCrop:
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
         """Take a box out of each image of the batch (N, C, H, W)."""
         height, width = images.shape[2:]
-        low, high = (math.log(end) for end in self.ratio)
-        is_found: Tensor | None = None
-        tall = wide = torch.zeros((), device=images.device)
-        for _ in range(ATTEMPTS):
-            area = draws.uniform(*self.area) * (height * width)
-            ratio = torch.exp(draws.uniform(low, high))
-            columns, rows = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()
-            fits = (rows > 0) & (columns > 0) & (rows <= height) & (columns <= width)
-            is_new = fits if is_found is None else fits & ~is_found
-            tall, wide = torch.where(is_new, rows, tall), torch.where(is_new, columns, wide)
-            is_found = fits if is_found is None else is_found | fits
+        wide, tall = draw_sides(
+            draws,
+            lambda wide, tall: (tall > 0) & (wide > 0) & (tall <= height) & (wide <= width),
+            area=self.area,
+            ratio=self.ratio,
+            num_pixels=height * width,
+        )
         tall = torch.where(tall > 0, tall, float(height))
         wide = torch.where(wide > 0, wide, float(width))
-        top = (draws.uniform(0.0, 1.0) * (height - tall + 1)).long()
-        left = (draws.uniform(0.0, 1.0) * (width - wide + 1)).long()
-        boxes = Boxes(top=top, bottom=top + tall.long(), left=left, right=left + wide.long())
-        return resized(images, boxes)
+        return resized(images, placed(draws, tall, wide, height=height, width=width))
 
 
 @register.augmentation
@@ -111,9 +100,4 @@ def random_resized_crop(
     Differs from torchvision's: an image for which ten drawn boxes are too large stays whole.
     """
     check_settings(random_resized_crop, locals())
-    for name, ends in (("area", area), ("ratio", ratio)):
-        if len(ends) != 2 or ends[0] > ends[1]:
-            raise ConfigError(
-                f"is {list(ends)}; expected two numbers, the lower one first", parameter=name
-            )
-    return RandomResizedCrop(area=(area[0], area[1]), ratio=(ratio[0], ratio[1]))
+    return RandomResizedCrop(area=in_order("area", area), ratio=in_order("ratio", ratio))

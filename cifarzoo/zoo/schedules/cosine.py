@@ -10,9 +10,14 @@ from cifarzoo.protocols import NonNegativeFloat, Probability, Schedule, Timestam
 from cifarzoo.zoo.schedules.warmup import WarmedUp
 
 
+def half_cosine(share: float, *, final: float) -> float:
+    """``final + (1 - final) * (1 + cos(pi * share)) / 2``: from 1 at 0 down to ``final`` at 1."""
+    return final + (1 - final) * (0.5 * math.cos(math.pi * share) + 0.5)
+
+
 @dataclass(frozen=True)
 class Cosine:
-    """``final + (1 - final) * (1 + cos(pi * progress)) / 2``.
+    """``half_cosine`` over the run.
 
     Attributes:
         final: The factor at the end of the run.
@@ -22,7 +27,7 @@ class Cosine:
 
     def __call__(self, moment: Timestamp) -> float:
         """The factor on the base learning rate at ``moment``."""
-        return self.final + (1 - self.final) * (0.5 * math.cos(math.pi * moment.progress) + 0.5)
+        return half_cosine(moment.progress, final=self.final)
 
 
 @register.schedule

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from cifarzoo import register
@@ -15,6 +14,7 @@ from cifarzoo.protocols import (
     Timestamp,
     check_settings,
 )
+from cifarzoo.zoo.schedules.cosine import half_cosine
 from cifarzoo.zoo.schedules.warmup import WarmedUp, epochs
 
 A_CYCLES_END = 1e-3  # how near to it, as a share of the cycle, counts as there
@@ -30,10 +30,7 @@ class Sgdr:
 
     def __call__(self, moment: Timestamp) -> float:
         """The factor on the base learning rate at ``moment``."""
-        return self._factor(self._share_of_cycle(moment.epoch))
-
-    def _factor(self, share: float) -> float:
-        return self.final + (1 - self.final) * (0.5 * math.cos(math.pi * share) + 0.5)
+        return half_cosine(self._share_of_cycle(moment.epoch), final=self.final)
 
     def _share_of_cycle(self, epoch: float) -> float:
         """How much of the cycle that ``epoch`` lies in is done, from 0 to below 1."""
@@ -49,7 +46,7 @@ class Sgdr:
         share = self._share_of_cycle(total_epochs)
         if share < A_CYCLES_END or share > 1 - A_CYCLES_END:
             return []
-        factor = f"{self._factor(share):.2g}"
+        factor = f"{half_cosine(share, final=self.final):.2g}"
         return [f"the run ({epochs(total_epochs)}) ends within a cycle, at a factor of {factor}"]
 
 

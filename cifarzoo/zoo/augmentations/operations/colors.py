@@ -11,6 +11,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from cifarzoo.errors import ConfigError
+
+
+def check_colors(images: Tensor) -> None:
+    """Refuse images whose colours can't be changed.
+
+    Raises:
+        ConfigError: They are floats, or have no colours.
+    """
+    if images.dtype != torch.uint8:
+        raise ConfigError("comes after normalize; it needs pixel values, so put it before")
+    if images.shape[1] != 3:
+        raise ConfigError(
+            "changes colours; expected images of 3 channels, and the dataset's differ"
+        )
+
 
 def brightness(images: Tensor, factor: Tensor) -> Tensor:
     """Multiply the images (N, C, H, W) by ``factor`` (N,), from 0: 0 is black, 1 the image."""

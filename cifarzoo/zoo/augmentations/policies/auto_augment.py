@@ -12,6 +12,7 @@ from torch import Tensor
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Augmentation, Dataset, Draws, check_settings
+from cifarzoo.zoo.augmentations.operations.fill import as_tensor, mean_pixel
 from cifarzoo.zoo.augmentations.policies.auto_augment_policies import CODE, PAPER, SVHN, Step
 from cifarzoo.zoo.augmentations.policies.space import OPERATIONS, Space, apply_each, torchvisions
 
@@ -96,14 +97,9 @@ def _numbers(step: Step, num_levels: int) -> tuple[int, float, int]:
 def _filled(images: Tensor, pixel: tuple[int, ...]) -> Tensor:
     """The colours of (N, 4, H, W), and ``pixel`` where the opacity is 0 and not 255."""
     pixels = images.permute(0, 2, 3, 1)
-    opacity, fill = pixels[..., 3:], _pixel(pixel, images.device)
+    opacity, fill = pixels[..., 3:], as_tensor(pixel, images.dtype, images.device)
     # By bits: torch.where takes nearly twice as long on a CPU.
     return ((pixels[..., :3] & opacity) | (fill & ~opacity)).permute(0, 3, 1, 2)
-
-
-@lru_cache(maxsize=4)  # a batch would wait for its copy to a GPU
-def _pixel(pixel: tuple[int, ...], device: torch.device) -> Tensor:
-    return torch.tensor(pixel, dtype=torch.uint8, device=device)
 
 
 @register.augmentation
@@ -144,9 +140,7 @@ def auto_augment(
     misplaced there, is left out.
     """
     check_settings(auto_augment, locals())
-    pixel = None
-    if fill == "mean":
-        if dataset is None:
-            raise ConfigError("is 'mean' of an unknown dataset; pass dataset", parameter="fill")
-        pixel = tuple(round(255 * mean) for mean in dataset.mean)
+    pixel = mean_pixel(dataset) if fill == "mean" else None
+    if fill == "mean" and pixel is None:
+        raise ConfigError("is 'mean' of an unknown dataset; pass dataset", parameter="fill")
     return AutoAugment(policy=policy, ranges=ranges, pixel=pixel)

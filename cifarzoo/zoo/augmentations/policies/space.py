@@ -13,7 +13,6 @@ from functools import lru_cache, partial
 import torch
 from torch import Tensor
 
-from cifarzoo.errors import ConfigError
 from cifarzoo.zoo.augmentations.operations import colors, geometry
 
 
@@ -177,12 +176,7 @@ def apply_each(images: Tensor, operation: Tensor, column: Tensor, space: Space) 
     Raises:
         ConfigError: The images are floats, or have no colours.
     """
-    if images.dtype != torch.uint8:
-        raise ConfigError("comes after normalize; it needs pixel values, so put it before")
-    if images.shape[1] not in (3, 4):
-        raise ConfigError(
-            "changes colours; expected images of 3 channels, and the dataset's differ"
-        )
+    colors.check_colors(images[:, :3] if images.shape[1] == 4 else images)
     sources, magnitudes = tables(space, *images.shape[2:], images.device)
     sizes = torch.bincount(operation, minlength=len(OPERATIONS)).tolist()
     order = operation.argsort(stable=True)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cifarzoo import register
 from cifarzoo.protocols import Augmentation, Draws, NonNegativeFloat, check_settings
-from cifarzoo.zoo.augmentations.color_jitter import ColorJitter, check_pixels
+from cifarzoo.zoo.augmentations.color_jitter import ColorJitter
 from cifarzoo.zoo.augmentations.operations import colors
 
 SIGMAS = (0.1, 2.0)  # pixels of the blur, as in the authors' code
@@ -25,7 +25,7 @@ class ThreeAugment:
 
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
         """Change the batch (N, 3, H, W), uint8."""
-        check_pixels(images)
+        colors.check_colors(images)
         choice = draws.integers(3)[:, None, None, None]
         sigma = draws.uniform(*SIGMAS)
         threshold = torch.full_like(sigma, THRESHOLD)

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from cifarzoo import register
-from cifarzoo.errors import ConfigError
 from cifarzoo.layers.noise import Noise, Place
 from cifarzoo.protocols import (
     BranchDraw,
@@ -25,6 +24,7 @@ from cifarzoo.protocols import (
     Regularizer,
     Site,
     check_settings,
+    in_order,
 )
 from cifarzoo.zoo.regularizers.branch.depth import Decay, drop_prob
 
@@ -168,12 +168,10 @@ def shake_drop(
         ConfigError: The probability isn't in [0, 1], or a range isn't two numbers in order.
     """
     check_settings(shake_drop, locals())
-    for parameter, ends in (("alpha", alpha), ("beta", beta)):
-        if len(ends) != 2 or ends[0] > ends[1]:
-            raise ConfigError(
-                f"is {list(ends)!r}; expected two numbers, the lower one first",
-                parameter=parameter,
-            )
     return ShakeDrop(
-        final_drop_prob=final_drop_prob, decay=decay, alpha=tuple(alpha), beta=tuple(beta), per=per
+        final_drop_prob=final_drop_prob,
+        decay=decay,
+        alpha=in_order("alpha", alpha),
+        beta=in_order("beta", beta),
+        per=per,
     )
