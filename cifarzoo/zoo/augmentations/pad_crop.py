@@ -101,8 +101,9 @@ def pad_crop(
     """Pad the sides and cut out a random window of the original size.
 
     The standard augmentation of CIFAR (He et al., 2015; arXiv:1512.03385, section 4.2, with
-    zeros; Zagoruyko and Komodakis, 2016; arXiv:1605.07146, with reflection). Every sample has
-    a window of its own, all equally likely.
+    zeros; Zagoruyko and Komodakis, 2016; arXiv:1605.07146, with reflection): a translation by up
+    to ``padding`` pixels, as other codes call it. Every sample has a window of its own, all
+    equally likely.
 
     Args:
         padding: Pixels added to each side, at least 0; below the images' size to reflect.

@@ -119,7 +119,7 @@ def auto_augment(
     Args:
         policy: ``paper``, the 25 sub-policies of its appendix, ``code``, the 95 of the authors'
             code for CIFAR, twenty of which are the paper's, or ``svhn``, the 25 that were found
-            on SVHN.
+            on SVHN. Those found on CIFAR-10 are the paper's for CIFAR-100 too (its section 4.1).
         ranges: ``torchvision``: level 9 is the strongest, a shift of 14.5 pixels or a factor of
             1.9 or 0.1, each for half of the images, and posterize keeps 4 to 8 bits.
             ``autoaugment``: as in the authors' code for CIFAR, where level 10 is: a shift of 10
