@@ -276,3 +276,12 @@ def test_a_run_whose_images_are_prepared_by_more_than_numbers_has_no_teacher(tea
     text = student(teacher).replace("[@flip, @normalize]", "[@squared]")
     with pytest.raises(ConfigError, match="aren't prepared by a mean and a standard deviation"):
         trained(text, tmp_path / "run", plugins=[plugin])
+
+
+def test_a_plugin_that_was_vouched_for_once_may_teach(teacher, tmp_path):
+    path = received(teacher, tmp_path / "other")
+
+    cifarzoo.load_run(path, trust_plugins=True)  # as cifarzoo eval --trust-plugins does
+
+    with pytest.raises(ConfigError, match="it knows 10 classes"):  # so its plugin was run
+        trained(student(path), tmp_path / "student")
