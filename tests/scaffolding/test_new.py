@@ -51,7 +51,7 @@ def test_the_config_of_each_kind_is_fine_and_trains(kind, written, here):
     succeed("run", config, "-p", plugin, "--run-dir", "run", *SMALL, "-s", f"{small}=128")
 
     record = json.loads((here / "run" / "run.json").read_text())
-    assert (record["status"], record["step"]) == ("done", 2)
+    assert (record["status"], record["steps"]) == ("done", 2)
     assert [each["path"] for each in record["plugins"]] == [str(plugin)]
 
 
