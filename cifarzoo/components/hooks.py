@@ -59,6 +59,27 @@ class Timed(Protocol):
 
 
 @runtime_checkable
+class SupportsCompanions(Protocol):
+    """A regularizer that trains modules of its own beside the network, such as more classifiers.
+
+    They are trained, decayed, averaged and saved as the network's other modules are. Its forward
+    pass doesn't call them: the regularizer's ``network`` stage does, which has them as
+    ``forward.companions``. So tests know nothing of them.
+    """
+
+    def companions(
+        self, network: nn.Module, num_classes: int, image_shape: tuple[int, int, int]
+    ) -> nn.Module:
+        """The modules, as one. Called once, when the network is built, under a seed of its own.
+
+        Args:
+            network: Network that they stand beside, on any device, also without weights.
+            num_classes: K.
+            image_shape: Shape of an image (C, H, W).
+        """
+
+
+@runtime_checkable
 class SupportsComputeDtype(Protocol):
     """An optimizer that may multiply matrices in the type that the run's passes do.
 

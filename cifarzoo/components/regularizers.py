@@ -84,6 +84,8 @@ class Forward(Protocol):
         model: The network that is trained, for hooks on its modules and for its parameters.
         moment: The point of training that the pass belongs to.
         num_views: Views V of each image: row ``V * i + v`` of a pass is view v of its image i.
+        companions: Modules that the regularizer trains beside the network (``SupportsCompanions``);
+            None: it has none.
     """
 
     @property
@@ -96,6 +98,10 @@ class Forward(Protocol):
 
     @property
     def num_views(self) -> int:
+        """See the class."""
+
+    @property
+    def companions(self) -> nn.Module | None:
         """See the class."""
 
     def __call__(self, images: Tensor, targets: Tensor) -> Passed:

@@ -19,6 +19,7 @@ from cifarzoo.components.run import Run
 from cifarzoo.data.order import subset
 from cifarzoo.data.store import ImageStore, digest
 from cifarzoo.engine.assembly.build import Components, build, build_average
+from cifarzoo.engine.assembly.companions import remove_companions
 from cifarzoo.engine.assembly.dataset import read_dataset
 from cifarzoo.engine.assembly.dry_run import build_within_memory
 from cifarzoo.engine.checkpoint import Checkpoints, Loaded
@@ -92,6 +93,7 @@ def load_trained(
             "trained are in their place; cifarzoo eval computes them"
         )
     network = found.network.eval()
+    remove_companions(network)  # whose only use is in training
     return Trained(network=network, components=components, step=found.loaded.step)
 
 

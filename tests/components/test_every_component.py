@@ -103,6 +103,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     "orthogonality": {},
     "distillation": {"distillation.teacher": PLACE},
     "jsd": {"run.augmentations": "[@augmix, @normalize]", "augmix.num_views": "3"},
+    "deep_supervision": {},
     "ema": {},
     "schedule_free": {},
     "swa": {"swa.start": "0.0", "swa.every_epochs": "0.1"},

@@ -14,12 +14,13 @@ from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Timestamp
 from cifarzoo.randomness.batch_draws import BatchDraws
 from cifarzoo.randomness.keys import generator
+from cifarzoo.zoo.regularizers.network.deep_supervision import deep_supervision
 from cifarzoo.zoo.regularizers.network.manifold_mixup import (
-    default_places,
     manifold_mixup,
     mixed,
 )
 from cifarzoo.zoo.regularizers.network.orthogonality import orthogonality, soft_orthogonality
+from cifarzoo.zoo.regularizers.network.places import after_thirds
 
 M, K = 6, 10
 
@@ -28,7 +29,7 @@ class Pass:
     """A forward pass as the engine gives it."""
 
     def __init__(self, model):
-        self.model, self.moment = model, Timestamp(0, 1, 10)
+        self.model, self.moment, self.companions = model, Timestamp(0, 1, 10), None
 
     def __call__(self, images, targets):
         return self.model(images), targets, images.new_zeros(())
@@ -52,8 +53,7 @@ def test_neighbours_are_mixed_and_an_odd_one_stays():
 def test_each_place_is_drawn_and_mixes_there_and_in_the_targets():
     model = create_model("resnet8").eval()
     images, targets = batch()
-    places = default_places(model)
-    assert places == ("", "blocks.0", "blocks.1")
+    assert after_thirds(model) == ("blocks.0", "blocks.1")
     seen = set()
     for step in range(20):
         logits, aims, penalty = manifold_mixup(alpha=1.0).network(
@@ -92,6 +92,42 @@ def test_a_module_is_named_and_a_pass_that_fails_leaves_no_hook():
     with pytest.raises(RuntimeError, match="lost"):
         stage.network(Broken(failing.model), *batch(), draws(0))
     assert not model.stem._forward_hooks
+
+
+@pytest.mark.parametrize("threshold", [0.0, 2.3])
+def test_supervised_features_have_the_gradients_of_equation_3(threshold):
+    stage = deep_supervision(weight=0.5, threshold=threshold)
+    model = create_model("resnet8", regularizers=[stage])
+    images, targets = batch()
+    passed = Pass(model)
+    passed.moment, passed.companions = Timestamp(3, 1, 10), model.companions.deep_supervision
+    logits, aims, penalty = stage.network(passed, images, targets, draws(0))
+    penalty.backward()
+    found = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+
+    first = model.blocks[0](model.stem(images))
+    second = model.blocks[1](first)
+    heads = [p for name, p in model.named_parameters() if "companions" in name]
+    expected = 0.0
+    for x, weight, bias in ((first, *heads[:2]), (second, *heads[2:])):
+        guess = x.mean((2, 3)) @ weight.T + bias
+        losses = torch.logsumexp(guess, 1) - (guess * targets).sum(1)
+        expected += 0.5 * 0.7 * torch.where(losses > threshold, losses - threshold, 0.0).mean()
+    expected.backward()
+
+    assert aims is targets
+    assert torch.equal(logits, model(images))
+    torch.testing.assert_close(penalty, expected)
+    grads = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    torch.testing.assert_close(found, grads)
+    assert {name.partition(".")[0] for name in grads} == {"stem", "blocks", "companions"}
+
+
+def test_of_two_blocks_the_first_is_supervised():
+    model = nn.Module()
+    model.blocks = nn.Sequential(nn.Identity(), nn.Identity())
+    assert after_thirds(model) == ("blocks.0",)
 
 
 def test_soft_orthogonality_is_equation_1_of_the_smaller_side():
@@ -135,6 +171,8 @@ def test_a_place_that_is_not_there_is_refused(settings, network, message):
     [
         (lambda: manifold_mixup(alpha=0.0), "alpha is 0.0; expected a number above 0"),
         (lambda: manifold_mixup(modules=[]), "modules is empty; expected names, or None"),
+        (lambda: deep_supervision(weight=0.0), "weight is 0.0; expected a number above 0"),
+        (lambda: deep_supervision(modules=[]), "modules is empty; expected names, or None"),
         (lambda: orthogonality(strength=0.0), "strength is 0.0; expected a number above 0"),
     ],
 )

@@ -30,6 +30,7 @@ from cifarzoo.components.protocols import IMAGE_SHAPE, Augmentation, Dataset, Lo
 from cifarzoo.components.registry import register
 from cifarzoo.components.regularizers import Average, Regularizer, acting_in
 from cifarzoo.components.run import Run
+from cifarzoo.engine.assembly.companions import add_companions
 from cifarzoo.engine.assembly.failures import failed, own_lines
 from cifarzoo.engine.assembly.layer_order import layer_scales
 from cifarzoo.engine.assembly.residual import ResidualPort, numbered
@@ -163,7 +164,8 @@ def build_model(
         architecture: Factory of the network.
         num_classes: K.
         image_shape: Shape of the images (C, H, W) that it is for.
-        regularizers: Those with a ``branch`` stage act inside its residual blocks; by name.
+        regularizers: Those with a ``branch`` stage act inside its residual blocks, and some train
+            modules beside it; by name.
         seed: Seed of the first weights; None: as the global generators stand.
         device: See ``build``.
 
@@ -192,6 +194,7 @@ def build_model(
             )
         else:
             model = make(architecture, "architecture", **offered)
+        add_companions(model, regularizers, num_classes=num_classes, image_shape=image_shape)
     return model.to(device)
 
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from torch import Tensor, nn
 
 from cifarzoo.components.protocols import Draws, Timestamp
-from cifarzoo.components.regularizers import Forward, Passed, Regularizer, acting_in
+from cifarzoo.components.regularizers import Passed, Regularizer, acting_in
+from cifarzoo.engine.assembly.companions import companions_of
 
 KNOWN_CODE = ("cifarzoo", "torch")  # packages
 
 
 @dataclass(frozen=True)
 class Plain:
-    """The innermost pass: the network alone (``cifarzoo.protocols.Forward``).
+    """The innermost pass: the network alone.
 
     Attributes:
         model: The network, without wrappers.
@@ -37,36 +39,63 @@ class Plain:
 
 @dataclass(frozen=True)
 class Wrapped:
-    """A pass under the ``network`` stage of a regularizer (``cifarzoo.protocols.Forward``).
+    """A pass under the ``network`` stage of a regularizer.
 
     Attributes:
+        plain: The innermost pass.
         inner: The pass that the stage is given.
+        name: Name of the regularizer.
         regularizer: The regularizer whose stage it is.
         draws: Random numbers for the images of the pass.
     """
 
-    inner: Forward
+    plain: Plain
+    inner: Pass
+    name: str
     regularizer: Regularizer
     draws: Draws
+
+    def __call__(self, images: Tensor, targets: Tensor) -> Passed:
+        """See ``cifarzoo.protocols.Forward``."""
+        given = Given(self.plain, self.inner, companions_of(self.plain.model, self.name))
+        return self.regularizer.network(given, images, targets, self.draws)
+
+
+Pass: TypeAlias = Plain | Wrapped
+
+
+@dataclass(frozen=True)
+class Given:
+    """A pass as a regularizer is given it (``cifarzoo.protocols.Forward``).
+
+    Attributes:
+        plain: The innermost pass.
+        inner: The pass.
+        companions: Modules that the regularizer trains beside the network; None: it has none.
+    """
+
+    plain: Plain
+    inner: Pass
+    companions: nn.Module | None
 
     @property
     def model(self) -> nn.Module:
         """The network, without wrappers."""
-        return self.inner.model
+        return self.plain.model
 
     @property
     def moment(self) -> Timestamp:
         """The point of training that the pass belongs to."""
-        return self.inner.moment
+        return self.plain.moment
 
     @property
     def num_views(self) -> int:
         """Views of each image, whose rows follow each other."""
-        return self.inner.num_views
+        return self.plain.num_views
 
     def __call__(self, images: Tensor, targets: Tensor) -> Passed:
         """See ``cifarzoo.protocols.Forward``."""
-        return self.regularizer.network(self.inner, images, targets, self.draws)
+        return self.inner(images, targets)
 
 
 def network_stages(regularizers: Mapping[str, Regularizer]) -> dict[str, Regularizer]:
@@ -75,8 +104,8 @@ def network_stages(regularizers: Mapping[str, Regularizer]) -> dict[str, Regular
 
 
 def wrap_forward(
-    innermost: Forward, stages: Mapping[str, Regularizer], draws_of: Callable[[str], Draws]
-) -> Forward:
+    innermost: Plain, stages: Mapping[str, Regularizer], draws_of: Callable[[str], Draws]
+) -> Pass:
     """The pass under all of the stages, the first of the list innermost.
 
     Args:
@@ -84,9 +113,9 @@ def wrap_forward(
         stages: Regularizers with a ``network`` stage, by name.
         draws_of: Gives the random numbers of each for the images of the pass.
     """
-    forward = innermost
+    forward: Pass = innermost
     for name, regularizer in stages.items():
-        forward = Wrapped(forward, regularizer, draws_of(name))
+        forward = Wrapped(innermost, forward, name, regularizer, draws_of(name))
     return forward
 
 

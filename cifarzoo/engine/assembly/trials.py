@@ -15,11 +15,10 @@ from torch import Tensor, nn
 from cifarzoo.components.hooks import SupportsTeacher, num_training_views
 from cifarzoo.components.protocols import IMAGE_SHAPE, Augmentation, Loss, Schedule, Timestamp
 from cifarzoo.components.regularizers import (
-    Forward,
     Regularizer,
 )
 from cifarzoo.engine.assembly.failures import failed, unfit
-from cifarzoo.engine.assembly.forward import Plain, Wrapped, network_stages
+from cifarzoo.engine.assembly.forward import Pass, Plain, Wrapped, network_stages
 from cifarzoo.engine.assembly.plan import Plan
 from cifarzoo.errors import ConfigError
 from cifarzoo.layers.norms import disobedient
@@ -192,13 +191,14 @@ def check_network_stages(
     two = (count, *image_shape)
     expected = [(count, num_classes), (count, num_classes), ()]
     targets = torch.full(expected[0], 1 / num_classes, device=device)
-    forward: Forward = Plain(model, model, Timestamp(0, 1, 2), num_views)
+    plain = Plain(model, model, Timestamp(0, 1, 2), num_views)
+    forward: Pass = plain
     was_training = model.training
     for name, regularizer in network_stages(regularizers).items():
         if isinstance(regularizer, SupportsTeacher):
             continue
         draws = BatchDraws(generator(0, "evaluation"), count, part=np.arange(count), device=device)
-        forward = Wrapped(forward, regularizer, draws)
+        forward = Wrapped(plain, forward, name, regularizer, draws)
         try:
             with kept_generators():
                 model.eval()

@@ -20,6 +20,7 @@ from cifarzoo.protocols import (
     Regularizer,
     check_settings,
 )
+from cifarzoo.zoo.regularizers.network.places import after_thirds, module_called
 
 IMAGES = ""  # in the place of a module's name
 
@@ -50,47 +51,19 @@ class ManifoldMixup(Regularizer):
 
     def network(self, forward: Forward, images: Tensor, targets: Tensor, draws: Draws) -> Passed:
         """The pass, mixed at one of the places."""
-        places = self.modules or default_places(forward.model)
+        places = self.modules or (IMAGES, *after_thirds(forward.model))
         place = places[int(draws.on_cpu.integers(len(places), per="batch")[0])]
         share = draws.beta(self.alpha, self.alpha, per="batch")
         if place == IMAGES:
             logits, aims, penalty = forward(mixed(images, share), targets)
         else:
             hook = partial(_mix_output, share)
-            handle = _module_of(forward.model, place).register_forward_hook(hook)
+            handle = module_called(forward.model, place).register_forward_hook(hook)
             try:
                 logits, aims, penalty = forward(images, targets)
             finally:
                 handle.remove()
         return logits, mixed(aims, share), penalty
-
-
-def default_places(network: nn.Module) -> tuple[str, ...]:
-    """The images, and the outputs of a third and of two thirds of the blocks.
-
-    Raises:
-        ConfigError: The network has no ``blocks``.
-    """
-    blocks = getattr(network, "blocks", None)
-    if not isinstance(blocks, nn.Sequential | nn.ModuleList) or len(blocks) < 2:
-        raise ConfigError(
-            "is None, and the network has no list of blocks; expected names of modules",
-            parameter="modules",
-        )
-    names = [name for name, _ in blocks.named_children()]
-    return IMAGES, *(f"blocks.{names[len(names) * third // 3 - 1]}" for third in (1, 2))
-
-
-def _module_of(network: nn.Module, name: str) -> nn.Module:
-    try:
-        return network.get_submodule(name)
-    except AttributeError:
-        children = ", ".join(dict(network.named_children()))
-        raise ConfigError(
-            f"has {name!r}, which the network doesn't; expected names of modules, such as those of "
-            f"its parts {children}",
-            parameter="modules",
-        ) from None
 
 
 @register.regularizer
