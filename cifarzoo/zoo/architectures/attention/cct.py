@@ -93,8 +93,6 @@ def cct(
     Differs from the paper: no dropout of attention weights.
     """
     check_settings(cct, locals())
-    if dim % num_heads:
-        raise ConfigError(f"is {num_heads!r}; expected a divisor of {dim}", parameter="num_heads")
     if kernel_size % 2 == 0:
         raise ConfigError(f"is {kernel_size!r}; expected an odd number", parameter="kernel_size")
     if min(image_size) < 2**num_convs:

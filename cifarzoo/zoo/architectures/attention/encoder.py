@@ -9,6 +9,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cifarzoo.errors import ConfigError
 from cifarzoo.layers.dropout import Dropout
 from cifarzoo.protocols import Residual, Site
 from cifarzoo.zoo.architectures.residual.blocks import ResidualBlock, chain
@@ -91,11 +92,16 @@ def encoder(
         residual: The residual port, which has two sites a block.
         dim: Channels D.
         depth: Number of blocks.
-        num_heads: Heads of the attention.
+        num_heads: Heads of the attention; divides D.
         mlp_ratio: How many times wider than D the perceptrons are inside.
         dropout_rate: Share of single activations that perceptrons drop.
         qkv_bias: Whether queries, keys and values have a bias.
+
+    Raises:
+        ConfigError: ``num_heads`` doesn't divide D.
     """
+    if dim % num_heads:
+        raise ConfigError(f"is {num_heads!r}; expected a divisor of {dim}", parameter="num_heads")
     blocks: list[nn.Module] = []
     for index in range(depth):
 

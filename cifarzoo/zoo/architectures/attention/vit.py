@@ -87,8 +87,6 @@ def vit(
     Differs from the paper: the mean over all tokens is classified, not a token of its own.
     """
     check_settings(vit, locals())
-    if dim % num_heads:
-        raise ConfigError(f"is {num_heads!r}; expected a divisor of {dim}", parameter="num_heads")
     if any(side % patch_size for side in image_size):
         raise ConfigError(
             f"is {patch_size!r}; expected a divisor of the images' {image_size[0]} x "

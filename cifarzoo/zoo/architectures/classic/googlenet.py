@@ -7,7 +7,11 @@ from torch import Tensor, nn
 
 from cifarzoo import register
 from cifarzoo.protocols import Layers, LayersFactory, check_settings
-from cifarzoo.zoo.architectures.residual.blocks import ResidualNetwork, chain
+from cifarzoo.zoo.architectures.residual.blocks import (
+    ResidualNetwork,
+    chain,
+    conv_norm_act,
+)
 from cifarzoo.zoo.architectures.variants import make_layers
 from cifarzoo.zoo.layers.conventions import he2015_layers
 
@@ -67,7 +71,7 @@ def googlenet(
             width = one + three + five + pooled
         groups.append(nn.Sequential(*parts))
     return ResidualNetwork(
-        stem=unit(make, in_channels, STEM_CHANNELS, 3),
+        stem=conv_norm_act(make, in_channels, STEM_CHANNELS, 3),
         blocks=nn.Sequential(*groups),
         last=nn.Identity(),
         head=make.dense(width, num_classes),
@@ -78,23 +82,15 @@ def inception(make: Layers, in_channels: int, shape: tuple[int, ...]) -> nn.Modu
     """A module with ``shape`` channels, a row of the table."""
     one, before_three, three, before_five, five, pooled = shape
     return Inception(
-        unit(make, in_channels, one, 1),
+        conv_norm_act(make, in_channels, one, 1),
         chain(
-            reduce=unit(make, in_channels, before_three, 1), conv=unit(make, before_three, three, 3)
+            reduce=conv_norm_act(make, in_channels, before_three, 1),
+            conv=conv_norm_act(make, before_three, three, 3),
         ),
         chain(
-            reduce=unit(make, in_channels, before_five, 1),
-            conv1=unit(make, before_five, five, 3),
-            conv2=unit(make, five, five, 3),
+            reduce=conv_norm_act(make, in_channels, before_five, 1),
+            conv1=conv_norm_act(make, before_five, five, 3),
+            conv2=conv_norm_act(make, five, five, 3),
         ),
-        chain(pool=nn.MaxPool2d(3, 1, 1), conv=unit(make, in_channels, pooled, 1)),
-    )
-
-
-def unit(make: Layers, in_channels: int, channels: int, kernel_size: int) -> nn.Sequential:
-    """A convolution, a norm and a ReLU."""
-    return chain(
-        conv=make.conv(in_channels, channels, kernel_size),
-        norm=make.norm(channels),
-        relu=nn.ReLU(inplace=True),
+        chain(pool=nn.MaxPool2d(3, 1, 1), conv=conv_norm_act(make, in_channels, pooled, 1)),
     )

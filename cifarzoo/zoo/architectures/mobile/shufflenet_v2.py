@@ -9,7 +9,11 @@ from torch import Tensor, nn
 
 from cifarzoo import register
 from cifarzoo.protocols import Layers, LayersFactory, check_settings
-from cifarzoo.zoo.architectures.residual.blocks import ResidualNetwork, chain
+from cifarzoo.zoo.architectures.residual.blocks import (
+    ResidualNetwork,
+    chain,
+    conv_norm_act,
+)
 from cifarzoo.zoo.architectures.variants import make_layers
 from cifarzoo.zoo.layers.conventions import he2015_layers
 
@@ -86,37 +90,24 @@ def shufflenet_v2(
         stages.append(nn.Sequential(*blocks))
         before = channels
     return ResidualNetwork(
-        stem=conv_norm_relu(make, in_channels, STEM_CHANNELS, 3),
+        stem=conv_norm_act(make, in_channels, STEM_CHANNELS, 3),
         blocks=nn.Sequential(*stages),
-        last=conv_norm_relu(make, before, last, 1),
+        last=conv_norm_act(make, before, last, 1),
         head=make.dense(last, num_classes),
-    )
-
-
-def conv_norm_relu(
-    make: Layers, in_channels: int, channels: int, kernel_size: int
-) -> nn.Sequential:
-    """A convolution, a norm and a ReLU."""
-    return chain(
-        conv=make.conv(in_channels, channels, kernel_size),
-        norm=make.norm(channels),
-        relu=nn.ReLU(inplace=True),
     )
 
 
 def depthwise(make: Layers, channels: int, stride: int) -> nn.Sequential:
     """A 3x3 convolution of each channel by itself, and a norm."""
-    return chain(
-        conv=make.conv(channels, channels, 3, stride, groups=channels), norm=make.norm(channels)
-    )
+    return conv_norm_act(make, channels, channels, 3, stride, groups=channels, act=None)
 
 
 def path(make: Layers, in_channels: int, channels: int, stride: int) -> nn.Sequential:
     """1x1, depthwise 3x3 and 1x1 convolutions."""
     return chain(
-        expand=conv_norm_relu(make, in_channels, channels, 1),
+        expand=conv_norm_act(make, in_channels, channels, 1),
         depthwise=depthwise(make, channels, stride),
-        project=conv_norm_relu(make, channels, channels, 1),
+        project=conv_norm_act(make, channels, channels, 1),
     )
 
 
@@ -129,6 +120,6 @@ def reducing_block(make: Layers, in_channels: int, channels: int) -> nn.Module:
     """A block that halves the image (figure 3 d)."""
     shortcut = chain(
         depthwise=depthwise(make, in_channels, 2),
-        project=conv_norm_relu(make, in_channels, channels // 2, 1),
+        project=conv_norm_act(make, in_channels, channels // 2, 1),
     )
     return ShuffleBlock(shortcut=shortcut, branch=path(make, in_channels, channels // 2, 2))

@@ -200,6 +200,24 @@ def chain(**layers: nn.Module | None) -> nn.Sequential:
     return nn.Sequential(OrderedDict((k, v) for k, v in layers.items() if v is not None))
 
 
+def conv_norm_act(
+    make: Layers,
+    in_channels: int,
+    channels: int,
+    kernel_size: int,
+    stride: int = 1,
+    *,
+    groups: int = 1,
+    act: type[nn.Module] | None = nn.ReLU,
+) -> nn.Sequential:
+    """A convolution, a norm and an activation; None: without one."""
+    return chain(
+        conv=make.conv(in_channels, channels, kernel_size, stride, groups=groups),
+        norm=make.norm(channels),
+        act=act(inplace=True) if act else None,
+    )
+
+
 # Shortcuts where channels or image size change -------------------------------------------------
 
 
@@ -211,6 +229,11 @@ def conv3x3(layers: Layers, plan: BlockPlan) -> nn.Module:
 def conv1x1(layers: Layers, plan: BlockPlan) -> nn.Module:
     """A 1x1 convolution: option B of He et al. (2015; arXiv:1512.03385)."""
     return layers.conv(plan.in_channels, plan.out_channels, 1, plan.stride)
+
+
+def conv1x1_norm(layers: Layers, plan: BlockPlan) -> nn.Module:
+    """A 1x1 convolution and a norm: option B where blocks end in a norm."""
+    return chain(conv=conv1x1(layers, plan), norm=layers.norm(plan.out_channels))
 
 
 def pool_pad(_: Layers, plan: BlockPlan) -> nn.Module:

@@ -9,7 +9,11 @@ from torch import Tensor, nn
 
 from cifarzoo import register
 from cifarzoo.protocols import Layers, LayersFactory, Residual, check_settings
-from cifarzoo.zoo.architectures.residual.blocks import BlockPlan, ResidualNetwork, chain
+from cifarzoo.zoo.architectures.residual.blocks import (
+    BlockPlan,
+    ResidualNetwork,
+    conv_norm_act,
+)
 from cifarzoo.zoo.architectures.residual.resnet import VARIANTS, plain_block
 from cifarzoo.zoo.architectures.variants import make_layers
 from cifarzoo.zoo.layers.conventions import torch_layers
@@ -53,11 +57,7 @@ class Tree(nn.Module):
         self.left = make_block(in_channels, channels, stride)
         self.right = make_block(channels, channels, 1)
         num_inputs = 2 if levels == 1 else levels + 2
-        self.root = chain(
-            conv=make.conv(num_inputs * channels, channels, 1),
-            norm=make.norm(channels),
-            relu=nn.ReLU(inplace=True),
-        )
+        self.root = conv_norm_act(make, num_inputs * channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (N, channels, H, W) of x."""

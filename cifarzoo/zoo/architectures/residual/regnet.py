@@ -8,15 +8,13 @@ from torch import nn
 
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
-from cifarzoo.protocols import Layers, LayersFactory, PositiveInt, Residual, check_settings
+from cifarzoo.protocols import LayersFactory, PositiveInt, Residual, check_settings
 from cifarzoo.zoo.architectures.residual.blocks import (
-    BlockPlan,
-    ResidualBlock,
     ResidualNetwork,
     build_groups,
-    chain,
-    conv1x1,
+    conv_norm_act,
 )
+from cifarzoo.zoo.architectures.residual.bottleneck import bottleneck_block
 from cifarzoo.zoo.architectures.variants import make_layers
 from cifarzoo.zoo.layers.conventions import he2015_layers
 
@@ -36,9 +34,9 @@ def regnet_x(
 ) -> nn.Module:
     """A RegNetX: bottlenecks that aren't narrower inside, of grouped convolutions.
 
-    Designing Network Design Spaces (Radosavovic et al., 2020; arXiv:2003.13678), section 3.4 and
-    table 8. Neither the stem nor the first group halves the image, so that 4 x 4 pixels of 32 x 32
-    are left.
+    Designing Network Design Spaces (Radosavovic et al., 2020; arXiv:2003.13678), section 3.4,
+    figure 4 and table 8: 1x1, grouped 3x3 and 1x1 convolutions of one width. Neither the stem nor
+    the first group halves the image, so that 4 x 4 pixels of 32 x 32 are left.
 
     Args:
         num_classes: K.
@@ -65,44 +63,15 @@ def regnet_x(
         )
     make = make_layers(layers or he2015_layers)
     return ResidualNetwork(
-        stem=chain(
-            conv=make.conv(in_channels, STEM_CHANNELS, 3),
-            norm=make.norm(STEM_CHANNELS),
-            relu=nn.ReLU(inplace=True),
-        ),
+        stem=conv_norm_act(make, in_channels, STEM_CHANNELS, 3),
         blocks=build_groups(
-            lambda plan: grouped_block(make, plan, residual, group_width=group_width),
+            lambda plan: bottleneck_block(
+                make, plan, residual, inner=plan.channels, groups=plan.channels // group_width
+            ),
             in_channels=STEM_CHANNELS,
             widths=widths,
             blocks_per_group=blocks,
         ),
         last=nn.Identity(),
         head=make.dense(widths[-1], num_classes),
-    )
-
-
-def grouped_block(
-    make: Layers, plan: BlockPlan, residual: Residual, *, group_width: int
-) -> nn.Module:
-    """A block of 1x1, grouped 3x3 and 1x1 convolutions of one width (figure 4)."""
-
-    def make_path() -> nn.Module:
-        groups = plan.channels // group_width
-        return chain(
-            conv1=make.conv(plan.in_channels, plan.channels, 1),
-            norm1=make.norm(plan.channels),
-            relu1=nn.ReLU(inplace=True),
-            conv2=make.conv(plan.channels, plan.channels, 3, plan.stride, groups=groups),
-            norm2=make.norm(plan.channels),
-            relu2=nn.ReLU(inplace=True),
-            conv3=make.conv(plan.channels, plan.channels, 1),
-            norm3=make.norm(plan.channels),
-        )
-
-    return ResidualBlock(
-        residual=residual(make_path, plan.site(final_norm=True)),
-        shortcut=nn.Identity()
-        if plan.is_identity
-        else chain(conv=conv1x1(make, plan), norm=make.norm(plan.channels)),
-        after=nn.ReLU(inplace=True),
     )

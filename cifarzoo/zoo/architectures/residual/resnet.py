@@ -17,7 +17,10 @@ from cifarzoo.zoo.architectures.residual.blocks import (
     ResidualNetwork,
     build_groups,
     chain,
+    conv1x1_norm,
+    conv_norm_act,
 )
+from cifarzoo.zoo.architectures.residual.bottleneck import bottleneck_block
 from cifarzoo.zoo.architectures.residual.depths import (
     EXPANSIONS,
     LAYERS_PER_BLOCK,
@@ -106,16 +109,24 @@ def resnet(
     form = choose(VARIANTS, variant, layers=layers, shortcut=shortcut, stride_at=stride_at)
     check_stride_at(stride_at, block, family="resnet")
     make = make_layers(form.layers)
-    make_block = plain_block if block == "basic" else bottleneck_block
+
+    def make_block(plan: BlockPlan) -> nn.Module:
+        if block == "basic":
+            return plain_block(make, form, plan, residual)
+        return bottleneck_block(
+            make,
+            plan,
+            residual,
+            inner=plan.channels,
+            stride_at=form.stride_at,
+            project=lambda make, plan: projection(make, form, plan),
+        )
+
     widths = [width * 2**group for group in range(num_groups)]
     return ResidualNetwork(
-        stem=chain(
-            conv=make.conv(in_channels, width, 3, stem_stride),
-            norm=make.norm(width),
-            relu=nn.ReLU(inplace=True),
-        ),
+        stem=conv_norm_act(make, in_channels, width, 3, stem_stride),
         blocks=build_groups(
-            lambda plan: make_block(make, form, plan, residual),
+            make_block,
             in_channels=width,
             widths=widths,
             blocks_per_group=blocks_per_group,
@@ -145,30 +156,8 @@ def plain_block(make: Layers, form: Variant, plan: BlockPlan, residual: Residual
     )
 
 
-def bottleneck_block(make: Layers, form: Variant, plan: BlockPlan, residual: Residual) -> nn.Module:
-    """A block of 1x1, 3x3 and 1x1 convolutions with a ReLU after the sum (figure 5)."""
-    first, second = (plan.stride, 1) if form.stride_at == "first" else (1, plan.stride)
-
-    def make_path() -> nn.Module:
-        return chain(
-            conv1=make.conv(plan.in_channels, plan.channels, 1, first),
-            norm1=make.norm(plan.channels),
-            relu1=nn.ReLU(inplace=True),
-            conv2=make.conv(plan.channels, plan.channels, 3, second),
-            norm2=make.norm(plan.channels),
-            relu2=nn.ReLU(inplace=True),
-            conv3=make.conv(plan.channels, plan.out_channels, 1),
-            norm3=make.norm(plan.out_channels),
-        )
-
-    return ResidualBlock(
-        residual=residual(make_path, plan.site(final_norm=True)),
-        shortcut=nn.Identity() if plan.is_identity else projection(make, form, plan),
-        after=nn.ReLU(inplace=True),
-    )
-
-
 def projection(make: Layers, form: Variant, plan: BlockPlan) -> nn.Module:
     """The shortcut of a block whose output has another shape than its input."""
-    norm = make.norm(plan.out_channels) if form.shortcut == "conv1x1" else None
-    return chain(conv=SHORTCUTS[form.shortcut](make, plan), norm=norm)
+    if form.shortcut == "conv1x1":
+        return conv1x1_norm(make, plan)
+    return chain(conv=SHORTCUTS[form.shortcut](make, plan))

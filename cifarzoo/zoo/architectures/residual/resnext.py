@@ -8,16 +8,14 @@ from typing import Literal
 from torch import nn
 
 from cifarzoo import register
-from cifarzoo.protocols import Layers, LayersFactory, PositiveInt, Residual, check_settings
+from cifarzoo.protocols import LayersFactory, PositiveInt, Residual, check_settings
 from cifarzoo.zoo.architectures.residual.blocks import (
-    BlockPlan,
-    ResidualBlock,
     ResidualNetwork,
     build_groups,
-    chain,
     check_parallel_paths,
-    conv1x1,
+    conv_norm_act,
 )
+from cifarzoo.zoo.architectures.residual.bottleneck import bottleneck_block
 from cifarzoo.zoo.architectures.residual.depths import blocks_in
 from cifarzoo.zoo.architectures.variants import choose, make_layers
 from cifarzoo.zoo.layers.conventions import he2015_layers, paper_layers
@@ -89,18 +87,14 @@ def resnext(
     make = make_layers(form.layers)
     widths = [STEM_CHANNELS * 2**group for group in range(3)]
     return ResidualNetwork(
-        stem=chain(
-            conv=make.conv(in_channels, STEM_CHANNELS, stem_kernel_size),
-            norm=make.norm(STEM_CHANNELS),
-            relu=nn.ReLU(inplace=True),
-        ),
+        stem=conv_norm_act(make, in_channels, STEM_CHANNELS, stem_kernel_size),
         blocks=build_groups(
-            lambda plan: aggregated_block(
+            lambda plan: bottleneck_block(
                 make,
                 plan,
                 residual,
-                cardinality=cardinality,
                 inner=cardinality * base_width * plan.channels // STEM_CHANNELS,
+                groups=cardinality,
             ),
             in_channels=STEM_CHANNELS,
             widths=widths,
@@ -109,38 +103,4 @@ def resnext(
         ),
         last=nn.Identity(),
         head=make.dense(EXPANSION * widths[-1], num_classes),
-    )
-
-
-def aggregated_block(
-    make: Layers, plan: BlockPlan, residual: Residual, *, cardinality: int, inner: int
-) -> nn.Module:
-    """A bottleneck with a grouped convolution (figure 3c).
-
-    Args:
-        make: What layers are made with.
-        plan: Shape and place of the block.
-        residual: The residual port.
-        cardinality: Groups of the 3x3 convolution.
-        inner: Channels of all its groups.
-    """
-
-    def make_path() -> nn.Module:
-        return chain(
-            conv1=make.conv(plan.in_channels, inner, 1),
-            norm1=make.norm(inner),
-            relu1=nn.ReLU(inplace=True),
-            conv2=make.conv(inner, inner, 3, plan.stride, groups=cardinality),
-            norm2=make.norm(inner),
-            relu2=nn.ReLU(inplace=True),
-            conv3=make.conv(inner, plan.out_channels, 1),
-            norm3=make.norm(plan.out_channels),
-        )
-
-    return ResidualBlock(
-        residual=residual(make_path, plan.site(final_norm=True)),
-        shortcut=nn.Identity()
-        if plan.is_identity
-        else chain(conv=conv1x1(make, plan), norm=make.norm(plan.out_channels)),
-        after=nn.ReLU(inplace=True),
     )

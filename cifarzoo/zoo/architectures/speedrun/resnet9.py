@@ -7,7 +7,6 @@ from torch.nn import functional as F
 
 from cifarzoo import register
 from cifarzoo.protocols import (
-    Layers,
     LayersFactory,
     PositiveFloat,
     PositiveInt,
@@ -15,7 +14,7 @@ from cifarzoo.protocols import (
     Site,
     check_settings,
 )
-from cifarzoo.zoo.architectures.residual.blocks import ResidualBlock, chain
+from cifarzoo.zoo.architectures.residual.blocks import ResidualBlock, chain, conv_norm_act
 from cifarzoo.zoo.architectures.variants import make_layers
 from cifarzoo.zoo.layers.conventions import torch_layers
 
@@ -76,29 +75,23 @@ def resnet9(
     def pair(channels: int, index: int) -> nn.Module:
         def make_path() -> nn.Module:
             return chain(
-                first=unit(make, channels, channels), second=unit(make, channels, channels)
+                first=conv_norm_act(make, channels, channels, 3),
+                second=conv_norm_act(make, channels, channels, 3),
             )
 
         site = Site(index, 2, channels=channels)
         return ResidualBlock(residual=residual(make_path, site), shortcut=nn.Identity())
 
     body = chain(
-        prep=unit(make, in_channels, width),
-        layer1=unit(make, width, 2 * width, pools=True),
+        prep=conv_norm_act(make, in_channels, width, 3),
+        layer1=conv_norm_act(make, width, 2 * width, 3),
+        pool1=nn.MaxPool2d(2),
         residual1=pair(2 * width, 1),
-        layer2=unit(make, 2 * width, 4 * width, pools=True),
-        layer3=unit(make, 4 * width, 8 * width, pools=True),
+        layer2=conv_norm_act(make, 2 * width, 4 * width, 3),
+        pool2=nn.MaxPool2d(2),
+        layer3=conv_norm_act(make, 4 * width, 8 * width, 3),
+        pool3=nn.MaxPool2d(2),
         residual3=pair(8 * width, 2),
     )
     head = nn.Linear(8 * width, num_classes, bias=False)
     return ResNet9(body=body, head=head, logit_scale=logit_scale)
-
-
-def unit(make: Layers, in_channels: int, channels: int, *, pools: bool = False) -> nn.Sequential:
-    """A 3x3 convolution, a norm, a ReLU, and a pooling where ``pools``."""
-    return chain(
-        conv=make.conv(in_channels, channels, 3),
-        norm=make.norm(channels),
-        relu=nn.ReLU(inplace=True),
-        pool=nn.MaxPool2d(2) if pools else None,
-    )
