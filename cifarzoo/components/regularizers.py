@@ -117,7 +117,7 @@ class Forward(Protocol):
 
 
 class Regularizer:
-    """Acts on any of six stages; each does nothing unless a subclass says otherwise.
+    """Acts on any of seven stages; each does nothing unless a subclass says otherwise.
 
     Attributes:
         num_paths: Parallel residual paths that the ``branch`` stage merges; 1: it merges none.
@@ -133,6 +133,24 @@ class Regularizer:
         """A module on a block's residual, before the shortcut is added; None: nothing here.
 
         Its ``forward`` takes the residual, or the list of paths where ``num_paths`` > 1.
+        """
+        return None
+
+    def selection(self, losses: Tensor, draws: Draws, moment: Timestamp) -> Tensor | None:
+        """Which images of a batch are trained on; None: all.
+
+        Called in every step, before the batch is made. Batches, epochs and schedules are as ever;
+        images that aren't selected cost nothing. One regularizer of a run may have this stage.
+
+        Args:
+            losses: Cross-entropy of each image of the batch when it was last trained on (N,), in
+                float32 on the CPU; infinite for an image that never was.
+            draws: Random numbers for the batch, on the CPU.
+            moment: The point of training.
+
+        Returns:
+            Their places in the batch (n,), different ones; ranks, forward passes and BatchNorm's
+            groups have equal shares of them.
         """
         return None
 
@@ -181,11 +199,11 @@ class Regularizer:
         return None
 
 
-STAGES = ("branch", "batch", "network", "loss", "optimizer", "average")
+STAGES = ("branch", "selection", "batch", "network", "loss", "optimizer", "average")
 
 
 def acting_stages(regularizer: Regularizer) -> list[str]:
-    """Those of the six stages in which ``regularizer`` does something."""
+    """Those of the seven stages in which ``regularizer`` does something."""
     kind = type(regularizer)
     return [name for name in STAGES if getattr(kind, name) is not getattr(Regularizer, name)]
 

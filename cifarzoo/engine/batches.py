@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -29,6 +30,7 @@ from cifarzoo.randomness.batch_draws import BatchDraws, Memory
 from cifarzoo.randomness.global_generators import seed_generators
 from cifarzoo.randomness.keys import generator
 
+Rows: TypeAlias = slice | Indices
 EVERY_ROW = slice(None)
 
 
@@ -51,7 +53,6 @@ class Batches:
         self._seed = seed
         self._device = world.device
         self._rank = world.rank
-        self._mine = plan.part(world.rank)
         self._leading, _ = windowed(components.augmentations, image_size=store.image_size)
         self._rest = {
             name: augment
@@ -63,34 +64,64 @@ class Batches:
 
     def indices(self, step: int, *, rank: int) -> list[int]:
         """The images of a rank's part of the batch, for messages."""
-        mine: list[int] = self._indices(step)[self._plan.part(rank)].tolist()
+        mine: list[int] = self.of_step(step)[self._plan.part(rank)].tolist()
         return mine
 
-    def __call__(self, step: int) -> tuple[Tensor, Tensor]:
-        """Images float32 (n, C, H, W) and targets (n, K) of this rank in step ``step``."""
-        rows = EVERY_ROW if self._mixing else self._mine
+    def of_step(self, step: int) -> Indices:
+        """Which training images those of the global batch are (N,)."""
+        return batch_indices(
+            self._seed, step, num_images=len(self._store), batch_size=self._plan.batch_size
+        )
+
+    def __call__(self, step: int, selected: Indices | None = None) -> tuple[Tensor, Tensor]:
+        """This rank's part of a training batch.
+
+        Args:
+            step: Number of the optimizer step.
+            selected: Places in the global batch of the images that are trained on; None: all.
+
+        Returns:
+            Images float32 (n, C, H, W) and targets (n, K).
+        """
+        num_images = self._plan.batch_size if selected is None else len(selected)
+        share = num_images // self._plan.world_size
+        mine = slice(self._rank * share, (self._rank + 1) * share)
+        rows: Rows = mine if selected is None else selected[mine]
+        if self._mixing:
+            rows = EVERY_ROW if selected is None else selected
         window = window_of(self._leading, lambda name: self._draws_for(name, step, rows))
-        images, targets = self._store.batch(self._indices(step)[rows], window)
+        images, targets = self._store.batch(self.of_step(step)[rows], window)
         num_views = 1
         for name, augment in self._rest.items():
             images = augment(images, self._draws_for(name, step, rows, num_views))
             num_views *= num_training_views(augment)
         targets = targets.repeat(num_views, 1)
         for name, regularizer in self._mixing.items():
-            draws = self._draws_for(name, step, EVERY_ROW, num_views)
+            draws = self._draws_for_mixing(name, step, rows, num_images, num_views)
             images, targets = regularizer.batch(images, targets, draws)
             num_views *= regularizer.num_views
-        mine = self._mine if self._mixing else EVERY_ROW
+        mine = mine if self._mixing else EVERY_ROW
         images, targets = (image_by_image(rows, num_views, mine) for rows in (images, targets))
         return images.contiguous(memory_format=torch.channels_last), targets
 
-    def _indices(self, step: int) -> Indices:
-        return batch_indices(
-            self._seed, step, num_images=len(self._store), batch_size=self._plan.batch_size
-        )
+    def _draws_for(self, name: str, step: int, rows: Rows, num_views: int = 1) -> BatchDraws:
+        """The draws of an augmentation that acts now: an image's are the same in any selection."""
+        places = np.arange(self._plan.batch_size * num_views).reshape(num_views, -1)
+        part = rows if num_views == 1 else places[:, rows].ravel()
+        images = np.tile(self.of_step(step)[rows], num_views)
+        return self._draws(name, step, images, part, places.size)
 
-    def _draws_for(self, name: str, step: int, rows: slice, num_views: int = 1) -> BatchDraws:
-        """The draws of a component that acts now, for which the global generators are reseeded."""
+    def _draws_for_mixing(
+        self, name: str, step: int, rows: Rows, num_images: int, num_views: int
+    ) -> BatchDraws:
+        """The draws of a regularizer that acts now on all that is trained on."""
+        images = np.tile(self.of_step(step)[rows], num_views)
+        return self._draws(name, step, images, EVERY_ROW, num_images * num_views)
+
+    def _draws(
+        self, name: str, step: int, images: Indices, part: Rows, num_rows: int
+    ) -> BatchDraws:
+        """The draws of a component, for which the global generators are reseeded."""
         # Plugins may draw from these. Where every rank makes the whole batch, all make the same.
         seed_generators(self._seed, name, "torch", step, 0 if self._mixing else self._rank)
         epoch = step // self._plan.steps_per_epoch
@@ -99,16 +130,15 @@ class Batches:
             return BatchDraws(
                 generator(self._seed, name, "images"),
                 len(self._store),
-                part=np.tile(self._indices(step)[rows], num_views),
+                part=images,
                 device=self._device,
                 recall=self._memories[name].from_start(),
             )
 
-        every = np.arange(self._plan.batch_size * num_views).reshape(num_views, -1)
         return BatchDraws(
             generator(self._seed, name, epoch, step),
-            every.size,
-            part=rows if num_views == 1 or rows == EVERY_ROW else every[:, rows].ravel(),
+            num_rows,
+            part=part,
             device=self._device,
             epoch=epoch,
             of_images=of_images,

@@ -75,6 +75,20 @@ def check_average(average: Average, state: Mapping[str, Any], step: int) -> None
     check_tensors(here, there, "statistics")
 
 
+def check_losses(expected: Tensor, found: Any) -> None:
+    """Refuse what aren't the last losses of the run's training images.
+
+    Raises:
+        MisfitError: They are none, or of another number of images.
+    """
+    if not isinstance(found, Tensor):
+        raise MisfitError(f"losses are {shown(found)}; expected one an image")
+    if (found.dtype, found.shape) != (expected.dtype, expected.shape):
+        raise MisfitError(
+            f"losses are {found.dtype} {tuple(found.shape)}; expected {len(expected)} images'"
+        )
+
+
 def check_tensors(expected: Any, found: Any, where: str) -> None:
     """Refuse what is of another kind than what a fresh network, optimizer or average has.
 

@@ -33,6 +33,7 @@ from cifarzoo.engine.recorder import (
     spare_predictions,
 )
 from cifarzoo.engine.running_statistics import EPOCH_IMAGES, are_recomputed, recomputed
+from cifarzoo.engine.selection import select
 from cifarzoo.engine.state import Statistics, TrainingState, trainable, wrap
 from cifarzoo.engine.step import train_step
 from cifarzoo.engine.training import Setup, Training
@@ -76,8 +77,18 @@ def advance(training: Training) -> StepReport:
     """One optimizer step, from its learning rate to the averaged weights."""
     setup, state = training.setup, training.state
     begin_step(setup, state)
-    images, targets = training.data.batches(state.step)
-    reports = train_step(setup, state, images, targets, submit=training.session.submit)
+    of_batch = training.data.batches.of_step(state.step)
+    selection = select(setup, state, of_batch)
+    images, targets = training.data.batches(state.step, selection.rows)
+    reports = train_step(
+        selection.setup,
+        state,
+        images,
+        targets,
+        submit=training.session.submit,
+        note=None if state.losses is None else selection.note,
+    )
+    selection.remember(state, of_batch)
     if state.average is not None:
         state.average.update_parameters(state.model)
     state.progress.step += 1

@@ -23,11 +23,19 @@ from cifarzoo.engine.assembly.optimizer_trial import OptimizerTrial
 from cifarzoo.engine.device.compiling import compile_network
 from cifarzoo.engine.device.precision import Policy, Scaler
 from cifarzoo.engine.distributed.world import World
-from cifarzoo.engine.fitting import check_average, check_tensors, fitting, fitting_optimizer
+from cifarzoo.engine.fitting import (
+    check_average,
+    check_losses,
+    check_tensors,
+    fitting,
+    fitting_optimizer,
+)
 from cifarzoo.errors import NotFiniteError
 from cifarzoo.layers import norms
 from cifarzoo.layers.dropout import Dropout, dropouts
 from cifarzoo.randomness.gates import SiteDraw, site_draws
+
+UNSEEN = -1.0  # in the place of a loss: checkpoints hold finite numbers alone
 
 
 @dataclass(kw_only=True)
@@ -95,6 +103,8 @@ class TrainingState:
         progress: The numbers that say how far training has come.
         statistics: Newest running statistics of the average that are of all training images;
             None: there were none yet, or the average needs none.
+        losses: Cross-entropy of each training image when it was last trained on (N,), on the CPU;
+            ``UNSEEN`` where it never was. None: nothing is selected by it.
         last_loss: Training loss of the newest step; not in the checkpoint.
     """
 
@@ -107,6 +117,7 @@ class TrainingState:
     trial: OptimizerTrial
     progress: Progress = field(default_factory=Progress)
     statistics: Statistics | None = None
+    losses: Tensor | None = None
     last_loss: float = 0.0
 
     @property
@@ -182,6 +193,7 @@ class TrainingState:
             "scaler": self.scaler.state_dict(),
             "numbers": asdict(self.progress),
             "statistics": self.statistics_now,
+            **({} if self.losses is None else {"losses": self.losses}),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -206,6 +218,9 @@ class TrainingState:
             statistics = state.get("statistics")  # older checkpoints have none
             if statistics is not None:
                 self.statistics = Statistics(step=self.step, tensors=statistics)
+            if self.losses is not None:
+                check_losses(self.losses, state.get("losses"))
+                self.losses.copy_(state["losses"])
 
     def check_finite(self) -> None:
         """Refuse to save or test numbers that nothing could go on from.

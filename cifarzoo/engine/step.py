@@ -24,7 +24,13 @@ Submit: TypeAlias = Callable[[StepInfo, Tensor, Tensor], list[StepReport]]
 
 
 def train_step(
-    setup: Setup, state: TrainingState, images: Tensor, targets: Tensor, *, submit: Submit
+    setup: Setup,
+    state: TrainingState,
+    images: Tensor,
+    targets: Tensor,
+    *,
+    submit: Submit,
+    note: Callable[[Tensor, Tensor], None] | None = None,
 ) -> list[StepReport]:
     """Train on this rank's rows of one batch.
 
@@ -34,6 +40,7 @@ def train_step(
         images: Images (n, 3, H, W).
         targets: Class probabilities (n, K).
         submit: Exchanges a step's loss and gradient norm with the other ranks.
+        note: Called with logits (m, K) and targets (m, K) of each part of the first pass.
 
     Returns:
         What is known by now: of this step, or of an earlier one where reading is delayed.
@@ -72,6 +79,8 @@ def train_step(
                 logits, aims, penalty = forward(images[rows], targets[rows], rows)
                 part = objective.part(logits, aims, penalty, rows)
                 state.scaler.backward(part)
+                if note is not None and draws.num_passes == 1:
+                    note(logits, aims)
             loss += part.detach()
             running.end_part()
         setup.world.average_gradients_(state.parallel, state.parameters)

@@ -30,6 +30,7 @@ from cifarzoo.engine.assembly.dry_run import build_within_memory
 from cifarzoo.engine.assembly.loss_trial import check_parts
 from cifarzoo.engine.assembly.optimizer_trial import try_optimizer
 from cifarzoo.engine.assembly.plan import Plan, plan
+from cifarzoo.engine.assembly.selection import check_selection, has_selection
 from cifarzoo.engine.assembly.trials import check_norms, check_schedule
 from cifarzoo.engine.assembly.validation import check_scaling
 from cifarzoo.engine.batches import Batches, prepare_for_evaluation
@@ -43,7 +44,7 @@ from cifarzoo.engine.distributed.world import World
 from cifarzoo.engine.divergence import Divergence
 from cifarzoo.engine.events import Listener, WarningEvent
 from cifarzoo.engine.initial_weights import InitialWeights
-from cifarzoo.engine.state import TrainingState, wrap
+from cifarzoo.engine.state import UNSEEN, TrainingState, wrap
 from cifarzoo.layers import norms
 from cifarzoo.run_folders.folder import RunFolder
 
@@ -206,6 +207,7 @@ def settle(
         num_views=components.num_views,
     )
     check_schedule(components.schedule, sizes, name=name_of(run.schedule))
+    check_selection(components.regularizers, seed=run.seed, plan=sizes)
     check_parts(components, sizes, name=components.loss_maker(run))
     return Setup(run=run, plan=sizes, components=components, policy=policy, world=world)
 
@@ -217,12 +219,17 @@ def to_device(setup: Setup) -> nn.Module:
         model = model.to(setup.policy.weights)
     if setup.policy.channels_last:
         model = model.to(memory_format=torch.channels_last)
+    tell_norms(model, setup)
+    return model
+
+
+def tell_norms(model: nn.Module, setup: Setup) -> None:
+    """Tell the norms of a network which images share statistics."""
     gather = setup.world.groups_of(setup.plan.bn_ranks)
     for module in norms.batch_norms(model):
         module.gather = gather
         module.batch_size = setup.plan.micro_batch_size * setup.plan.num_views
         module.group_size = None if gather else setup.plan.bn_group_size * setup.plan.num_views
-    return model
 
 
 def place(setup: Setup, train: Split, test: Split) -> Data:
@@ -268,6 +275,7 @@ def initial_state(setup: Setup, model: nn.Module) -> TrainingState:
         setup.run, setup.components, model, compute_dtype=setup.policy.products
     )
     check_scaling(optimizer, is_scaled=setup.policy.scales_losses)
+    selects = has_selection(setup.components.regularizers)
     average = build_average(setup.components, model)  # a copy of the network: not of a compiled one
     return TrainingState(
         model=model,
@@ -277,6 +285,7 @@ def initial_state(setup: Setup, model: nn.Module) -> TrainingState:
         average=average,
         scaler=Scaler(setup.policy, setup.world.device),
         trial=try_optimizer(setup.run, setup.components, optimizer, device=setup.world.device),
+        losses=torch.full((setup.plan.train_images,), UNSEEN) if selects else None,
     )
 
 

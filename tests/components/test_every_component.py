@@ -100,6 +100,10 @@ SETTINGS: dict[str, dict[str, str]] = {
     "random_choice": {"random_choice.regularizers": "[@mixup, @cutmix]"},
     "progressive_resizing": {"progressive_resizing.sizes": "[16]"},
     "manifold_mixup": {},
+    "online_batch_selection": {
+        "online_batch_selection.keep": "0.5",
+        "online_batch_selection.start": "0.0",
+    },
     "orthogonality": {},
     "distillation": {"distillation.teacher": PLACE},
     "jsd": {"run.augmentations": "[@augmix, @normalize]", "augmix.num_views": "3"},

@@ -88,7 +88,15 @@ RECIPES = sorted(FILES)
 TOP = {
     *("quickstart", "resnet20", "resnet18"),
     *("airbench94", "airbench94_muon", "airbench95", "airbench96"),
-    *("speedrun15", "speedrun30", "speedrun60", "wrn26_2", "wrn26_10", "wrn26_10_8gpu"),
+    *(
+        "speedrun15",
+        "speedrun30",
+        "speedrun60",
+        "speedrun94",
+        "wrn26_2",
+        "wrn26_10",
+        "wrn26_10_8gpu",
+    ),
     *("wrn26_6_ss", "wrn26_6_ss_8gpu", "wrn26_6_ss_cosine1800", "wrn26_6_ss_cosine1800_8gpu"),
     *("pyramid", "pyramid_cosine1800"),
 }

@@ -22,6 +22,7 @@ from cifarzoo.engine.assembly.loss_trial import check_parts
 from cifarzoo.engine.assembly.optimizer_trial import try_optimizer
 from cifarzoo.engine.assembly.plan import Plan, length_warnings, plan
 from cifarzoo.engine.assembly.repeated_calls import changing_answers
+from cifarzoo.engine.assembly.selection import check_selection
 from cifarzoo.engine.assembly.trials import check_norms, check_schedule
 from cifarzoo.engine.assembly.weight_decay import count
 from cifarzoo.engine.distributed.world import pick_device
@@ -86,6 +87,7 @@ def describe(run: Run, *, data: Path | None, world_size: int = 1) -> Description
         )
         name = name_of(run.schedule)
         factors = check_schedule(components.schedule, sizes, name=name)
+        check_selection(components.regularizers, seed=run.seed, plan=sizes)
         schedule = {"name": name, "steps": sizes.total_steps, **_rates(factors, base_rates[0])}
         check_parts(components, sizes, name=components.loss_maker(run))
         check_norms(model, sizes, name=name_of(run.architecture))

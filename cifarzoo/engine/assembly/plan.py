@@ -5,7 +5,7 @@ Plain arithmetic, done before any network is built, so that what doesn't fit is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cifarzoo.components.protocols import Timestamp
 from cifarzoo.components.run import Run
@@ -69,6 +69,31 @@ class Plan:
     def part(self, rank: int) -> slice:
         """The images of the global batch that are ``rank``'s."""
         return slice(rank * self.local_batch_size, (rank + 1) * self.local_batch_size)
+
+    def of_fewer(self, num_images: int) -> Plan:
+        """The sizes of a step that trains on so many images of its batch.
+
+        Raises:
+            ConfigError: Ranks, passes or BatchNorm's groups can't have equal shares of them.
+        """
+        shares = {
+            "processes": self.world_size,
+            "forward passes": self.batch_size // self.micro_batch_size,
+            "groups of BatchNorm": max(1, self.batch_size // self.bn_group_size),
+        }
+        for what, number in shares.items():
+            if num_images % number:
+                raise ConfigError(
+                    f"selects {num_images} of {self.batch_size} images; expected a multiple of "
+                    f"the {number} {what}"
+                )
+        return replace(
+            self,
+            batch_size=num_images,
+            local_batch_size=num_images // self.world_size,
+            micro_batch_size=num_images // shares["forward passes"],
+            bn_group_size=num_images // shares["groups of BatchNorm"],
+        )
 
     @property
     def num_rows(self) -> int:

@@ -1,0 +1,1 @@
+"""Regularizers around the forward pass."""
