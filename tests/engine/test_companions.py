@@ -170,9 +170,21 @@ class Nothing(Normed):
         return [nn.Linear(1, 1)]
 
 
+@dataclass(frozen=True)
+class Failing(Normed):
+    """Asks for more than it is given."""
+
+    def companions(self, network: nn.Module, _num_classes: int, _image_shape: Any) -> nn.Module:
+        return network.neck
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        (
+            {"regularizers": [Failing]},
+            "^Failing: fails when its companions are made: AttributeError: 'TinyNet' object has no",
+        ),
         (
             {"regularizers": [Nothing]},
             r"^Nothing: gives the companions \[Linear.*; expected a torch",

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from cifarzoo.components.hooks import SupportsCompanions
 from cifarzoo.components.regularizers import Regularizer
-from cifarzoo.engine.assembly.failures import unfit
+from cifarzoo.engine.assembly.failures import failed, own_lines, unfit
 from cifarzoo.errors import ConfigError
 from cifarzoo.randomness.gates import Counts, built_apart, next_owner, own_dropouts
 
@@ -98,6 +98,10 @@ def _given(
     except ConfigError as error:
         error.component = error.component or name.partition("#")[0]
         raise
+    except Exception as error:
+        if not own_lines(error):
+            raise
+        raise failed(name, "when its companions are made", error) from error
     if not isinstance(given, nn.Module):
         raise unfit(name, f"gives the companions {given!r}; expected a torch.nn.Module")
     return given
