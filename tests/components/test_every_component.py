@@ -102,7 +102,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     "manifold_mixup": {},
     "online_batch_selection": {
         "online_batch_selection.keep": "0.5",
-        "online_batch_selection.start": "0.0",
+        "online_batch_selection.start": "0.4",
     },
     "orthogonality": {},
     "distillation": {"distillation.teacher": PLACE},

@@ -28,7 +28,7 @@ from cifarzoo.randomness.gates import site_draws
 from tests.components.test_every_component import config_text, own_components
 from tests.tiny import TinyNet, tiny_task
 
-TRIED = 2  # images that components are tried on before a run, which aren't of the run
+NUM_IMAGES = 4  # of a batch, in one view or in several; components are tried on two before a run
 KINDS = ("regularizer", "augmentation", "schedule", "optimizer")
 
 
@@ -124,8 +124,9 @@ class ProbeEverywhere(Regularizer):
         return Probe(site)
 
     def batch(self, images: Tensor, targets: Tensor, draws: Any) -> tuple[Tensor, Tensor]:
-        if len(images) != TRIED:
-            self.record.note("batch stage", torch.cat([draws.uniform(0, 1), torch.rand(3)]))
+        if len(images) % NUM_IMAGES == 0:
+            self.record.note("batch stage", draws.uniform(0, 1))
+            self.record.note("batch stage, torch's", torch.rand(3))
         return images, targets
 
 
@@ -138,8 +139,9 @@ def probe_images(*, record: Record) -> Augmentation:
     record.note("augmentation made", torch.rand(3))
 
     def look(images: Tensor, draws: Any) -> Tensor:
-        if len(images) != TRIED:
-            record.note("augmentation", torch.cat([draws.uniform(0, 1), torch.rand(3)]))
+        if len(images) % NUM_IMAGES == 0:
+            record.note("augmentation", draws.uniform(0, 1))
+            record.note("augmentation, torch's", torch.rand(3))
         return images
 
     return look
@@ -195,9 +197,14 @@ def trained(root: Path, run: Run, *, probes: str = "") -> Record:
 
 
 def check_same(one: Record, other: Record, *, at_least: str) -> None:
-    common = one.numbers.keys() & other.numbers.keys()
-    assert any(at_least in name for name in common)
-    assert [name for name in sorted(common) if one.numbers[name] != other.numbers[name]] == []
+    """What both have is equal, up to the last image of the one that has fewer, or fewer views."""
+    both = {
+        name: (one.numbers[name], other.numbers[name])
+        for name in one.numbers
+        if name in other.numbers
+    }
+    assert any(at_least in name for name in both)
+    assert [name for name, (a, b) in both.items() if a[: len(b)] != b[: len(a)]] == []
 
 
 def run_of(name: str, kind: str) -> Run:
