@@ -9,12 +9,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import torch
 
 from cifarzoo.engine.runner import Task
 from cifarzoo.layers.kernels.library import Library
 from tests.tiny import tiny_task
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 # pytest-xdist tells its workers of a terminal of 80 columns, which a pipe is not.
 os.environ.pop("COLUMNS", None)

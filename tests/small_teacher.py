@@ -14,9 +14,6 @@ PLACE = "'SMALL_TEACHER'"  # in settings, where its path goes
 CONFIG = """
 run.architecture = @resnet8
 resnet8.stem_stride = 4
-run.dataset = @glyphs
-glyphs.train_images = 24
-glyphs.test_images = 8
 run.augmentations = [@normalize]
 run.optimizer = @sgd
 run.schedule = @constant
@@ -24,17 +21,25 @@ run.batch_size = 4
 run.epochs = 1
 run.max_steps = 1
 """
+GLYPHS = """
+glyphs.train_images = 24
+glyphs.test_images = 8
+"""
 
 
 @cache
-def small_teacher() -> Path:
+def small_teacher(dataset: str = "glyphs", data: Path | None = None) -> Path:
     """Its folder, which is there as long as this process."""
     root = Path(tempfile.mkdtemp(prefix="cifarzoo-teacher-"))
     atexit.register(shutil.rmtree, root, ignore_errors=True)
-    cifarzoo.train(CONFIG, run_dir=root / "run", progress=False)
+    text = CONFIG + GLYPHS if dataset == "glyphs" else CONFIG
+    text += f"run.dataset = @{dataset}\n"
+    cifarzoo.train(text, run_dir=root / "run", data=data, progress=False)
     return root / "run"
 
 
-def with_teacher(text: str) -> str:
+def with_teacher(text: str, dataset: str = "glyphs", data: Path | None = None) -> str:
     """A config's text that names the folder."""
-    return text.replace(PLACE, repr(str(small_teacher()))) if PLACE in text else text
+    if PLACE not in text:
+        return text
+    return text.replace(PLACE, repr(str(small_teacher(dataset, data))))

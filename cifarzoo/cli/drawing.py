@@ -9,6 +9,8 @@ from cifarzoo.cli.terminal import console
 from cifarzoo.errors import UsageError
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from cifarzoo.cli.loading import ConfigOptions
     from cifarzoo.components.index import Entry
 
@@ -44,6 +46,24 @@ def draw(
     from cifarzoo.plots.files import check_target, save
 
     check_target(target)
+    save(figure_of(name, entry, options=options, data=data), target)
+    console.say(f"{target} written")
+
+
+def figure_of(
+    name: str, entry: Entry | None, *, options: ConfigOptions, data: Path | None
+) -> Figure:
+    """The picture of a component, or of the images of a config.
+
+    Args:
+        name: Name of the component, or of the config.
+        entry: The component; None: it is a config.
+        options: What the command is told of the config.
+        data: Folder of the data, or None.
+
+    Raises:
+        UsageError: There is nothing to draw.
+    """
     loaded = options.load_around(name, entry, needs=SETTINGS, shown=SHOWN)
     with loaded.locating():
         run = loaded.build()
@@ -53,9 +73,7 @@ def draw(
 
         is_schedule = entry is not None and entry.kind == "schedule"
         make = draw_rates if is_schedule else draw_sheet
-        figure = make(run, folder=data)
-    save(figure, target)
-    console.say(f"{target} written")
+        return make(run, folder=data)
 
 
 def _check_acts_on_batches(name: str, factory: object) -> None:

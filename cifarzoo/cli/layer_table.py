@@ -38,14 +38,31 @@ def print_layers(
     """
     from cifarzoo.cli.terminal.records_table import print_records
 
+    table = layer_table(name, entry, options=options, data=data)
+    print_records(_records(table, is_whole=as_json), "json" if as_json else "table")
+
+
+def layer_table(
+    name: str, entry: Entry | None, *, options: ConfigOptions, data: Path | None
+) -> LayerTable:
+    """The layers of an architecture, or of a config's.
+
+    Args:
+        name: Name of the architecture, or of the config.
+        entry: The component; None: it is a config.
+        options: What the command is told of the config.
+        data: Folder of the data, or None.
+
+    Raises:
+        UsageError: The component is no architecture.
+    """
     loaded = options.load_around(name, entry, needs=SETTINGS, shown=SHOWN)
     with loaded.locating():
         from cifarzoo.engine.assembly.build import build
         from cifarzoo.engine.assembly.layers_of import layers_of
 
         components = build(loaded.build(), folder=data, device="meta")
-        table = layers_of(components.model, components.dataset.image_shape)
-    print_records(_records(table, is_whole=as_json), "json" if as_json else "table")
+        return layers_of(components.model, components.dataset.image_shape)
 
 
 def _records(table: LayerTable, *, is_whole: bool) -> Records:

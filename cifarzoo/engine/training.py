@@ -172,6 +172,7 @@ def prepare(
     components = replace(components, dataset=titled(components.dataset, train, test))
     setup = settle(run, components, (train, test), world=world, policy=policy)
     check_norms(components.model, setup.plan, name=name_of(run.architecture))
+    check_selection(components.regularizers, seed=run.seed, plan=setup.plan)
     model = to_device(setup)
     data = place(setup, train, test)
     # Before there is an optimizer or an average, which may copy the weights.
@@ -207,7 +208,6 @@ def settle(
         num_views=components.num_views,
     )
     check_schedule(components.schedule, sizes, name=name_of(run.schedule))
-    check_selection(components.regularizers, seed=run.seed, plan=sizes)
     check_parts(components, sizes, name=components.loss_maker(run))
     return Setup(run=run, plan=sizes, components=components, policy=policy, world=world)
 

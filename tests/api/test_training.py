@@ -97,7 +97,8 @@ def test_a_result_is_what_the_folder_and_the_command_line_say(tmp_path):
     result = train("tiny.gin", seed=3, out="mine")
     command = [sys.executable, "-m", "cifarzoo", "run", "tiny.gin", "--seed", "3", "--json"]
 
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # as the tests have
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=one_thread)
 
     theirs = json.loads(done.stdout.splitlines()[-1])
     record = json.loads((result.path / "run.json").read_text())

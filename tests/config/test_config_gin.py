@@ -35,7 +35,7 @@ literals = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(literals)
 def test_every_value_is_read_as_it_was_written(value: Any):
     [assignment] = statements(f"run.x = {written(value)}\n")
@@ -87,9 +87,7 @@ def bindings(draw: st.DrawFn) -> str:
     return "\n".join(draw(st.permutations(lines)))
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=bindings())
 def test_any_valid_config_round_trips_and_builds_what_gin_would_call(text: str, tmp_path: Path):
     config = read(text, tmp_path)

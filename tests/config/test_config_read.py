@@ -350,7 +350,7 @@ FRAGMENTS = [
 ]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.sampled_from(FRAGMENTS) | st.characters(), max_size=30).map("".join))
 def test_any_text_is_a_config_or_refused_in_lines(text: str):
     reader = Reader()

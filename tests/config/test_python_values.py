@@ -188,9 +188,7 @@ plain = st.recursive(
 )
 
 
-@settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(value=plain)
 def test_any_plain_value_is_that_of_the_same_text(value: Any, tmp_path: Path):
     path = tmp_path / "c.gin"

@@ -86,6 +86,7 @@ DEPENDS = {
     "resizemix.high",
     "random_choice.probabilities",  # whose sum is at most 1
     "class_weighted.class_weights",  # not beside class_counts
+    "online_batch_selection.hardest",  # at most keep
 }
 
 

@@ -106,7 +106,7 @@ def test_directions_have_unit_length(a, b):
     assert abs(float(x[0]) ** 2 + float(y[0]) ** 2 - 1) < 1e-6
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     clutter=st.integers(0, MOST_CLUTTER),
     occlusion=st.floats(0, 1),

@@ -72,7 +72,7 @@ def one_after_another(augmentations, split, indices, *, seed, step):
     return images
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(augmentations=LISTS, step=st.integers(0, 12), ranks=st.sampled_from([1, 2]))
 def test_batches_have_the_pixels_of_one_call_after_another(augmentations, step, ranks):
     run = tiny_run(augmentations=augmentations, batch_size=BATCH_SIZE, seed=5)

@@ -105,8 +105,11 @@ def test_anothers_layers_are_used_by_every_family():
     class Marked:
         """Torch's layers, each norm an identity."""
 
-        def conv(self, in_channels: int, channels: int, size: int, stride: int = 1) -> nn.Module:
-            return nn.Conv2d(in_channels, channels, size, stride, size // 2, bias=False)
+        def conv(
+            self, in_channels: int, channels: int, size: int, stride: int = 1, groups: int = 1
+        ) -> nn.Module:
+            pad = size // 2
+            return nn.Conv2d(in_channels, channels, size, stride, pad, groups=groups, bias=False)
 
         def norm(self, _: int) -> nn.Module:
             return nn.Identity()

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
@@ -96,7 +96,6 @@ def test_mixups_weights_have_the_betas_mean_and_variance(alpha):
     assert abs(((lam - 0.5) ** 2).mean() - variance) < 4 * math.sqrt(1 / 64 / len(lam))
 
 
-@settings(deadline=None)
 @given(
     classes=st.integers(2, 100),
     smoothing=st.floats(0, 0.99),

@@ -110,6 +110,14 @@ def test_images_that_are_left_out_keep_their_losses(tmp_path):
     assert int((before != after).sum()) == 64
 
 
+def test_a_run_that_selects_is_tested_again(tmp_path):
+    result = cifarzoo.train("quickstart.gin", SETTINGS, run_dir=tmp_path / "run", progress=False)
+
+    again = cifarzoo.load_run(result.path).evaluate()
+
+    assert again.test.error == result.test_error
+
+
 def test_two_ranks_and_micro_batches_train_as_one(tmp_path):
     groups = {"run.bn_group_size": 8}
     alone = train(tmp_path / "one", **groups)

@@ -13,7 +13,7 @@ from cifarzoo.components.run import Run
 from cifarzoo.engine.distributed.world import World
 from cifarzoo.errors import ConfigError
 from cifarzoo.files.own_folders import lasting_cache_folder
-from cifarzoo.layers import dropout, norms
+from cifarzoo.layers import dropout, norms, pointwise
 from cifarzoo.layers.kernels import fused, operations, strips
 from cifarzoo.layers.kernels.build import Built, UnavailableError, built, openmp
 from cifarzoo.layers.kernels.library import Library
@@ -131,7 +131,7 @@ def agreed(kernels: Kernels, world: World) -> Kernels:
 
 def convert(model: nn.Module, kernels: Kernels) -> nn.Module:
     """Give ``model`` the engine's layers in place, which obey the run and use its kernels."""
-    dropout.convert(norms.convert(model))
+    pointwise.convert(dropout.convert(norms.convert(model)))
     if kernels.code is not None:
         fused.convert(model, least=kernels.least)
     least = strips.LEAST if kernels.least else 0

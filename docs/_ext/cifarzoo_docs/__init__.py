@@ -17,6 +17,7 @@ from cifarzoo_docs import (
     errors,
     highlighting,
     links,
+    pictures,
     python_api,
     tables,
 )
@@ -47,6 +48,7 @@ def write_pages(app: Sphinx) -> None:
     """Write what has changed, so that Sphinx reads that alone again, and remove what is gone."""
     folder = Path(app.srcdir, FOLDER)
     folder.mkdir(exist_ok=True)
+    pictures.write_pictures(components.entries(), folder / pictures.FOLDER)
     texts = pages()
     texts["index"] = overview(list(texts))
     for path in folder.glob("*.md"):

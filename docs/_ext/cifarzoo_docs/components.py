@@ -14,6 +14,8 @@ from cifarzoo.components.plugins import OURS, catalogue
 from cifarzoo.components.reference import docstring_of, parse_docstring, snippet
 from cifarzoo.components.registry import ROOT
 from cifarzoo_docs.markdown import block, code, definitions, page, prose, table
+from cifarzoo_docs.networks import layers_of, mflops, parts_table
+from cifarzoo_docs.pictures import picture
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -58,9 +60,19 @@ def overview() -> str:
 
 
 def _kind_page(kind: Kind, found: list[Entry]) -> str:
-    rows = [(f"[`{e.name}`](#{e.name})", prose(e.summary)) for e in found]
+    rows = [(f"[`{e.name}`](#{e.name})", *_sizes(e), prose(e.summary)) for e in found]
+    sizes = ("parameters", "MFLOPs") if kind.name == "architecture" else ()
     title = kind.plural.capitalize()
-    return page(title, _use(kind), table((kind.name, "what it is"), rows), *map(_section, found))
+    contents = table((kind.name, *sizes, "what it is"), rows)
+    return page(title, _use(kind), contents, *map(_section, found))
+
+
+def _sizes(entry: Entry) -> tuple[str, ...]:
+    """Parameters and arithmetic of a network; nothing of what is none."""
+    if entry.kind != "architecture":
+        return ()
+    found = layers_of(entry)
+    return f"{found.num_parameters:,}", mflops(found.flops)
 
 
 def _use(kind: Kind) -> str:
@@ -77,13 +89,15 @@ def _use(kind: Kind) -> str:
 def _section(entry: Entry) -> str:
     doc = docstring_of(entry)
     own = parse_docstring(entry.doc).text.split("\n\n")
-    parts = [f"## {entry.name}", *map(prose, own), *_preset(entry)]
+    parts = [f"## {entry.name}", *map(prose, own), *_preset(entry), picture(entry)]
     if entry.parameters:
         parts += [definitions(_parameters(entry.parameters, doc.arguments))]
     parts += [f"Raises {code(name)}: {prose(said)}" for name, said in doc.errors.items()]
+    parts += ["In a config:", block("gin", snippet(entry, entries()))]
+    if entry.kind == "architecture":
+        parts += ["Its parts, at an image of 32 x 32 and ten classes:", parts_table(entry)]
     place = entry.path.relative_to(REPOSITORY).as_posix()
-    parts += ["In a config:", block("gin", snippet(entry, entries())), f"Source: {code(place)}"]
-    return "\n\n".join(parts)
+    return "\n\n".join([*filter(None, parts), f"Source: {code(place)}"])
 
 
 def _preset(entry: Entry) -> list[str]:

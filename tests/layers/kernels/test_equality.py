@@ -160,7 +160,7 @@ LARGE = {  # of more numbers than a chunk has
 }
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(case=cases())
 @example(
     Case(shape=(300, 64, 9, 8), dtype=torch.float32, after=Activation.GELU, threshold=0, **LARGE)
@@ -211,7 +211,7 @@ def allowed_of_gradients(case: Case, exact: Plain, gradient: Tensor) -> tuple[Te
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     case=cases(),
     bad=st.sampled_from([float("nan"), float("inf"), -float("inf")]),
@@ -239,7 +239,7 @@ def test_what_is_not_finite_spoils_its_channel_and_group_alone(case, bad, at):
         assert torch.equal(spoilt[name][others], clean[name][others])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(case=cases())
 @example(
     Case(shape=(40, 48, 9, 11), dtype=torch.float32, after=Activation.RELU, threshold=9, **LARGE)
@@ -267,7 +267,7 @@ def results(case: Case, images: Tensor) -> dict[str, Tensor]:
     return {"output": output.detach(), "moments": moments, **gradients}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     shape=st.tuples(st.integers(1, 4), st.integers(1, 70), st.integers(2, 41), st.integers(2, 41)),
     dtype=st.sampled_from(DTYPES),

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from cifarzoo import register
-from cifarzoo.protocols import Layers, LayersFactory, check_settings
+from cifarzoo.protocols import Layers, LayersFactory, PositiveFloat, check_settings
 from cifarzoo.zoo.architectures.residual.blocks import (
     ResidualNetwork,
     chain,
@@ -44,7 +44,11 @@ class Inception(nn.Module):
 
 @register.architecture
 def googlenet(
-    num_classes: int, *, in_channels: int = 3, layers: LayersFactory | None = None
+    num_classes: int,
+    *,
+    in_channels: int = 3,
+    width_factor: PositiveFloat = 1.0,
+    layers: LayersFactory | None = None,
 ) -> nn.Module:
     """GoogLeNet with norms: nine modules of 1x1, 3x3 and 5x5 convolutions side by side.
 
@@ -55,27 +59,37 @@ def googlenet(
     Args:
         num_classes: K.
         in_channels: Channels of the images.
+        width_factor: Factor on all channels.
         layers: What convolutions, norms and the classifier are made with; None: ``he2015_layers``.
+
+    Raises:
+        ConfigError: A setting is out of its range.
 
     Differs from the paper: norms, and no auxiliary classifiers.
     """
     check_settings(googlenet, locals())
     make = make_layers(layers or he2015_layers)
-    width = STEM_CHANNELS
+    width = stem_channels = wider(STEM_CHANNELS, width_factor)
     groups: list[nn.Module] = []
     for number, group in enumerate(MODULES):
         parts: list[nn.Module] = [nn.MaxPool2d(3, 2, 1)] if number else []
-        for shape in group:
+        for row in group:
+            shape = tuple(wider(channels, width_factor) for channels in row)
             parts.append(inception(make, width, shape))
             one, _, three, _, five, pooled = shape
             width = one + three + five + pooled
         groups.append(nn.Sequential(*parts))
     return ResidualNetwork(
-        stem=conv_norm_act(make, in_channels, STEM_CHANNELS, 3),
+        stem=conv_norm_act(make, in_channels, stem_channels, 3),
         blocks=nn.Sequential(*groups),
         last=nn.Identity(),
         head=make.dense(width, num_classes),
     )
+
+
+def wider(channels: int, factor: float) -> int:
+    """So many times as many channels, at least one."""
+    return max(1, round(channels * factor))
 
 
 def inception(make: Layers, in_channels: int, shape: tuple[int, ...]) -> nn.Module:

@@ -6,8 +6,14 @@ from torch import nn
 
 from cifarzoo import register
 from cifarzoo.layers.dropout import Dropout
-from cifarzoo.protocols import Fraction, LayersFactory, Residual, check_settings
-from cifarzoo.zoo.architectures.mobile.inverted import Form, Stage, inverted_blocks
+from cifarzoo.protocols import (
+    Fraction,
+    LayersFactory,
+    PositiveFloat,
+    Residual,
+    check_settings,
+)
+from cifarzoo.zoo.architectures.mobile.inverted import Form, Stage, divisible, inverted_blocks
 from cifarzoo.zoo.architectures.residual.blocks import ResidualNetwork, chain, conv_norm_act
 from cifarzoo.zoo.architectures.variants import make_layers
 from cifarzoo.zoo.layers.conventions import he2015_layers
@@ -32,6 +38,7 @@ def efficientnet_b0(
     residual: Residual,
     *,
     in_channels: int = 3,
+    width_factor: PositiveFloat = 1.0,
     dropout_rate: Fraction = 0.2,
     layers: LayersFactory | None = None,
 ) -> nn.Module:
@@ -44,6 +51,7 @@ def efficientnet_b0(
         num_classes: K.
         residual: The residual port, of the blocks that have a shortcut.
         in_channels: Channels of the images.
+        width_factor: Factor on all channels, the paper's w.
         dropout_rate: Share of the last features that is dropped, the paper's 0.2.
         layers: What convolutions, norms and the classifier are made with; None: ``he2015_layers``.
 
@@ -52,14 +60,16 @@ def efficientnet_b0(
     """
     check_settings(efficientnet_b0, locals())
     make = make_layers(layers or he2015_layers)
+    width, last = (divisible(each * width_factor) for each in (STEM_CHANNELS, LAST_CHANNELS))
+    stages = [stage._replace(channels=divisible(stage.channels * width_factor)) for stage in STAGES]
     # Before the stem: the order in which a seed's first weights have always been drawn.
-    blocks = inverted_blocks(make, FORM, STAGES, residual, in_channels=STEM_CHANNELS)
+    blocks = inverted_blocks(make, FORM, stages, residual, in_channels=width)
     return ResidualNetwork(
-        stem=conv_norm_act(make, in_channels, STEM_CHANNELS, 3, act=FORM.act),
+        stem=conv_norm_act(make, in_channels, width, 3, act=FORM.act),
         blocks=blocks,
-        last=conv_norm_act(make, STAGES[-1].channels, LAST_CHANNELS, 1, act=FORM.act),
+        last=conv_norm_act(make, stages[-1].channels, last, 1, act=FORM.act),
         head=chain(
             dropout=Dropout(dropout_rate) if dropout_rate else None,
-            dense=make.dense(LAST_CHANNELS, num_classes),
+            dense=make.dense(last, num_classes),
         ),
     )

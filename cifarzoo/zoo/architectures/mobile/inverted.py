@@ -127,3 +127,9 @@ def inverted_block(
     return ResidualBlock(
         residual=residual(make_path, plan.site(final_norm=True)), shortcut=nn.Identity()
     )
+
+
+def divisible(channels: float, divisor: int = 8) -> int:
+    """The nearest multiple of ``divisor`` that is at most a tenth lower, as the authors have it."""
+    nearest = max(divisor, int(channels + divisor / 2) // divisor * divisor)
+    return nearest if nearest >= 0.9 * channels else nearest + divisor

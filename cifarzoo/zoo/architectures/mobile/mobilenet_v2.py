@@ -13,7 +13,7 @@ from cifarzoo.protocols import (
     Residual,
     check_settings,
 )
-from cifarzoo.zoo.architectures.mobile.inverted import Form, Stage, inverted_blocks
+from cifarzoo.zoo.architectures.mobile.inverted import Form, Stage, divisible, inverted_blocks
 from cifarzoo.zoo.architectures.residual.blocks import ResidualNetwork, chain, conv_norm_act
 from cifarzoo.zoo.architectures.variants import make_layers
 from cifarzoo.zoo.layers.conventions import he2015_layers
@@ -31,12 +31,6 @@ STAGES = (
 )
 FORM = Form(act=nn.ReLU6, is_gated=False)
 STEM_CHANNELS, LAST_CHANNELS = 32, 1280
-
-
-def divisible(channels: float, divisor: int = 8) -> int:
-    """The nearest multiple of ``divisor`` that is at most a tenth lower, as the authors have it."""
-    nearest = max(divisor, int(channels + divisor / 2) // divisor * divisor)
-    return nearest if nearest >= 0.9 * channels else nearest + divisor
 
 
 @register.architecture

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from cifarzoo import register
-from cifarzoo.protocols import Layers, LayersFactory, Residual, check_settings
+from cifarzoo.protocols import Layers, LayersFactory, PositiveFloat, Residual, check_settings
 from cifarzoo.zoo.architectures.residual.blocks import (
     BlockPlan,
     ResidualNetwork,
@@ -77,6 +77,7 @@ def dla(
     residual: Residual,
     *,
     in_channels: int = 3,
+    width_factor: PositiveFloat = 1.0,
     layers: LayersFactory | None = None,
 ) -> nn.Module:
     """A DLA: ResNet blocks in trees, whose roots see what all their branches give.
@@ -88,13 +89,20 @@ def dla(
         num_classes: K.
         residual: The residual port.
         in_channels: Channels of the images.
+        width_factor: Factor on all channels.
         layers: What convolutions, norms and the classifier are made with; None: ``torch_layers``.
+
+    Raises:
+        ConfigError: A setting is out of its range.
     """
     check_settings(dla, locals())
     make = make_layers(layers or torch_layers)
     form = VARIANTS["torch"]
     num_blocks = sum(2 if levels == 1 else 2 * levels + 1 for _, levels, _ in TREES)
     index = 0
+
+    def wider(channels: int) -> int:
+        return max(1, round(channels * width_factor))
 
     def make_block(before: int, channels: int, stride: int) -> nn.Module:
         nonlocal index
@@ -106,13 +114,14 @@ def dla(
 
     base: list[nn.Module] = []
     width = in_channels
-    for channels in BASE_CHANNELS:
+    for channels in map(wider, BASE_CHANNELS):
         base += [make.conv(width, channels, 3), make.norm(channels), nn.ReLU(inplace=True)]
         width = channels
     trees: list[nn.Module] = []
     for channels, levels, stride in TREES:
-        trees.append(Tree(make, make_block, width, channels, levels=levels, stride=stride))
-        width = channels
+        wide = wider(channels)
+        trees.append(Tree(make, make_block, width, wide, levels=levels, stride=stride))
+        width = wide
     return ResidualNetwork(
         stem=nn.Sequential(*base),
         blocks=nn.Sequential(*trees),
