@@ -14,7 +14,16 @@ if TYPE_CHECKING:
     from cifarzoo.components.index import Entry
     from cifarzoo.config import Config
 
-BASE = "quickstart.gin"  # the rest of a run, where a component alone is named
+# The rest of a run, where a component alone is named; it sets nothing of what may be that one.
+BASE = """\
+run.dataset = @glyphs
+glyphs.train_images = 256
+run.architecture = @resnet8
+run.optimizer = @sgd
+run.schedule = @constant
+run.batch_size = 64
+run.epochs = 1
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +59,7 @@ class ConfigOptions:
     def load_around(
         self, name: str, entry: Entry | None, *, needs: Mapping[str, Sequence[str]], shown: str
     ) -> Config:
-        """The config called ``name``, or quickstart's with the component of that name in it.
+        """The config called ``name``, or a small one with the component of that name in it.
 
         Args:
             name: Name of the component, or of the config.

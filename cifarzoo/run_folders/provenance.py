@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -36,8 +38,9 @@ def provenance(argv: list[str]) -> dict[str, Any]:
     }
 
 
-def own_code() -> dict[str, str]:
-    """The version of cifarzoo, and the digest of its code."""
+@cache
+def own_code() -> Mapping[str, str]:
+    """The version of cifarzoo, and the digest of its code when this process first asked."""
     package = Path(cifarzoo.__file__).parent
     return {"version": cifarzoo.__version__, "sha256": code_digest(package)}
 

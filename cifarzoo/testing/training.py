@@ -70,20 +70,23 @@ def check_ranks(subject: Subject, folder: Path) -> None:
         )
 
 
-def difference_when_resumed(config: Config, folder: Path, *, data: Path | None) -> str:
+def difference_when_resumed(
+    config: Config, folder: Path, *, data: Path | None, is_tried: bool = False
+) -> str:
     """How a run ends otherwise that goes on from its last checkpoint but one; empty: it doesn't.
 
     Args:
         config: Config of the run, which saves each of its steps.
         folder: Folder for the runs.
         data: Folder of the data, or None.
+        is_tried: Whether it needs no trial before it begins.
     """
-    whole = trained(config, folder / "whole", data=data)
+    whole = trained(config, folder / "whole", data=data, is_tried=is_tried)
     resumed = RunFolder(folder / "resumed")
     shutil.copytree(whole.path, resumed.path)
     shutil.rmtree(_newest(resumed))
     resumed.update(status="running")
-    trained(config, resumed.path, data=data)
+    trained(config, resumed.path, data=data, is_tried=True)  # by the whole one
     return _difference(_saved(whole), _saved(resumed), tolerance=0.0)
 
 
@@ -98,10 +101,23 @@ def difference_on_two_ranks(config: Config, folder: Path, *, data: Path | None) 
     with _on_cpu() as has_gpu:
         alone = trained(config, folder / "alone", data=data, nproc=1 if has_gpu else 0)
         together = trained(config, folder / "together", data=data, nproc=2)
-    return _difference(_saved(alone), _saved(together), tolerance=SAME_BUT_FOR_ROUNDING)
+    return difference_of_runs(alone.path, together.path)
 
 
-def trained(config: Config, folder: Path, *, data: Path | None, nproc: int = 0) -> RunFolder:
+def difference_of_runs(one: Path, other: Path) -> str:
+    """How one run ends otherwise than another, but for rounding; empty: it doesn't.
+
+    Args:
+        one: Folder of a run.
+        other: Folder of another.
+    """
+    saved, others = (_saved(RunFolder(folder)) for folder in (one, other))
+    return _difference(saved, others, tolerance=SAME_BUT_FOR_ROUNDING)
+
+
+def trained(
+    config: Config, folder: Path, *, data: Path | None, nproc: int = 0, is_tried: bool = False
+) -> RunFolder:
     """Train a run, or go on with it.
 
     Args:
@@ -109,6 +125,7 @@ def trained(config: Config, folder: Path, *, data: Path | None, nproc: int = 0) 
         folder: Folder of the run.
         data: Folder of the data, or None.
         nproc: Number of processes that are launched; 0: it is trained in this one.
+        is_tried: Whether the run was tried before.
     """
     opened, _ = adopt(folder, config.text())
     job = RankJob(
@@ -117,6 +134,7 @@ def trained(config: Config, folder: Path, *, data: Path | None, nproc: int = 0) 
         data=data,
         argv=("cifarzoo.testing",),
         progress=Calling(ignore_event),
+        is_tried=is_tried,
     )
     if nproc:
         launch(train_rank, job, nproc=nproc)

@@ -18,7 +18,7 @@ import cifarzoo
 from cifarzoo import config
 from cifarzoo.components.plugins import catalogue
 from cifarzoo.errors import EXIT_USAGE, CifarzooError
-from cifarzoo.testing.training import difference_when_resumed
+from cifarzoo.testing.training import difference_when_resumed, trained
 from tests.components.covering import Item, Pair, Row, all_pairs, covering_array, pairs_of
 from tests.components.test_every_component import HUB, SETTINGS, SMALLEST
 from tests.small_cifar import small, write_parquets
@@ -31,7 +31,7 @@ CLASSES = {"cifar100": 100}
 PER_CLASS = {"class_weighted": "class_weights", "logit_adjusted": "class_counts"}
 ARITHMETIC = {  # what a run may have besides components
     "float32": {},
-    "micro": {"run.micro_batch_size": "2", "run.bn_group_size": "2"},
+    "micro": {"run.batch_size": "8", "run.micro_batch_size": "4", "run.bn_group_size": "4"},
     "clipped": {"run.clip_norm": "1.0", "run.layer_decay": "0.9"},
 }
 
@@ -123,6 +123,20 @@ REFUSALS: list[Refusal] = [
         r"(\w+) has no parameter 'layers'",
     ),
     (
+        "architecture",
+        {"lenet", "mlp", "resnet9", "vgg"},
+        "network stage",
+        {"deep_supervision", "manifold_mixup"},
+        r"(\w+)\.modules is None, and the network has no list of blocks; expected names of modules",
+    ),
+    (
+        "architecture",
+        {"cct", "lenet", "mlp", "vgg", "vit"},
+        "network stage",
+        {"progressive_resizing"},
+        r"progressive_resizing\.sizes has 16, and the network fails on images of 16 x 16: ",
+    ),
+    (
         "network stage",
         {"jsd"},
         "augmentation",
@@ -167,7 +181,7 @@ def test_what_cannot_go_together_is_refused_in_one_line(one, other, tmp_path):
     row = dict.fromkeys(factors(), NONE) | PLAIN | dict([one, other])
 
     with pytest.raises(CifarzooError, match=refusal(one, other)) as caught:
-        run(row, tmp_path, None)
+        trained(config.from_text(text_of(row, None), name="row"), tmp_path, data=None)
 
     assert len(str(caught.value).splitlines()) == 1
     assert caught.value.exit_code == EXIT_USAGE
@@ -214,7 +228,8 @@ def test_a_row_trains_goes_on_to_the_same_bits_and_is_tested_again(part, data, t
 def run(row: Row, folder: Path, data: Path | None) -> str:
     """What is wrong with a row; empty: nothing is."""
     loaded = config.from_text(text_of(row, data), name="row")
-    if problem := difference_when_resumed(loaded, folder, data=data):
+    # What a trial would refuse fails in the run itself; the trials have tests of their own.
+    if problem := difference_when_resumed(loaded, folder, data=data, is_tried=True):
         return problem
     finished = cifarzoo.load_run(folder / "whole")
     again, first = finished.evaluate().test.error, finished.result.test_error

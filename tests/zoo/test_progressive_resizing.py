@@ -9,6 +9,7 @@ from torchvision.transforms.v2 import functional as vision
 
 from cifarzoo.engine.runner import execute
 from cifarzoo.errors import ConfigError
+from cifarzoo.zoo.architectures.classic.teaching import lenet
 from cifarzoo.zoo.regularizers.network.progressive_resizing import progressive_resizing, resized
 from tests.tiny import tiny_task
 
@@ -67,3 +68,12 @@ def test_training_goes_from_small_images_to_whole_ones_and_tests_see_whole_ones(
 def test_settings_that_cannot_be_are_refused(setting, message):
     with pytest.raises(ConfigError, match=message):
         progressive_resizing(**setting)
+
+
+def test_sizes_that_the_network_does_not_take_are_refused_before_a_run(tmp_path):
+    resizing = partial(progressive_resizing, sizes=[24, 16], until=[0.25, 0.5])
+    words = (
+        r"sizes has 24, and the network fails on images of 24 x 24: RuntimeError: .* that it takes"
+    )
+    with pytest.raises(ConfigError, match=words):
+        execute(tiny_task(tmp_path, architecture=lenet, regularizers=[resizing]))

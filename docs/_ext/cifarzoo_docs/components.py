@@ -5,6 +5,7 @@ All of it is read from source: no component is imported.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from cifarzoo_docs.markdown import block, code, definitions, page, prose, table
 from cifarzoo_docs.networks import layers_of, mflops, parts_table
 from cifarzoo_docs.pictures import picture
 
+_NUMBER = re.compile(r"(\d+)")
 REPOSITORY = Path(__file__).parents[3]
 
 
@@ -26,7 +28,14 @@ def entries() -> list[Entry]:
     A family is followed by its presets.
     """
     found = [e for e in catalogue(files=()).entries.values() if e.origin == OURS]
-    return sorted(found, key=lambda entry: (_family(entry).name, entry.preset is not None))
+    return sorted(
+        found,
+        key=lambda entry: (
+            _family(entry).name,
+            entry.preset is not None,
+            [int(part) if part.isdecimal() else part for part in _NUMBER.split(entry.name)],
+        ),
+    )
 
 
 def _family(entry: Entry) -> Entry:
@@ -60,11 +69,16 @@ def overview() -> str:
 
 
 def _kind_page(kind: Kind, found: list[Entry]) -> str:
-    rows = [(f"[`{e.name}`](#{e.name})", *_sizes(e), prose(e.summary)) for e in found]
+    rows = [(f"[`{e.name}`](#{e.name})", *_sizes(e), prose(_first_line(e))) for e in found]
     sizes = ("parameters", "MFLOPs") if kind.name == "architecture" else ()
     title = kind.plural.capitalize()
     contents = table((kind.name, *sizes, "what it is"), rows)
     return page(title, _use(kind), contents, *map(_section, found))
+
+
+def _first_line(entry: Entry) -> str:
+    """The summary, without the number of parameters, which has a column of its own."""
+    return entry.doc.partition("\n")[0]
 
 
 def _sizes(entry: Entry) -> tuple[str, ...]:

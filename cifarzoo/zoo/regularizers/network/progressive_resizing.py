@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cifarzoo import register
-from cifarzoo.errors import ConfigError
+from cifarzoo.errors import ConfigError, in_one_line
 from cifarzoo.protocols import Draws, Forward, Passed, Regularizer, check_settings
 
 
@@ -54,7 +54,16 @@ class ProgressiveResizing(Regularizer):
         progress = forward.moment.progress
         for size, end in zip(self.sizes, self.until, strict=True):
             if progress < end:
-                return forward(resized(images, size), targets)
+                smaller = resized(images, size)
+                try:
+                    return forward(smaller, targets)
+                except (RuntimeError, ValueError) as error:  # of layers made for another size
+                    height, width = smaller.shape[2:]
+                    raise ConfigError(
+                        f"has {size}, and the network fails on images of {height} x {width}: "
+                        f"{in_one_line(error)}; expected sizes that it takes",
+                        parameter="sizes",
+                    ) from error
         return forward(images, targets)
 
 
