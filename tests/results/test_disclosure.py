@@ -209,5 +209,5 @@ def test_the_documents_list_all_that_is_recorded(home):
     listed = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
 
     assert recorded - listed == {"attempts"}
-    sometimes = {"initial_weights", "validation_loss", "validation_error"}
+    sometimes = {"initial_weights", "teachers", "validation_loss", "validation_error"}
     assert listed - recorded == sometimes | {"tta_test_loss", "tta_test_error"}

@@ -111,7 +111,7 @@ def test_images_that_are_left_out_keep_their_losses(tmp_path):
 
 
 def test_a_run_that_selects_is_tested_again(tmp_path):
-    result = cifarzoo.train("quickstart.gin", SETTINGS, run_dir=tmp_path / "run", progress=False)
+    result = train(tmp_path / "run")
 
     again = cifarzoo.load_run(result.path).evaluate()
 
