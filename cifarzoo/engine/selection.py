@@ -66,6 +66,6 @@ def select(setup: Setup, state: TrainingState, images: Indices) -> Selection:
     selector = Selector(regularizers, seed=setup.run.seed, plan=setup.plan)
     losses = state.losses[torch.tensor(images)]
     rows, sizes = selector.rows(torch.where(losses == UNSEEN, torch.inf, losses), state.step)
+    tell_norms(state.model, sizes)
     of_step = replace(setup, plan=sizes)
-    tell_norms(state.model, of_step)
     return Selection(setup=of_step, rows=None if rows is None else rows.numpy())

@@ -219,17 +219,18 @@ def to_device(setup: Setup) -> nn.Module:
         model = model.to(setup.policy.weights)
     if setup.policy.channels_last:
         model = model.to(memory_format=torch.channels_last)
-    tell_norms(model, setup)
-    return model
-
-
-def tell_norms(model: nn.Module, setup: Setup) -> None:
-    """Tell the norms of a network which images share statistics."""
     gather = setup.world.groups_of(setup.plan.bn_ranks)
     for module in norms.batch_norms(model):
         module.gather = gather
-        module.batch_size = setup.plan.micro_batch_size * setup.plan.num_views
-        module.group_size = None if gather else setup.plan.bn_group_size * setup.plan.num_views
+    tell_norms(model, setup.plan)
+    return model
+
+
+def tell_norms(model: nn.Module, sizes: Plan) -> None:
+    """Tell the norms of a network how many images share statistics."""
+    for module in norms.batch_norms(model):
+        module.batch_size = sizes.micro_batch_size * sizes.num_views
+        module.group_size = None if module.gather else sizes.bn_group_size * sizes.num_views
 
 
 def place(setup: Setup, train: Split, test: Split) -> Data:

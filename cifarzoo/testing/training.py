@@ -127,8 +127,20 @@ def trained(
         nproc: Number of processes that are launched; 0: it is trained in this one.
         is_tried: Whether the run was tried before.
     """
+    job = job_of(config, folder, data=data, is_tried=is_tried)
+    if nproc:
+        launch(train_rank, job, nproc=nproc)
+    else:
+        with own_global_state():
+            torch.set_num_threads(1)  # two steps of four images give more nothing to do
+            train_rank(job)
+    return RunFolder(job.folder)
+
+
+def job_of(config: Config, folder: Path, *, data: Path | None, is_tried: bool = False) -> RankJob:
+    """What a rank needs to train a run, or to go on with it; see ``trained``."""
     opened, _ = adopt(folder, config.text())
-    job = RankJob(
+    return RankJob(
         config=config,
         folder=opened.path,
         data=data,
@@ -136,13 +148,6 @@ def trained(
         progress=Calling(ignore_event),
         is_tried=is_tried,
     )
-    if nproc:
-        launch(train_rank, job, nproc=nproc)
-    else:
-        with own_global_state():
-            torch.set_num_threads(1)  # two steps of four images give more nothing to do
-            train_rank(job)
-    return opened
 
 
 @contextmanager

@@ -10,12 +10,9 @@ import pytest
 
 from cifarzoo import config
 from cifarzoo.api.execution import RankJob, train_rank
-from cifarzoo.api.progress import Calling
 from cifarzoo.engine.distributed.environment import STORE
 from cifarzoo.engine.distributed.launcher import launch
-from cifarzoo.engine.events import ignore_event
-from cifarzoo.run_folders.folder import adopt
-from cifarzoo.testing.training import difference_of_runs
+from cifarzoo.testing.training import difference_of_runs, job_of
 from tests.components.test_every_component import (
     HUB,
     LEFT_OUT,
@@ -52,15 +49,7 @@ def job(name: str, root: Path) -> RankJob:
         write_parquets(data, small(of=HUB[name][0]), labels_are=HUB[name][1])
     text = f"{config_text(name, kind)}run.precision = 'float64'\n"  # only the order of sums differs
     loaded = config.from_text(text, name=name)
-    folder, _ = adopt(root / name, loaded.text())
-    return RankJob(
-        config=loaded,
-        folder=folder.path,
-        data=data,
-        argv=("tests",),
-        progress=Calling(ignore_event),
-        is_tried=True,  # in tests of their own
-    )
+    return job_of(loaded, root / name, data=data, is_tried=True)  # trials have tests of their own
 
 
 def train_one_after_another(jobs: Sequence[RankJob]) -> None:

@@ -18,7 +18,7 @@ from cifarzoo.engine.distributed.environment import (
 from cifarzoo.engine.distributed.heartbeat import Heartbeat
 from cifarzoo.engine.distributed.rendezvous import claim_rank, open_store, rendezvous
 from cifarzoo.engine.distributed.store import FileRankStore
-from cifarzoo.errors import PeerLostError, UsageError
+from cifarzoo.errors import ConfigError, PeerLostError, UsageError
 
 
 def test_a_second_process_of_a_rank_is_refused(tmp_path):
@@ -85,6 +85,17 @@ def test_a_rank_of_another_host_is_named_though_its_last_beat_comes_late(tmp_pat
     ):
         raise RuntimeError("Connection reset by peer")
     beating.join()
+
+
+def test_a_lost_rank_is_named_though_a_component_says_it_in_words_of_its_own(tmp_path):
+    ranks = [{"host": host, "pid": 1, "parent": 0} for host in "ab"]
+    heartbeat = Heartbeat(FileRankStore(tmp_path), 0, ranks, patience=45)
+    heartbeat._lost = "rank 1 on b ended"
+
+    with pytest.raises(PeerLostError, match=r"^rank 1 on b ended"), heartbeat.naming_lost_ranks():
+        raise ConfigError("fails") from RuntimeError("Connection reset by peer")
+    with pytest.raises(ConfigError, match="fails"), heartbeat.naming_lost_ranks():
+        raise ConfigError("fails") from RuntimeError("shapes cannot be multiplied")
 
 
 @pytest.mark.parametrize("host", ["a", "b"])

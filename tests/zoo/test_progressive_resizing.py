@@ -9,6 +9,7 @@ from torchvision.transforms.v2 import functional as vision
 
 from cifarzoo.engine.runner import execute
 from cifarzoo.errors import ConfigError
+from cifarzoo.protocols import Passed, Timestamp
 from cifarzoo.zoo.architectures.classic.teaching import lenet
 from cifarzoo.zoo.regularizers.network.progressive_resizing import progressive_resizing, resized
 from tests.tiny import tiny_task
@@ -77,3 +78,12 @@ def test_sizes_that_the_network_does_not_take_are_refused_before_a_run(tmp_path)
     )
     with pytest.raises(ConfigError, match=words):
         execute(tiny_task(tmp_path, architecture=lenet, regularizers=[resizing]))
+
+
+def test_that_memory_is_short_is_left_to_the_engine_to_say():
+    def forward(_images: Tensor, _targets: Tensor) -> Passed:
+        raise torch.OutOfMemoryError
+
+    forward.moment = Timestamp(0, 1, 10)
+    with pytest.raises(torch.OutOfMemoryError):
+        progressive_resizing().network(forward, torch.zeros(2, 3, 32, 32), torch.zeros(2, 10), None)

@@ -99,13 +99,13 @@ class Heartbeat:
         """Within ``with``, the error of a collective whose peer is lost names that peer."""
         try:
             yield
-        except CifarzooError:
-            raise
         except Exception as error:
-            if not is_lost_peer(error):
+            # A component may have put what failed below it into words of its own.
+            cause = error.__cause__ if isinstance(error, CifarzooError) else error
+            if isinstance(error, PeerLostError) or not is_lost_peer(cause):
                 raise
-            lost = self._lost or self._name_dead(str(error))
-            raise PeerLostError(lost + RESUME_HINT) from error
+            lost = self._lost or self._name_dead(str(cause))
+            raise PeerLostError(lost + RESUME_HINT) from cause
 
     def _beat(self) -> None:
         names = [f"beat-{rank}" for rank in self._others]
@@ -197,7 +197,7 @@ class Heartbeat:
         return self._beats[rank].partition(" ")[2] or STARTING
 
 
-def is_lost_peer(error: Exception) -> bool:
+def is_lost_peer(error: BaseException | None) -> bool:
     """Whether a collective failed for a peer, and not for a bug of ours."""
     text = str(error)
     return type(error).__name__ in NETWORK_ERRORS or any(sign in text for sign in NETWORK_SIGNS)

@@ -5,20 +5,19 @@ All of it is read from source: no component is imported.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from cifarzoo.cli.selection import by_number
 from cifarzoo.components.index import Entry, Parameter, root
 from cifarzoo.components.kinds import KINDS, Kind
 from cifarzoo.components.plugins import OURS, catalogue
 from cifarzoo.components.reference import docstring_of, parse_docstring, snippet
 from cifarzoo.components.registry import ROOT
 from cifarzoo_docs.markdown import block, code, definitions, page, prose, table
-from cifarzoo_docs.networks import layers_of, mflops, parts_table
+from cifarzoo_docs.networks import family_of, layers_of, mflops, parts_table
 from cifarzoo_docs.pictures import picture
 
-_NUMBER = re.compile(r"(\d+)")
 REPOSITORY = Path(__file__).parents[3]
 
 
@@ -31,15 +30,11 @@ def entries() -> list[Entry]:
     return sorted(
         found,
         key=lambda entry: (
-            _family(entry).name,
+            family_of(entry).name,
             entry.preset is not None,
-            [int(part) if part.isdecimal() else part for part in _NUMBER.split(entry.name)],
+            by_number(entry.name),
         ),
     )
-
-
-def _family(entry: Entry) -> Entry:
-    return _family(entry.preset.family) if entry.preset else entry
 
 
 def kind_pages() -> dict[str, str]:

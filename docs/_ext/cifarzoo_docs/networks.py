@@ -19,13 +19,14 @@ COLUMNS = ("part", "layers", "output", "parameters", "MFLOPs")
 @cache
 def layers_of(entry: Entry) -> LayerTable:
     """The layers that an image of 32 x 32 goes through, for ten classes."""
-    merges = entry.name in MERGING or _family(entry) in MERGING
+    merges = entry.name in MERGING or family_of(entry).name in MERGING
     options = ConfigOptions(sets=SHAKING if merges else (), plugins=(), trusts=False)
     return layer_table(entry.name, entry, options=options, data=None)
 
 
-def _family(entry: Entry) -> str:
-    return _family(entry.preset.family) if entry.preset else entry.name
+def family_of(entry: Entry) -> Entry:
+    """The family of which it is a preset, or itself."""
+    return family_of(entry.preset.family) if entry.preset else entry
 
 
 def parts_table(entry: Entry) -> str:

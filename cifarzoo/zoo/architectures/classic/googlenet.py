@@ -11,6 +11,7 @@ from cifarzoo.zoo.architectures.residual.blocks import (
     ResidualNetwork,
     chain,
     conv_norm_act,
+    widened,
 )
 from cifarzoo.zoo.architectures.variants import make_layers
 from cifarzoo.zoo.layers.conventions import he2015_layers
@@ -69,12 +70,12 @@ def googlenet(
     """
     check_settings(googlenet, locals())
     make = make_layers(layers or he2015_layers)
-    width = stem_channels = wider(STEM_CHANNELS, width_factor)
+    width = stem_channels = widened(STEM_CHANNELS, width_factor)
     groups: list[nn.Module] = []
     for number, group in enumerate(MODULES):
         parts: list[nn.Module] = [nn.MaxPool2d(3, 2, 1)] if number else []
         for row in group:
-            shape = tuple(wider(channels, width_factor) for channels in row)
+            shape = tuple(widened(channels, width_factor) for channels in row)
             parts.append(inception(make, width, shape))
             one, _, three, _, five, pooled = shape
             width = one + three + five + pooled
@@ -85,11 +86,6 @@ def googlenet(
         last=nn.Identity(),
         head=make.dense(width, num_classes),
     )
-
-
-def wider(channels: int, factor: float) -> int:
-    """So many times as many channels, at least one."""
-    return max(1, round(channels * factor))
 
 
 def inception(make: Layers, in_channels: int, shape: tuple[int, ...]) -> nn.Module:

@@ -13,7 +13,13 @@ from cifarzoo.protocols import (
     Residual,
     check_settings,
 )
-from cifarzoo.zoo.architectures.mobile.inverted import Form, Stage, divisible, inverted_blocks
+from cifarzoo.zoo.architectures.mobile.inverted import (
+    Form,
+    Stage,
+    divisible,
+    inverted_blocks,
+    widened_stages,
+)
 from cifarzoo.zoo.architectures.residual.blocks import ResidualNetwork, chain, conv_norm_act
 from cifarzoo.zoo.architectures.variants import make_layers
 from cifarzoo.zoo.layers.conventions import he2015_layers
@@ -61,7 +67,7 @@ def efficientnet_b0(
     check_settings(efficientnet_b0, locals())
     make = make_layers(layers or he2015_layers)
     width, last = (divisible(each * width_factor) for each in (STEM_CHANNELS, LAST_CHANNELS))
-    stages = [stage._replace(channels=divisible(stage.channels * width_factor)) for stage in STAGES]
+    stages = widened_stages(STAGES, width_factor)
     # Before the stem: the order in which a seed's first weights have always been drawn.
     blocks = inverted_blocks(make, FORM, stages, residual, in_channels=width)
     return ResidualNetwork(

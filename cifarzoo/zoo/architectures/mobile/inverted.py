@@ -129,6 +129,11 @@ def inverted_block(
     )
 
 
+def widened_stages(stages: Sequence[Stage], factor: float) -> list[Stage]:
+    """Stages of so many times as many channels, by the rule of ``divisible``."""
+    return [stage._replace(channels=divisible(stage.channels * factor)) for stage in stages]
+
+
 def divisible(channels: float, divisor: int = 8) -> int:
     """The nearest multiple of ``divisor`` that is at most a tenth lower, as the authors have it."""
     nearest = max(divisor, int(channels + divisor / 2) // divisor * divisor)

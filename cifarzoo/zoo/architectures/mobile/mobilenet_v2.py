@@ -13,7 +13,13 @@ from cifarzoo.protocols import (
     Residual,
     check_settings,
 )
-from cifarzoo.zoo.architectures.mobile.inverted import Form, Stage, divisible, inverted_blocks
+from cifarzoo.zoo.architectures.mobile.inverted import (
+    Form,
+    Stage,
+    divisible,
+    inverted_blocks,
+    widened_stages,
+)
 from cifarzoo.zoo.architectures.residual.blocks import ResidualNetwork, chain, conv_norm_act
 from cifarzoo.zoo.architectures.variants import make_layers
 from cifarzoo.zoo.layers.conventions import he2015_layers
@@ -64,7 +70,7 @@ def mobilenet_v2(
     make = make_layers(layers or he2015_layers)
     width = divisible(STEM_CHANNELS * width_factor)
     last = divisible(LAST_CHANNELS * max(1.0, width_factor))
-    stages = [stage._replace(channels=divisible(stage.channels * width_factor)) for stage in STAGES]
+    stages = widened_stages(STAGES, width_factor)
     return ResidualNetwork(
         stem=conv_norm_act(make, in_channels, width, 3, act=FORM.act),
         blocks=inverted_blocks(make, FORM, stages, residual, in_channels=width),

@@ -252,3 +252,8 @@ SHORTCUTS: Mapping[str, Callable[[Layers, BlockPlan], nn.Module]] = {
     "pool_pad": pool_pad,
     "subsample_pad": subsample_pad,
 }
+
+
+def widened(channels: int, factor: float) -> int:
+    """So many times as many channels, at least one."""
+    return max(1, round(channels * factor))

@@ -13,6 +13,7 @@ from cifarzoo.zoo.architectures.residual.blocks import (
     BlockPlan,
     ResidualNetwork,
     conv_norm_act,
+    widened,
 )
 from cifarzoo.zoo.architectures.residual.resnet import VARIANTS, plain_block
 from cifarzoo.zoo.architectures.variants import make_layers
@@ -101,9 +102,6 @@ def dla(
     num_blocks = sum(2 if levels == 1 else 2 * levels + 1 for _, levels, _ in TREES)
     index = 0
 
-    def wider(channels: int) -> int:
-        return max(1, round(channels * width_factor))
-
     def make_block(before: int, channels: int, stride: int) -> nn.Module:
         nonlocal index
         index += 1
@@ -114,14 +112,15 @@ def dla(
 
     base: list[nn.Module] = []
     width = in_channels
-    for channels in map(wider, BASE_CHANNELS):
+    for base_channels in BASE_CHANNELS:
+        channels = widened(base_channels, width_factor)
         base += [make.conv(width, channels, 3), make.norm(channels), nn.ReLU(inplace=True)]
         width = channels
     trees: list[nn.Module] = []
-    for channels, levels, stride in TREES:
-        wide = wider(channels)
-        trees.append(Tree(make, make_block, width, wide, levels=levels, stride=stride))
-        width = wide
+    for tree_channels, levels, stride in TREES:
+        channels = widened(tree_channels, width_factor)
+        trees.append(Tree(make, make_block, width, channels, levels=levels, stride=stride))
+        width = channels
     return ResidualNetwork(
         stem=nn.Sequential(*base),
         blocks=nn.Sequential(*trees),

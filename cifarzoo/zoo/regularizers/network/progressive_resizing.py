@@ -57,6 +57,8 @@ class ProgressiveResizing(Regularizer):
                 smaller = resized(images, size)
                 try:
                     return forward(smaller, targets)
+                except torch.OutOfMemoryError:
+                    raise
                 except (RuntimeError, ValueError) as error:  # of layers made for another size
                     height, width = smaller.shape[2:]
                     raise ConfigError(

@@ -1,1 +1,1 @@
-"""Regularizers around the forward pass."""
+"""Regularizers that select which images of a batch are trained on."""
