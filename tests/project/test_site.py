@@ -16,7 +16,6 @@ from cifarzoo.components.reference import parse_docstring, snippet
 from cifarzoo.escaping import visible
 from cifarzoo_docs import commands, components, errors, links, markdown
 
-PAGES = components.kind_pages()
 ENTRIES = components.entries()
 
 
@@ -30,7 +29,7 @@ def section(page: str, name: str) -> str:
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
 def test_every_component_has_a_section_with_all_that_is_said_of_it(entry):
-    text = section(PAGES[KINDS[entry.kind].plural], entry.name)
+    text = components.said_of(entry)
     doc = parse_docstring(entry.doc)
 
     assert f"```gin\n{snippet(entry, ENTRIES)}\n```" in text
@@ -49,8 +48,24 @@ def test_every_component_has_a_section_with_all_that_is_said_of_it(entry):
     assert (components.REPOSITORY / source[1]).samefile(entry.path)
 
 
-def test_every_kind_that_has_components_has_a_page():
-    assert set(PAGES) == {KINDS[entry.kind].plural for entry in ENTRIES}
+def test_the_section_of_a_network_has_a_table_of_its_parts():
+    [entry] = [e for e in ENTRIES if e.name == "resnet20"]
+    text = components.section_of(entry)
+
+    assert text.startswith(components.said_of(entry))
+    assert re.search(rf"^\| in all \|.*\| {entry.preset.num_parameters:,} \|", text, re.MULTILINE)
+
+
+def test_every_component_is_on_the_page_of_its_kind():
+    of_kinds = components.by_kind()
+
+    assert sorted(e.name for found in of_kinds.values() for e in found) == sorted(
+        e.name for e in ENTRIES
+    )
+    page = components.kind_page(KINDS["loss"], of_kinds[KINDS["loss"]])
+    for entry in of_kinds[KINDS["loss"]]:
+        assert f"[`{entry.name}`](#{entry.name})" in page
+        assert page.count(components.section_of(entry)) == 1
 
 
 def test_every_setting_of_a_run_is_described():

@@ -39,9 +39,14 @@ def entries() -> list[Entry]:
 
 def kind_pages() -> dict[str, str]:
     """The page of each kind that has components, by the kind's plural."""
+    return {kind.plural: kind_page(kind, found) for kind, found in by_kind().items()}
+
+
+def by_kind() -> dict[Kind, list[Entry]]:
+    """The components of each kind that has some."""
     found = entries()
-    by_kind = {kind: [e for e in found if e.kind == name] for name, kind in KINDS.items()}
-    return {kind.plural: _kind_page(kind, of_it) for kind, of_it in by_kind.items() if of_it}
+    each = {kind: [e for e in found if e.kind == name] for name, kind in KINDS.items()}
+    return {kind: of_it for kind, of_it in each.items() if of_it}
 
 
 def page_of(entry: Entry) -> str:
@@ -63,12 +68,13 @@ def overview() -> str:
     )
 
 
-def _kind_page(kind: Kind, found: list[Entry]) -> str:
+def kind_page(kind: Kind, found: list[Entry]) -> str:
+    """The page of a kind: a list of its components, and the section of each."""
     rows = [(f"[`{e.name}`](#{e.name})", *_sizes(e), prose(_first_line(e))) for e in found]
     sizes = ("parameters", "MFLOPs") if kind.name == "architecture" else ()
     title = kind.plural.capitalize()
     contents = table((kind.name, *sizes, "what it is"), rows)
-    return page(title, _use(kind), contents, *map(_section, found))
+    return page(title, _use(kind), contents, *map(section_of, found))
 
 
 def _first_line(entry: Entry) -> str:
@@ -95,7 +101,16 @@ def _use(kind: Kind) -> str:
     return said
 
 
-def _section(entry: Entry) -> str:
+def section_of(entry: Entry) -> str:
+    """All that its page has of a component; a network is built for it."""
+    if entry.kind != "architecture":
+        return said_of(entry)
+    parts = "Its parts, at an image of 32 x 32 and ten classes:"
+    return "\n\n".join([said_of(entry), parts, parts_table(entry)])
+
+
+def said_of(entry: Entry) -> str:
+    """What its source says of a component and its parameters, and how it is used."""
     doc = docstring_of(entry)
     own = parse_docstring(entry.doc).text.split("\n\n")
     parts = [f"## {entry.name}", *map(prose, own), *_preset(entry), picture(entry)]
@@ -103,10 +118,8 @@ def _section(entry: Entry) -> str:
         parts += [definitions(_parameters(entry.parameters, doc.arguments))]
     parts += [f"Raises {code(name)}: {prose(said)}" for name, said in doc.errors.items()]
     parts += ["In a config:", block("gin", snippet(entry, entries()))]
-    if entry.kind == "architecture":
-        parts += ["Its parts, at an image of 32 x 32 and ten classes:", parts_table(entry)]
-    place = entry.path.relative_to(REPOSITORY).as_posix()
-    return "\n\n".join([*filter(None, parts), f"Source: {code(place)}"])
+    parts += [f"Source: {code(entry.path.relative_to(REPOSITORY).as_posix())}"]
+    return "\n\n".join(filter(None, parts))
 
 
 def _preset(entry: Entry) -> list[str]:
