@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cifarzoo.api.branching import Parent
     from cifarzoo.api.progress import ListenerFactory
     from cifarzoo.config import Config
+    from cifarzoo.engine.assembly.optimizer_trial import OptimizerTrial
     from cifarzoo.engine.events import Event, Listener, ResultEvent
     from cifarzoo.engine.runner import Task
     from cifarzoo.run_folders.folder import RunFolder
@@ -55,7 +56,8 @@ class RankJob:
         data: Folder of the data; None: not known.
         argv: Command that started the run, for run.json.
         progress: Makes the listener.
-        is_tried: Whether the launching process has tried the run.
+        tried: What the launching process found of the optimizer when it tried the run; None: it
+            wasn't tried.
         is_anonymous: Whether run.json names no host, user and folder elsewhere.
         labels: What the user calls the run.
     """
@@ -65,7 +67,7 @@ class RankJob:
     data: Path | None
     argv: tuple[str, ...]
     progress: ListenerFactory
-    is_tried: bool = False
+    tried: OptimizerTrial | None = None
     is_anonymous: bool = False
     labels: Labels = UNLABELLED
 
@@ -198,7 +200,7 @@ def train_rank(job: RankJob) -> None:
     with job.config.locating(), job.progress() as listener:
         task = _task(job.config, open_folder, listener, data=job.data, argv=job.argv)
         listeners = [listener, _noting_plugins(job.config, listener)]
-        task = replace(task, is_tried=job.is_tried, is_anonymous=job.is_anonymous)
+        task = replace(task, tried=job.tried, is_anonymous=job.is_anonymous)
         task = replace(task, labels=job.labels)
         execute(task, listeners)
 
@@ -263,17 +265,27 @@ def _launch(
     from cifarzoo.engine.distributed.launcher import launch
     from cifarzoo.engine.distributed.world import pick_device
     from cifarzoo.engine.runner import recorded_result
-    from cifarzoo.engine.trial_step import try_step
+    from cifarzoo.engine.trial_step import try_run
 
     size = resolve_world_size(processes.nproc)
     _check_importable(config, size)
     with config.locating():  # what can be refused is refused here, with its file and line
         run = config.build()
         describe(run, data=data, world_size=size)
+        device = pick_device()
         # On a GPU by rank 0: a process that has touched one keeps some of its memory.
-        is_tried = pick_device().type == "cpu"
-        if is_tried:
-            try_step(run, folder=data, device=pick_device(), world_size=size, open_run=open_teacher)
+        tried = (
+            try_run(
+                run,
+                folder=data,
+                device=device,
+                world_size=size,
+                open_run=open_teacher,
+                is_checked=True,  # by describe
+            )
+            if device.type == "cpu"
+            else None
+        )
     folder, _ = _opened(open_folder, config, parent)  # rank 0 compares again, and warns
     with folder.locked():
         pass  # in use: refused before any process starts; rank 0 holds the lock from then on
@@ -283,7 +295,7 @@ def _launch(
         data=data,
         argv=tuple(sys.argv),
         progress=progress,
-        is_tried=is_tried,
+        tried=tried,
         is_anonymous=is_anonymous,
         labels=labels,
     )

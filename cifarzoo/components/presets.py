@@ -12,8 +12,9 @@ import inspect
 import linecache
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import zip_longest
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, Generic, TypeVar
 
 from cifarzoo.components.making import Making
@@ -186,16 +187,17 @@ def call_site(frame: FrameType) -> CallSite:
         PluginError: No name gets it, or none at the top level of a module.
     """
     path, line = frame.f_code.co_filename, frame.f_lineno
-    behind = (
-        instruction
-        for instruction in dis.get_instructions(frame.f_code)
-        if instruction.offset > frame.f_lasti and instruction.opname != "EXTENDED_ARG"
-    )
+    behind = (each for each in _instructions(frame.f_code) if each.offset > frame.f_lasti)
     stores = next(behind, None)
     is_global = frame.f_locals is frame.f_globals
     if not (is_global and stores and stores.opname in ("STORE_NAME", "STORE_GLOBAL")):
         raise PluginError(f"{path}:{line}: expected {SHAPE}, at the top level of a module")
     return CallSite(str(stores.argval), str(frame.f_globals["__name__"]), path, line)
+
+
+@lru_cache(maxsize=1)  # for a module that makes many
+def _instructions(code: CodeType) -> list[dis.Instruction]:
+    return [each for each in dis.get_instructions(code) if each.opname != "EXTENDED_ARG"]
 
 
 def _signature(

@@ -15,6 +15,7 @@ import cifarzoo
 from cifarzoo.components.run import Run
 from cifarzoo.engine import running_statistics
 from cifarzoo.engine.assembly.forward import network_stages
+from cifarzoo.engine.assembly.optimizer_trial import OptimizerTrial
 from cifarzoo.engine.assembly.plan import length_warnings
 from cifarzoo.engine.assembly.repeated_calls import changing_answers
 from cifarzoo.engine.device.allocator import keep_freed_memory, use_huge_pages
@@ -87,7 +88,8 @@ class Task:
         data: Folder of the data; None: not known.
         provenance: What run.json says of where the result comes from.
         open_run: Opens the runs of teachers.
-        is_tried: Whether the run was tried before, by the process that launched this one.
+        tried: What the process that launched this one found of the optimizer when it tried the
+            run; None: it wasn't tried.
         is_anonymous: Whether run.json names no host, user and folder elsewhere, from now on.
         labels: What the user calls the run.
     """
@@ -99,7 +101,7 @@ class Task:
     data: Path | None
     provenance: dict[str, Any]
     open_run: OpenRun = opens_none
-    is_tried: bool = False
+    tried: OptimizerTrial | None = None
     is_anonymous: bool = False
     labels: Labels = UNLABELLED
 
@@ -182,11 +184,10 @@ def _train(
             **task.provenance,
         )
     with closing(tensorboard), numerics(policy, strict=bool(task.run.deterministic)):
-        if not task.is_tried:
-            world.on_main(partial(_try, task, world))
+        tried = task.tried or world.on_main(partial(_try, task, world))
         initial = world.on_main(partial(_initial_weights, task, folder))
         setup, data, state = prepare(
-            task.run, folder=task.data, world=world, policy=policy, initial=initial
+            task.run, folder=task.data, world=world, policy=policy, initial=initial, tried=tried
         )
         if initial and attempt:
             _record_initial(initial, state, folder, emit)
@@ -208,8 +209,8 @@ def _train(
     return result
 
 
-def _try(task: Task, world: World) -> None:
-    try_run(
+def _try(task: Task, world: World) -> OptimizerTrial:
+    return try_run(
         task.run,
         folder=task.data,
         device=world.device,

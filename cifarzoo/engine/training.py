@@ -28,7 +28,7 @@ from cifarzoo.engine.assembly.build import (
 from cifarzoo.engine.assembly.dataset import read_dataset, titled
 from cifarzoo.engine.assembly.dry_run import build_within_memory
 from cifarzoo.engine.assembly.loss_trial import check_parts
-from cifarzoo.engine.assembly.optimizer_trial import try_optimizer
+from cifarzoo.engine.assembly.optimizer_trial import OptimizerTrial, try_optimizer
 from cifarzoo.engine.assembly.plan import Plan, plan
 from cifarzoo.engine.assembly.selection import check_selection, has_selection
 from cifarzoo.engine.assembly.trials import check_norms, check_schedule
@@ -150,6 +150,7 @@ def prepare(
     world: World,
     policy: Policy,
     initial: InitialWeights | None = None,
+    tried: OptimizerTrial | None = None,
 ) -> tuple[Setup, Data, TrainingState]:
     """Build the network, which was tried before, read the data and put both where they train.
 
@@ -159,6 +160,7 @@ def prepare(
         world: Ranks of the run.
         policy: Arithmetic of the run.
         initial: Weights that it starts from; None: as the network is built.
+        tried: What a trial has found of its optimizer; None: it is tried here.
 
     Raises:
         ConfigError: Settings that don't fit each other, the dataset or the ranks; or no initial
@@ -179,7 +181,7 @@ def prepare(
     initialise(model, data.train, components.augmentations)
     if matched:
         matched.load_into(model)
-    return setup, data, initial_state(setup, model)
+    return setup, data, initial_state(setup, model, tried)
 
 
 def settle(
@@ -265,8 +267,15 @@ def initialise(
             module.initialise_from(images)
 
 
-def initial_state(setup: Setup, model: nn.Module) -> TrainingState:
+def initial_state(
+    setup: Setup, model: nn.Module, tried: OptimizerTrial | None = None
+) -> TrainingState:
     """The state of a run before its first step, over the network's first weights.
+
+    Args:
+        setup: Run, sizes, components, arithmetic and ranks.
+        model: The network, on the device.
+        tried: What a trial has found of the optimizer; None: it is tried here.
 
     Raises:
         ConfigError: An optimizer that refuses its settings or can't be used in the run's
@@ -285,7 +294,8 @@ def initial_state(setup: Setup, model: nn.Module) -> TrainingState:
         base_rates=base_rates,
         average=average,
         scaler=Scaler(setup.policy, setup.world.device),
-        trial=try_optimizer(setup.run, setup.components, optimizer, device=setup.world.device),
+        trial=tried
+        or try_optimizer(setup.run, setup.components, optimizer, device=setup.world.device),
         losses=torch.full((setup.plan.train_images,), UNSEEN) if selects else None,
     )
 

@@ -20,9 +20,10 @@ from torch.nn import functional as F
 from cifarzoo.components.hooks import DataInitialised
 from cifarzoo.components.run import Run
 from cifarzoo.engine.assembly.build import name_of
-from cifarzoo.engine.assembly.dry_run import build_within_memory, dry_run
+from cifarzoo.engine.assembly.dry_run import build_within_memory, check_components
 from cifarzoo.engine.assembly.failures import FailsError, failed, unfit
 from cifarzoo.engine.assembly.forward import Wrapped
+from cifarzoo.engine.assembly.optimizer_trial import OptimizerTrial
 from cifarzoo.engine.assembly.plan import Plan
 from cifarzoo.engine.assembly.validation import GIB, memory_of
 from cifarzoo.engine.device.kernels import convert
@@ -49,8 +50,9 @@ def try_run(
     device: torch.device,
     world_size: int = 1,
     open_run: OpenRun = opens_none,
-) -> None:
-    """Build ``run`` without weights, then with them, and take a step and a test on noise.
+    is_checked: bool = False,
+) -> OptimizerTrial:
+    """Build ``run``, try its components, and take a step and a test on noise.
 
     Args:
         run: Run that is to be trained.
@@ -58,36 +60,35 @@ def try_run(
         device: Device on which it is to be trained.
         world_size: Number of ranks of the run; the trial is on one.
         open_run: Opens the runs of teachers.
+        is_checked: Whether ``dry_run`` has seen it.
+
+    Returns:
+        What was found of the optimizer, which the run needs not try again.
 
     Raises:
         ConfigError: What ``dry_run`` refuses, a component that fails in training or at test, or a
             teacher that can't teach.
         DataError: The dataset isn't there.
     """
-    dry_run(run, folder=folder, device=device)
-    try_step(run, folder=folder, device=device, world_size=world_size, open_run=open_run)
-
-
-def try_step(
-    run: Run,
-    *,
-    folder: Path | None,
-    device: torch.device,
-    world_size: int = 1,
-    open_run: OpenRun = opens_none,
-) -> None:
-    """The second part of ``try_run``, where the first was done; for arguments and errors see it."""
     policy = choose(run, device)
     # A few images are less than kernels are for in the run.
     policy = replace(policy, compile=False, kernels=replace(policy.kernels, least=0))
     num_images = _images_of_a_pass(run, world_size)
-    once = partial(_try, run, folder, device=device, num_images=num_images, open_run=open_run)
+    once = partial(
+        _try,
+        run,
+        folder,
+        device=device,
+        num_images=num_images,
+        open_run=open_run,
+        is_checked=is_checked,
+    )
     with (
         kept_generators(device.index if device.type == "cuda" else None),
         numerics(policy, strict=bool(run.deterministic)),
     ):
         try:
-            once(policy)
+            return once(policy)
         except FailsError as error:
             if policy.channels_last and _works(once, replace(policy, channels_last=False)):
                 error.problem += "; it works on (N, C, H, W): set run.channels_last = False"
@@ -107,9 +108,12 @@ def _try(
     device: torch.device,
     num_images: int,
     open_run: OpenRun,
-) -> None:
+    is_checked: bool,
+) -> OptimizerTrial:
     """One step and one test on a few images; on a GPU also a step on as many as in the run."""
     components = build_within_memory(run, folder=folder, device=device)
+    if not is_checked:
+        check_components(components, run, device)
     convert(components.model, policy.kernels)
     few = NUM_IMAGES if num_images >= NUM_IMAGES else FEWER_IMAGES
     setup = Setup(
@@ -134,9 +138,10 @@ def _try(
         setup = replace(setup, plan=_plan(run, num_images, num_views=components.num_views))
         to_device(setup)  # for BatchNorm's groups
         _train(setup, state)
+    return state.trial
 
 
-def _works(attempt: Callable[[Policy], None], policy: Policy) -> bool:
+def _works(attempt: Callable[[Policy], object], policy: Policy) -> bool:
     try:
         attempt(policy)
     except CifarzooError:

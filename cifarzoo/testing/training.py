@@ -15,11 +15,14 @@ from torch import Tensor
 from cifarzoo.api.execution import RankJob, train_rank
 from cifarzoo.api.global_state import own_global_state
 from cifarzoo.api.progress import Calling
+from cifarzoo.api.teachers import open_teacher
 from cifarzoo.config import Config
 from cifarzoo.engine.assembly.failures import unfit
+from cifarzoo.engine.assembly.optimizer_trial import OptimizerTrial
 from cifarzoo.engine.distributed.launcher import launch
 from cifarzoo.engine.distributed.world import pick_device
 from cifarzoo.engine.events import ignore_event
+from cifarzoo.engine.trial_step import try_run
 from cifarzoo.run_folders.folder import STATE, RunFolder, adopt
 from cifarzoo.testing.subject import Subject
 
@@ -71,7 +74,7 @@ def check_ranks(subject: Subject, folder: Path) -> None:
 
 
 def difference_when_resumed(
-    config: Config, folder: Path, *, data: Path | None, is_tried: bool = False
+    config: Config, folder: Path, *, data: Path | None, tried: OptimizerTrial | None = None
 ) -> str:
     """How a run ends otherwise that goes on from its last checkpoint but one; empty: it doesn't.
 
@@ -79,14 +82,15 @@ def difference_when_resumed(
         config: Config of the run, which saves each of its steps.
         folder: Folder for the runs.
         data: Folder of the data, or None.
-        is_tried: Whether it needs no trial before it begins.
+        tried: What is known of its optimizer; None: the run is tried first.
     """
-    whole = trained(config, folder / "whole", data=data, is_tried=is_tried)
+    tried = tried or _tried(config, data)
+    whole = trained(config, folder / "whole", data=data, tried=tried)
     resumed = RunFolder(folder / "resumed")
     shutil.copytree(whole.path, resumed.path)
     shutil.rmtree(_newest(resumed))
     resumed.update(status="running")
-    trained(config, resumed.path, data=data, is_tried=True)  # by the whole one
+    trained(config, resumed.path, data=data, tried=tried)
     return _difference(_saved(whole), _saved(resumed), tolerance=0.0)
 
 
@@ -99,8 +103,9 @@ def difference_on_two_ranks(config: Config, folder: Path, *, data: Path | None) 
         data: Folder of the data, or None.
     """
     with _on_cpu() as has_gpu:
-        alone = trained(config, folder / "alone", data=data, nproc=1 if has_gpu else 0)
-        together = trained(config, folder / "together", data=data, nproc=2)
+        tried, nproc = _tried(config, data), 1 if has_gpu else 0
+        alone = trained(config, folder / "alone", data=data, nproc=nproc, tried=tried)
+        together = trained(config, folder / "together", data=data, nproc=2, tried=tried)
     return difference_of_runs(alone.path, together.path)
 
 
@@ -116,7 +121,12 @@ def difference_of_runs(one: Path, other: Path) -> str:
 
 
 def trained(
-    config: Config, folder: Path, *, data: Path | None, nproc: int = 0, is_tried: bool = False
+    config: Config,
+    folder: Path,
+    *,
+    data: Path | None,
+    nproc: int = 0,
+    tried: OptimizerTrial | None = None,
 ) -> RunFolder:
     """Train a run, or go on with it.
 
@@ -125,9 +135,9 @@ def trained(
         folder: Folder of the run.
         data: Folder of the data, or None.
         nproc: Number of processes that are launched; 0: it is trained in this one.
-        is_tried: Whether the run was tried before.
+        tried: What a trial has found of its optimizer; None: the run is tried first.
     """
-    job = job_of(config, folder, data=data, is_tried=is_tried)
+    job = job_of(config, folder, data=data, tried=tried)
     if nproc:
         launch(train_rank, job, nproc=nproc)
     else:
@@ -137,7 +147,16 @@ def trained(
     return RunFolder(job.folder)
 
 
-def job_of(config: Config, folder: Path, *, data: Path | None, is_tried: bool = False) -> RankJob:
+def _tried(config: Config, data: Path | None) -> OptimizerTrial:
+    """What a trial finds, as the run would before it begins."""
+    with own_global_state(), config.locating():
+        torch.set_num_threads(1)
+        return try_run(config.build(), folder=data, device=pick_device(), open_run=open_teacher)
+
+
+def job_of(
+    config: Config, folder: Path, *, data: Path | None, tried: OptimizerTrial | None = None
+) -> RankJob:
     """What a rank needs to train a run, or to go on with it; see ``trained``."""
     opened, _ = adopt(folder, config.text())
     return RankJob(
@@ -146,7 +165,7 @@ def job_of(config: Config, folder: Path, *, data: Path | None, is_tried: bool = 
         data=data,
         argv=("cifarzoo.testing",),
         progress=Calling(ignore_event),
-        is_tried=is_tried,
+        tried=tried,
     )
 
 

@@ -23,6 +23,7 @@ from tests.components.covering import Item, Pair, Row, all_pairs, covering_array
 from tests.components.test_every_component import HUB, SETTINGS, SMALLEST
 from tests.small_cifar import small, write_parquets
 from tests.small_teacher import with_teacher
+from tests.tried import TRIED
 
 SEED = 1
 PARTS = 36  # tests, each of some rows of the array
@@ -229,7 +230,7 @@ def run(row: Row, folder: Path, data: Path | None) -> str:
     """What is wrong with a row; empty: nothing is."""
     loaded = config.from_text(text_of(row, data), name="row")
     # What a trial would refuse fails in the run itself; the trials have tests of their own.
-    if problem := difference_when_resumed(loaded, folder, data=data, is_tried=True):
+    if problem := difference_when_resumed(loaded, folder, data=data, tried=TRIED):
         return problem
     finished = cifarzoo.load_run(folder / "whole")
     again, first = finished.evaluate().test.error, finished.result.test_error

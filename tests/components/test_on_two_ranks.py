@@ -21,6 +21,7 @@ from tests.components.test_every_component import (
     own_components,
 )
 from tests.small_cifar import small, write_parquets
+from tests.tried import TRIED
 
 PARTS = 6  # launches, each of which trains some components one after the other
 # Of images as few as these it has matrices with equal eigenvalues, whose eigenvectors are any of
@@ -49,7 +50,7 @@ def job(name: str, root: Path) -> RankJob:
         write_parquets(data, small(of=HUB[name][0]), labels_are=HUB[name][1])
     text = f"{config_text(name, kind)}run.precision = 'float64'\n"  # only the order of sums differs
     loaded = config.from_text(text, name=name)
-    return job_of(loaded, root / name, data=data, is_tried=True)  # trials have tests of their own
+    return job_of(loaded, root / name, data=data, tried=TRIED)  # trials have tests of their own
 
 
 def train_one_after_another(jobs: Sequence[RankJob]) -> None:

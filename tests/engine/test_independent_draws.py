@@ -27,6 +27,7 @@ from cifarzoo.protocols import Augmentation, Regularizer, Residual, Site
 from cifarzoo.randomness.gates import site_draws
 from tests.components.test_every_component import config_text, own_components
 from tests.tiny import TinyNet, tiny_task
+from tests.tried import TRIED
 
 NUM_IMAGES = 4  # of a batch, in one view or in several; components are tried on two before a run
 KINDS = ("regularizer", "augmentation", "schedule", "optimizer")
@@ -192,7 +193,7 @@ def trained(root: Path, run: Run, *, probes: str = "") -> Record:
         precision="float32",
     )
     task = tiny_task(root, f"{probes or 'alone'}-{len(list(root.iterdir()))}")
-    execute(replace(task, run=run, is_tried=True))  # the trial draws too
+    execute(replace(task, run=run, tried=TRIED))  # the trial draws too
     return record
 
 

@@ -17,6 +17,7 @@ from cifarzoo.errors import ConfigError
 from cifarzoo.zoo.optimizers.sgd import sgd
 from cifarzoo.zoo.regularizers.average.ema import ema
 from tests.tiny import dropping_net, tiny_net, tiny_run
+from tests.tried import TRIED
 
 CPU = torch.device("cpu")
 
@@ -223,7 +224,7 @@ def test_a_network_that_needs_nchw_trains_and_is_tested_with_it(task):
 @pytest.mark.parametrize("architecture", [tiny_net, dropping_net])
 def test_the_trial_changes_no_bit_of_the_run(task, architecture):
     tried = task("tried", architecture=architecture, max_steps=3)
-    untried = replace(task("untried", architecture=architecture, max_steps=3), is_tried=True)
+    untried = replace(task("untried", architecture=architecture, max_steps=3), tried=TRIED)
 
     assert execute(tried).weights_sha256 == execute(untried).weights_sha256
 

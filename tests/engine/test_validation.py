@@ -19,6 +19,7 @@ from cifarzoo.engine.assembly.validation import check_memory, check_scaling, mem
 from cifarzoo.engine.runner import execute
 from cifarzoo.errors import ConfigError
 from tests.tiny import evaluated, tiny_run
+from tests.tried import TRIED
 
 CPU = torch.device("cpu")
 
@@ -121,7 +122,7 @@ def test_a_network_is_built_twice_by_the_trial_once_by_training_and_once_by_a_te
 def test_a_rank_whose_launcher_tried_the_run_builds_its_network_once(task):
     built.clear()
 
-    execute(replace(task("run", architecture=noted_net, max_steps=2), is_tried=True))
+    execute(replace(task("run", architecture=noted_net, max_steps=2), tried=TRIED))
 
     assert built == ["cpu"]
 

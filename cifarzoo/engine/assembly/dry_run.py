@@ -39,7 +39,7 @@ def dry_run(run: Run, *, folder: Path | None, device: torch.device) -> Component
     """
     try:
         components = build(run, folder=folder, device="meta")
-        _try_out(components, run, device)
+        check_components(components, run, device)
     except FailsError:
         pass
     except CifarzooError:
@@ -50,7 +50,7 @@ def dry_run(run: Run, *, folder: Path | None, device: torch.device) -> Component
         return components
     with _within_memory(device):  # a network may look at its numbers
         components = _build_with_weights(run, folder)
-    _try_out(components, run, device)
+    check_components(components, run, device)
     return components
 
 
@@ -78,7 +78,18 @@ def build_within_memory(run: Run, *, folder: Path | None, device: torch.device) 
         return _build_with_weights(run, folder)  # it made modules that it didn't keep
 
 
-def _try_out(components: Components, run: Run, device: torch.device) -> None:
+def check_components(components: Components, run: Run, device: torch.device) -> None:
+    """Try each of a run's components on two images.
+
+    Args:
+        components: What the run's factories made, the network on any one device.
+        run: Run that is to be trained.
+        device: Device on which it is to be trained.
+
+    Raises:
+        ConfigError: Components don't fit together, or the network is too large or doesn't take
+            the dataset's images.
+    """
     check_memory(sum(p.numel() for p in components.model.parameters()), device)
     image_shape, num_classes = components.dataset.image_shape, len(components.dataset.classes)
     check_augmentations(components.augmentations, image_shape=image_shape)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,8 +18,13 @@ from torch import Tensor, nn
 from cifarzoo.components.run import Run
 from cifarzoo.engine.assembly.step_form import StepForm, take_step
 from cifarzoo.engine.device.kernels import TORCH, Kernels, choose_kernels
+from cifarzoo.engine.device.uncompiled import (
+    optimizers_uncompiled,
+    set_deterministic_algorithms,
+)
 from cifarzoo.errors import ConfigError
 
+WARNS, ERRS = 1, 2  # torch's debug modes of determinism
 DTYPES = {
     "float64": torch.float64,
     "float32": torch.float32,
@@ -142,8 +147,7 @@ def numerics(policy: Policy, *, strict: bool) -> Iterator[None]:
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     deterministic: Any = torch.utils.deterministic  # its setting is a property of the module
     before = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
+        torch.get_deterministic_debug_mode(),
         deterministic.fill_uninitialized_memory,
         matmul.allow_tf32,
         cudnn.allow_tf32,
@@ -151,16 +155,18 @@ def numerics(policy: Policy, *, strict: bool) -> Iterator[None]:
     )
     if policy.deterministic:  # cuBLAS reads it when it is first used, and refuses without it
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(policy.deterministic, warn_only=not strict)
+    debug_mode = (ERRS if strict else WARNS) if policy.deterministic else 0
+    set_deterministic_algorithms(debug_mode, compiles=policy.compile)
     deterministic.fill_uninitialized_memory = False  # costs 15 % a step, proves nothing
     matmul.allow_tf32 = cudnn.allow_tf32 = policy.name != "float32"
     cudnn.benchmark = not policy.deterministic
     try:
-        yield
+        with nullcontext() if policy.compile else optimizers_uncompiled():
+            yield
     finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-        deterministic.fill_uninitialized_memory = before[2]
-        matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark = before[3:]
+        set_deterministic_algorithms(before[0], compiles=policy.compile)
+        deterministic.fill_uninitialized_memory = before[1]
+        matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark = before[2:]
 
 
 class Scaler:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -12,6 +13,9 @@ from cifarzoo import register
 from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Fraction, NonNegativeFloat, PositiveFloat, check_settings
 from cifarzoo.zoo.optimizers.stepping import evaluated
+
+# Without what torch wraps around it for its compiler, whose import takes two seconds.
+torchs_step = inspect.unwrap(torch.optim.SGD.step)
 
 
 class SGD(torch.optim.SGD):
@@ -31,7 +35,7 @@ class SGD(torch.optim.SGD):
         if 0 < len(self.state) < sum(len(group["params"]) for group in self.param_groups):
             for group in self.param_groups:
                 self._begin_late(group)
-        super().step()
+        torchs_step(self)
         return loss
 
     def _begin_late(self, group: dict[str, Any]) -> None:
