@@ -77,8 +77,8 @@ class Run:
         channels_last: Whether networks and images lie in memory as (N, H, W, C), which is faster;
             a network that needs (N, C, H, W), as ``view`` may, asks for False.
         compile: Whether ``torch.compile`` is used.
-        kernels: Whose kernels layers use on a CPU: ``fused``: ours, which do a norm, its activation
-            and its dropout in one; ``torch``: torch's; ``auto``: ours where they can be had and a
+        kernels: Whose kernels layers use: ``fused``: ours, which do a norm, its activation and its
+            dropout in one; ``torch``: torch's; ``auto``: ours on a CPU, where they can be had and a
             layer is large enough to gain by them.
         deterministic: Whether only deterministic kernels are used; None: on a CPU.
         train_images: Number of images of the training set to use; None: all. Which ones is

@@ -40,6 +40,10 @@ def started(events: list[Event]) -> StartEvent:
     return next(event for event in events if isinstance(event, StartEvent))
 
 
+def network_with_a_pooling() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2))
+
+
 def test_small_layers_are_left_to_torch_unless_all_are_asked_for():
     automatic = choose_kernels(tiny_run(), CPU, "float32")
     asked = choose_kernels(tiny_run(kernels="fused"), CPU, "float32")
@@ -54,7 +58,9 @@ def test_small_layers_are_left_to_torch_unless_all_are_asked_for():
     [
         ({}, "float64", "cpu", "there are none for float64"),
         ({"compile": True}, "float32", "cpu", "run.compile has torch make its own"),
-        ({}, "bfloat16", "cuda", "there are none for cuda"),
+        ({}, "float64", "cuda", "there are none for float64"),
+        ({"compile": True}, "bfloat16", "cuda", "run.compile has torch make its own"),
+        ({}, "float32", "mps", "there are none for mps"),
     ],
 )
 def test_kernels_that_a_run_cannot_use_are_refused_where_they_are_asked_for(
@@ -66,6 +72,20 @@ def test_kernels_that_a_run_cannot_use_are_refused_where_they_are_asked_for(
     asked = tiny_run(kernels="fused", **settings)
     with pytest.raises(ConfigError, match=f"is 'fused', .*: {why}; expected 'auto' or 'torch'"):
         choose_kernels(asked, torch.device(device), precision)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_on_a_gpu_those_in_triton_are_used_where_they_are_asked_for(precision):
+    pytest.importorskip("triton", reason="torch comes with Triton for GPUs alone here")
+    gpu = torch.device("cuda")
+
+    asked = choose_kernels(tiny_run(kernels="fused"), gpu, precision)
+
+    assert choose_kernels(tiny_run(), gpu, precision) == TORCH
+    assert asked.is_triton
+    assert asked.code not in {None, kernels.load().code}
+    model = kernels.convert(network_with_a_pooling(), asked)
+    assert kernels.summary(model, asked) == "ours for 1 norms"
 
 
 @pytest.mark.usefixtures("no_compiler")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from dataclasses import dataclass
 from functools import cache
+from importlib import metadata
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -19,7 +22,10 @@ from cifarzoo.layers.kernels.build import Built, UnavailableError, built, openmp
 from cifarzoo.layers.kernels.library import Library
 
 FOLDER = "kernels"  # below this user's caches
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = {
+    "cpu": ("float32", "bfloat16"),
+    "cuda": ("float32", "bfloat16", "float16"),
+}
 SHORT = 12  # hexadecimal digits that tell one code from another
 
 
@@ -30,12 +36,14 @@ class Kernels:
     Attributes:
         code: SHA-256 (hex) of source and flags of ours, which decide bits; None: torch's.
         least: Number of activations from which on a layer uses ours.
+        is_triton: Whether ours are those for GPUs, which have norms alone.
         has_strips: Whether narrow convolutions are in strips, which need no code of ours.
         reason: Why ours can't be had, where the run would use them; else empty.
     """
 
     code: str | None = None
     least: int = 0
+    is_triton: bool = False
     has_strips: bool = False
     reason: str = ""
 
@@ -60,11 +68,14 @@ def choose_kernels(run: Run, device: torch.device, precision: str) -> Kernels:
     """
     if run.kernels == "torch":
         return TORCH
+    is_triton = device.type == "cuda"
+    if is_triton and run.kernels == "auto":  # until a GPU has shown what they gain
+        return TORCH
     unfit = _unfit(run, device, precision)
     reason, code = unfit, None
     if not unfit:
         try:
-            code = load().code
+            code = _load_triton() if is_triton else load().code
         except UnavailableError as error:
             reason = str(error)
     if code is None and run.kernels == "fused":
@@ -74,6 +85,8 @@ def choose_kernels(run: Run, device: torch.device, precision: str) -> Kernels:
         )
     if unfit:
         return TORCH
+    if is_triton:
+        return Kernels(code=code, is_triton=True)
     has_strips = precision == "bfloat16" and strips.are_quick()
     is_any = code is not None or has_strips
     least = fused.LEAST if is_any and run.kernels == "auto" else 0
@@ -82,9 +95,10 @@ def choose_kernels(run: Run, device: torch.device, precision: str) -> Kernels:
 
 def _unfit(run: Run, device: torch.device, precision: str) -> str:
     """Why a run can't use ours on any machine; empty: it can."""
-    if device.type != "cpu":
+    precisions = PRECISIONS.get(device.type)
+    if precisions is None:
         return f"there are none for {device.type}"
-    if precision not in PRECISIONS:
+    if precision not in precisions:
         return f"there are none for {precision}"
     if run.compile:
         return "run.compile has torch make its own"
@@ -121,6 +135,21 @@ def load() -> Built:
     return found
 
 
+def _load_triton() -> str:
+    """Load our kernels for GPUs; their SHA-256 (hex), and that of the compiler's version.
+
+    Raises:
+        UnavailableError: There is no Triton.
+    """
+    try:
+        operations.use_triton()
+        version = metadata.version("triton")
+    except (ImportError, metadata.PackageNotFoundError) as error:
+        raise UnavailableError(f"they are compiled by Triton: {error}") from error
+    source = Path(operations.__file__).with_name("on_gpus.py").read_bytes()
+    return hashlib.sha256(source + version.encode()).hexdigest()
+
+
 def agreed(kernels: Kernels, world: World) -> Kernels:
     """The kernels of all ranks: ours where every rank has the same ones, else torch's."""
     own = zlib.crc32(str(kernels).encode())
@@ -133,7 +162,7 @@ def convert(model: nn.Module, kernels: Kernels) -> nn.Module:
     """Give ``model`` the engine's layers in place, which obey the run and use its kernels."""
     pointwise.convert(dropout.convert(norms.convert(model)))
     if kernels.code is not None:
-        fused.convert(model, least=kernels.least)
+        fused.convert(model, least=kernels.least, pools=not kernels.is_triton)
     least = strips.LEAST if kernels.least else 0
     return strips.convert(model, quick=kernels.has_strips, least=least)
 

@@ -18,7 +18,6 @@ from torch.nn.modules.module import _has_any_global_hook
 from cifarzoo.layers.batch_norm import BatchNorm2d, merged
 from cifarzoo.layers.dropout import LEVELS, Dropout
 from cifarzoo.layers.kernels import operations
-from cifarzoo.layers.kernels.library import DTYPES
 from cifarzoo.layers.kernels.operations import Activation
 from cifarzoo.layers.kernels.readable import is_readable
 
@@ -34,18 +33,19 @@ HOOKS = (
 REPLACED = ("forward", "batch_norm")  # where a module itself has one, its class says nothing
 
 
-def convert(model: nn.Module, *, least: int = 0) -> nn.Module:
+def convert(model: nn.Module, *, least: int = 0, pools: bool = True) -> nn.Module:
     """Let kernels do what they can of ``model``, in place.
 
     Args:
         model: Network whose layers are the engine's, see ``norms.convert``.
         least: Number of activations from which on a kernel does a layer.
+        pools: Whether there is a kernel for poolings, as on a CPU.
     """
     for module in model.modules():
         if type(module) is nn.Sequential and any(type(child) is BatchNorm2d for child in module):
             module.__class__ = FusedSequential
             vars(module)["least"] = least
-        elif _is_2x2(module):
+        elif pools and _is_2x2(module):
             module.__class__ = MaxPool2d
     return model
 
@@ -86,7 +86,7 @@ class MaxPool2d(nn.MaxPool2d):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (torch's name)
         """The largest of each 2x2 pixels (N, C, H, W)."""
-        if _has_kernels(input) and min(input.shape[2:]) > 1:
+        if _has_kernels(input) and input.device.type == "cpu" and min(input.shape[2:]) > 1:
             pooled: Tensor = torch.ops.cifarzoo.max_pool(input)
             return pooled
         unfused: Tensor = super().forward(input)
@@ -105,7 +105,9 @@ def _has_kernels(images: Any) -> TypeGuard[Tensor]:
     """Whether ``images`` are what kernels are written for."""
     # torch tells nowhere else whether forward-mode differentiation is at work.
     is_forward = forward_ad._current_level >= 0  # noqa: SLF001
-    return is_readable(images) and images.dtype in DTYPES and images.numel() > 0 and not is_forward
+    if not is_readable(images, "cpu", "cuda") or images.numel() == 0 or is_forward:
+        return False
+    return images.dtype in operations.dtypes_of(images.device.type)
 
 
 def _may_fuse(norm: nn.Module, images: Any) -> TypeGuard[BatchNorm2d]:

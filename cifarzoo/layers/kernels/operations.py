@@ -2,20 +2,21 @@
 
 Images are (N, C, H, W), float32 or bfloat16, in channels_last; N is split into groups that have
 statistics of their own. ``moments`` are float64 (2, groups, C): means and biased variances. What
-is computed and stored is in ``kernels.cpp``.
+is computed and stored is in ``kernels.cpp``, and for GPUs, which take float16 too, in ``on_gpus``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from enum import IntEnum
+from types import ModuleType
 from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
 
 from cifarzoo.layers.dropout import LEVELS
-from cifarzoo.layers.kernels.library import Library
+from cifarzoo.layers.kernels.library import DTYPES, Library
 
 
 class Activation(IntEnum):
@@ -27,11 +28,43 @@ class Activation(IntEnum):
 
 
 _loaded: list[Library] = []
+_in_triton: list[ModuleType] = []
+GPU_DTYPES = frozenset({*DTYPES, torch.float16})
 
 
 def use(library: Library) -> None:
-    """Have the operations run the kernels of ``library``."""
+    """Have the operations run the kernels of ``library`` on a CPU."""
     _loaded[:] = [library]
+
+
+def use_triton(device: str = "CUDA") -> None:
+    """Have the operations on norms run the kernels in Triton.
+
+    Args:
+        device: Dispatch key of torch of the tensors that they are for.
+
+    Raises:
+        ImportError: There is no Triton.
+    """
+    from cifarzoo.layers.kernels import on_gpus  # which takes a second
+
+    if on_gpus in _in_triton:
+        return
+    for name, kernel in (
+        ("norm_statistics", on_gpus.statistics),
+        ("norm_apply", on_gpus.apply),
+        ("norm_sums", on_gpus.sums),
+        ("norm_gradient", on_gpus.gradient_of_images),
+    ):
+        DEFINITIONS.impl(name, kernel, device, allow_override=True)
+    _in_triton[:] = [on_gpus]
+
+
+def dtypes_of(device: str) -> Collection[torch.dtype]:
+    """Which types norms may have on a device, for which there are kernels."""
+    if device == "cpu":
+        return DTYPES if _loaded else ()
+    return GPU_DTYPES if _in_triton and device == "cuda" else ()
 
 
 def _call(name: str, images: Tensor, *arguments: Tensor | float | None) -> None:
@@ -56,8 +89,7 @@ def _kept(threshold: int) -> float:
 # On a CPU ---------------------------------------------------------------------------------------
 
 
-def statistics(images: Tensor, groups: int) -> Tensor:
-    """Moments of ``images``, which are not differentiated: ``norm``'s gradient has that part."""
+def _statistics(images: Tensor, groups: int) -> Tensor:
     images = _laid_out(images)
     moments = _moments_like(images, groups)
     _call("statistics", images, images, *_shape(images, groups), moments)
@@ -91,6 +123,9 @@ def _apply(
 
 def move(moments: Tensor, momentum: float, factor: float, mean: Tensor, var: Tensor) -> None:
     """Move running statistics in place; ``factor`` makes a running variance of a biased one."""
+    if not _plain(mean):
+        _in_triton[0].move(moments, momentum, factor, mean, var)
+        return
     shape, pointers = moments.shape[1:], (mean.data_ptr(), var.data_ptr())
     _loaded[0].move(moments.data_ptr(), *shape, momentum, factor, *pointers)
 
@@ -210,7 +245,15 @@ def _no_second(what: str) -> NoReturn:
 
 def _plain(images: Tensor) -> bool:
     """Whether the kernels may be called past torch's dispatcher."""
-    return type(images) is Tensor and images.device.type == "cpu"
+    return type(images) is Tensor and images.device.type == "cpu" and bool(_loaded)
+
+
+def statistics(images: Tensor, groups: int) -> Tensor:
+    """Moments of ``images``, which are not differentiated: ``norm``'s gradient has that part."""
+    if _plain(images):
+        return _statistics(images, groups)
+    moments: Tensor = torch.ops.cifarzoo.norm_statistics(images, groups)
+    return moments
 
 
 NOTHING = (None,) * 6  # for what has no gradient
@@ -303,7 +346,7 @@ _NORM = "Tensor weight, Tensor bias"
 _SETTINGS = "float eps, int activation, int threshold"
 _BACK = "Tensor gradient, Tensor images, Tensor output, Tensor moments, Tensor weight, Tensor bias"
 OPERATIONS: dict[str, tuple[str, Callable[..., Any], Callable[..., Any]]] = {
-    "norm_statistics": ("(Tensor images, int groups) -> Tensor", statistics, _moments_like),
+    "norm_statistics": ("(Tensor images, int groups) -> Tensor", _statistics, _moments_like),
     "norm_apply": (
         f"(Tensor images, Tensor moments, {_NORM}, Tensor? masks, {_SETTINGS}) -> Tensor",
         _apply,

@@ -1,7 +1,8 @@
-"""The kernels, compiled once for all tests of a worker pool."""
+"""The kernels, compiled once for all tests of a worker pool; or those of GPUs, interpreted."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from cifarzoo.files.own_folders import lasting_cache_folder
 from cifarzoo.layers.kernels import operations
 from cifarzoo.layers.kernels.build import built
 from cifarzoo.layers.kernels.library import Library
+
+IS_INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"  # see test_on_gpus
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +29,9 @@ def library(kernels_folder: Path) -> Library:
 
 
 @pytest.fixture(autouse=True)
-def kernels(library: Library) -> None:
+def kernels(request: pytest.FixtureRequest) -> None:
     """Every test here has the kernels."""
-    operations.use(library)
+    if IS_INTERPRETED:
+        operations.use_triton("CPU")
+    else:
+        operations.use(request.getfixturevalue("library"))

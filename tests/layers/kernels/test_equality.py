@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from hypothesis import example, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
 from cifarzoo.layers.dropout import LEVELS, Rows, kept
 from cifarzoo.layers.kernels.operations import Activation
+from tests.layers.kernels.conftest import IS_INTERPRETED
+
+Test = TypeVar("Test", bound=Callable[..., Any])
 
 ops = torch.ops.cifarzoo
 DTYPES = (torch.float32, torch.bfloat16)
@@ -22,6 +27,12 @@ GELU_ERROR = 4e-7  # absolute
 EPS = 1e-5
 AFTER = {Activation.NONE: lambda z: z, Activation.RELU: F.relu, Activation.GELU: F.gelu}
 NUMBERS = 2**16  # of a batch, about: what is slow here is float64
+MANY, SOME = 250, 40  # examples
+PHASES = tuple(Phase)
+if IS_INTERPRETED:  # which takes a thousand times as long, and cuts off where GPUs round
+    NUMBERS, MANY, SOME = 2**10, 12, 4
+    HALF_UNIT[torch.bfloat16] *= 2
+    PHASES = (Phase.explicit, Phase.generate)
 channels_last = torch.channels_last
 
 
@@ -160,16 +171,22 @@ LARGE = {  # of more numbers than a chunk has
 }
 
 
-@settings(max_examples=250)
-@given(case=cases())
-@example(
-    Case(shape=(300, 64, 9, 8), dtype=torch.float32, after=Activation.GELU, threshold=0, **LARGE)
-)
-@example(
-    Case(
+def of_several_chunks(test: Test) -> Test:
+    """A test with two large cases too."""
+    if IS_INTERPRETED:
+        return test
+    gelu = Case(
+        shape=(300, 64, 9, 8), dtype=torch.float32, after=Activation.GELU, threshold=0, **LARGE
+    )
+    relu = Case(
         shape=(4, 640, 17, 25), dtype=torch.bfloat16, after=Activation.RELU, threshold=999, **LARGE
     )
-)
+    return example(gelu)(example(relu)(test))
+
+
+@settings(max_examples=MANY, phases=PHASES)
+@given(case=cases())
+@of_several_chunks
 def test_norms_are_those_of_float64(case):
     ours, gradient = [case.images(), *case.affine()], case.gradient()
     exact = plain(case, *ours)
@@ -211,7 +228,7 @@ def allowed_of_gradients(case: Case, exact: Plain, gradient: Tensor) -> tuple[Te
     )
 
 
-@settings(max_examples=40)
+@settings(max_examples=SOME, phases=PHASES)
 @given(
     case=cases(),
     bad=st.sampled_from([float("nan"), float("inf"), -float("inf")]),
