@@ -10,8 +10,10 @@ EAGER = ("run.compile=False",)
 FLOAT64 = ("run.precision='float64'", *EAGER)
 NARROW = ("run.architecture=@wide_resnet", "wide_resnet.widen_factor=1")
 SHAKE = ("run.architecture=@shake_resnet", "shake_resnet.widen_factor=1")
+AIRBENCH = ("run.architecture=@airbench", "airbench.widths=[8,16,16]")
 PYRAMID = ("run.architecture=@pyramidnet", "pyramidnet.depth=29", "pyramidnet.alpha=20.0")
 GROUP32 = "run.bn_group_size=32"
+OURS = "run.kernels='fused'"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +49,7 @@ FULL = (
         limit=60,
         recipe="airbench94.gin",
         sets=EAGER,
-        variants=("nchw", "compile"),
+        variants=(OURS, "nchw", "compile"),
     ),
     Check(
         name="speed wrn26_10",
@@ -55,7 +57,7 @@ FULL = (
         limit=120,
         recipe="wrn26_10.gin",
         sets=EAGER,
-        variants=("nchw", "tf32", "float16", GROUP32, "compile"),
+        variants=(OURS, f"{OURS}; {GROUP32}", "nchw", "tf32", "float16", GROUP32, "compile"),
     ),
     Check(name="resume", kind="resume", limit=60, recipe="quickstart.gin", sets=TINY),
     Check(name="train airbench94", kind="train", limit=60, recipe="airbench94.gin", sets=EAGER),
@@ -65,7 +67,7 @@ FULL = (
         limit=90,
         recipe="wrn26_6_ss.gin",
         sets=EAGER,
-        variants=(GROUP32,),
+        variants=(OURS, GROUP32),
     ),
     Check(
         name="speed pyramid",
@@ -92,7 +94,12 @@ SMALL = (
         name="agreement",
         kind="agreement",
         limit=300,
-        cases=("resnet8", "micro-batches", "mixup, label smoothing, averages"),
+        cases=(
+            "resnet8",
+            "micro-batches",
+            "mixup, label smoothing, averages",
+            "kernels of ours in groups beside torch's",
+        ),
     ),
     Check(name="components", kind="components", limit=300),
     Check(
@@ -166,7 +173,7 @@ _COMPUTED_IN_FLOAT64 = (
     Case(name="shake_drop", sets=(*PYRAMID, *_regularized("shake_drop"))),
     Case(name="stochastic_depth", sets=_regularized("stochastic_depth")),
     Case(name="lookahead", sets=_regularized("lookahead")),
-    Case(name="airbench", sets=("run.architecture=@airbench", "airbench.widths=[8,16,16]")),
+    Case(name="airbench", sets=AIRBENCH),
     Case(name="muon", sets=("run.optimizer=@muon",)),
     Case(name="adamw", sets=("run.optimizer=@adamw",)),
     *(
@@ -187,6 +194,22 @@ CASES = (
         first=FLOAT64,
         second=("run.precision='bfloat16'", *EAGER),
         tolerance=0.5,
+    ),
+    *(
+        Case(
+            name=f"kernels of ours{how} beside torch's",
+            sets=("run.precision='float32'", *EAGER, *sets),
+            first=("run.kernels='torch'",),
+            second=(OURS,),
+            is_on_cpu=False,
+            tolerance=0.1,
+        )
+        for how, sets in ((" in groups", ("run.bn_group_size=8",)), (" in airbench", AIRBENCH))
+    ),
+    Case(  # whose masks are the same on both
+        name="kernels of ours with dropout beside a CPU",
+        sets=("run.precision='float32'", *EAGER, *NARROW, "wide_resnet.dropout_rate=0.3", OURS),
+        tolerance=0.1,
     ),
     Case(
         name="compiled beside eager",
