@@ -14,6 +14,13 @@ from torch import Tensor
 
 from cifarzoo.layers.dropout import LEVELS, PER_COUNT
 from cifarzoo.layers.kernels import triton_norms as kernels
+from cifarzoo.layers.kernels.operations import (
+    image_like,
+    kept,
+    laid_out,
+    moments_like,
+    sums_like,
+)
 
 LEAST_ROWS = 512  # of a part of a sum
 MOST_PARTS = 256  # of a sum, on as many processors
@@ -79,9 +86,9 @@ class Shape:
 
 def statistics(images: Tensor, groups: int) -> Tensor:
     """Moments float64 (2, groups, C) of ``images``: means and biased variances."""
-    images = _laid_out(images)
+    images = laid_out(images)
     shape = Shape.of(images, groups)
-    moments = images.new_empty(2, groups, shape.channels, dtype=torch.float64)
+    moments = moments_like(images, groups)
     parts = images.new_empty(3, groups, shape.parts, shape.channels, dtype=torch.float32)
     tiles = {"TILE_ROWS": TILE_ROWS, "TILE_CHANNELS": shape.tile_channels}
     grid = (groups * shape.parts, shape.channel_tiles)
@@ -103,14 +110,14 @@ def apply(
     threshold: int,
 ) -> Tensor:
     """The norm's output, after its activation and dropout; for arguments see ``operations``."""
-    images = _laid_out(images)
+    images = laid_out(images)
     shape = Shape.of(images, moments.shape[1])
-    output = torch.empty_like(images)
+    output = image_like(images)
     kernels.apply[shape.image_grid](
         *(images, output, moments, weight, bias),
         weight if masks is None else masks.to(images.device, non_blocking=True),
         *(shape.groups, shape.images, shape.pixels * shape.channels, shape.channels),
-        *(threshold - LEVELS // 2, LEVELS / (LEVELS - threshold)),
+        *(threshold - LEVELS // 2, kept(threshold)),
         EPS=eps,
         ACTIVATION=activation,
         DROPS=masks is not None,
@@ -136,14 +143,14 @@ def sums(
     Of each group and channel, float64 (2, groups, C): the sum of the gradients before the
     activation, and that of their products with the images less their mean.
     """
-    gradient, images = _laid_out(gradient), _laid_out(images)
+    gradient, images = laid_out(gradient), laid_out(images)
     shape = Shape.of(images, moments.shape[1])
     parts = images.new_empty(2, shape.groups, shape.parts, shape.channels, dtype=torch.float32)
-    made = torch.empty_like(moments), torch.empty_like(weight), torch.empty_like(bias)
+    made = sums_like(gradient, images, output, moments, weight, bias)
     kernels.sums_of_parts[shape.groups * shape.parts, shape.channel_tiles](
         *(gradient, images, output, moments, weight, bias, parts),
         *(shape.groups, shape.rows, shape.part, shape.channels),
-        LEVELS / (LEVELS - threshold),
+        kept(threshold),
         EPS=eps,
         ACTIVATION=activation,
         DROPS=threshold > 0,
@@ -172,13 +179,13 @@ def gradient_of_images(
     threshold: int,
 ) -> Tensor:
     """The gradient of the images; ``of_groups`` and its ``count`` are those of all that share."""
-    gradient, images = _laid_out(gradient), _laid_out(images)
+    gradient, images = laid_out(gradient), laid_out(images)
     shape = Shape.of(images, moments.shape[1])
-    result = torch.empty_like(images)
+    result = image_like(images)
     kernels.gradient[shape.image_grid](
         *(gradient, images, output, result, moments, weight, bias, of_groups),
         *(shape.groups, shape.images, shape.pixels * shape.channels, shape.channels),
-        *(LEVELS / (LEVELS - threshold), 1 / count),
+        *(kept(threshold), 1 / count),
         EPS=eps,
         ACTIVATION=activation,
         DROPS=threshold > 0,
@@ -193,7 +200,3 @@ def move(moments: Tensor, momentum: float, factor: float, mean: Tensor, var: Ten
     grid = (math.ceil(channels / TILE_CHANNELS),)
     of_channels = {"TILE_CHANNELS": TILE_CHANNELS}
     kernels.move[grid](moments, mean, var, groups, channels, momentum, factor, **of_channels)
-
-
-def _laid_out(images: Tensor) -> Tensor:
-    return images.contiguous(memory_format=torch.channels_last)

@@ -77,11 +77,12 @@ def _shape(images: Tensor, groups: int) -> tuple[int, int, int]:
     return groups, images.numel() // (channels * groups), channels
 
 
-def _laid_out(images: Tensor) -> Tensor:
+def laid_out(images: Tensor) -> Tensor:
+    """``images`` as kernels take them, copied where they lie otherwise."""
     return images.contiguous(memory_format=torch.channels_last)
 
 
-def _kept(threshold: int) -> float:
+def kept(threshold: int) -> float:
     """What dropout multiplies by what it keeps."""
     return LEVELS / (LEVELS - threshold)
 
@@ -90,8 +91,8 @@ def _kept(threshold: int) -> float:
 
 
 def _statistics(images: Tensor, groups: int) -> Tensor:
-    images = _laid_out(images)
-    moments = _moments_like(images, groups)
+    images = laid_out(images)
+    moments = moments_like(images, groups)
     _call("statistics", images, images, *_shape(images, groups), moments)
     return moments
 
@@ -106,7 +107,7 @@ def _apply(
     activation: int,
     threshold: int,
 ) -> Tensor:
-    images = _laid_out(images)
+    images = laid_out(images)
     output = torch.empty_like(images)
     num_masked, key0, key1, first = 0, 0, 0, 0
     if masks is not None:
@@ -116,7 +117,7 @@ def _apply(
         *(images, images, output, *_shape(images, moments.shape[1])),
         *(moments, weight, bias, eps, activation),
         *(num_masked, key0 % 2**64, key1 % 2**64, first),
-        *(threshold - LEVELS // 2, _kept(threshold)),
+        *(threshold - LEVELS // 2, kept(threshold)),
     )
     return output
 
@@ -142,7 +143,7 @@ def _sums(
     threshold: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     of_norm = (gradient, images, output, moments, weight, bias)
-    made = _sums_like(*of_norm)
+    made = sums_like(*of_norm)
     _backward(of_norm, (eps, activation, threshold), made, None)
     return made
 
@@ -161,7 +162,7 @@ def _gradient(
     threshold: int,
 ) -> Tensor:
     of_norm = (gradient, images, output, moments, weight, bias)
-    of_images = _image_like(images)
+    of_images = image_like(images)
     _backward(of_norm, (eps, activation, threshold), (sums, None, None), of_images, count)
     return of_images
 
@@ -179,14 +180,14 @@ def _backward(
     groups, rows, channels = _shape(images, moments.shape[1])
     _call(
         "gradient",
-        *(images, _laid_out(gradient), _laid_out(images), output, groups, rows, channels),
-        *(moments, weight, bias, eps, activation, _kept(threshold)),
+        *(images, laid_out(gradient), laid_out(images), output, groups, rows, channels),
+        *(moments, weight, bias, eps, activation, kept(threshold)),
         *(count is not None, rows if count is None else count, *made, of_images),
     )
 
 
 def _pool(images: Tensor) -> tuple[Tensor, Tensor]:
-    images = _laid_out(images)
+    images = laid_out(images)
     output, choice = _pool_like(images)
     num, channels, height, width = images.shape
     _call("pool", images, images, output, choice, num, height, width, channels)
@@ -194,7 +195,7 @@ def _pool(images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _unpool(gradient: Tensor, choice: Tensor, height: int, width: int) -> Tensor:
-    gradient = _laid_out(gradient)
+    gradient = laid_out(gradient)
     result = _unpool_like(gradient, choice, height, width)
     num, channels = gradient.shape[:2]
     _call("unpool", gradient, gradient, choice, result, num, height, width, channels)
@@ -204,16 +205,18 @@ def _unpool(gradient: Tensor, choice: Tensor, height: int, width: int) -> Tensor
 # What results are like, for tensors without memory ----------------------------------------------
 
 
-def _moments_like(images: Tensor, groups: int) -> Tensor:
+def moments_like(images: Tensor, groups: int) -> Tensor:
+    """Moments of ``images``, not filled."""
     shape = (2, groups, images.shape[1])
     return torch.empty(shape, dtype=torch.float64, device=images.device)
 
 
-def _image_like(images: Tensor, *_others: Any) -> Tensor:
+def image_like(images: Tensor, *_others: Any) -> Tensor:
+    """Images like ``images``, in channels_last and not filled."""
     return torch.empty_like(images, memory_format=torch.channels_last)
 
 
-def _sums_like(
+def sums_like(
     _gradient: Tensor,
     _images: Tensor,
     _output: Tensor,
@@ -222,6 +225,7 @@ def _sums_like(
     bias: Tensor,
     *_settings: Any,
 ) -> tuple[Tensor, Tensor, Tensor]:
+    """Sums of the groups, and gradients of scale and shift, not filled."""
     return torch.empty_like(moments), torch.empty_like(weight), torch.empty_like(bias)
 
 
@@ -287,8 +291,8 @@ class _Norm(torch.autograd.Function):
         is_plain, of_norm = _plain(images), (gradient, images, after, moments, weight, bias)
         wants_images = ctx.needs_input_grad[0]
         if is_plain and ctx.gather is None:
-            of_images = _image_like(images) if wants_images else None
-            _, of_weight, of_bias = made = _sums_like(*of_norm)
+            of_images = image_like(images) if wants_images else None
+            _, of_weight, of_bias = made = sums_like(*of_norm)
             _backward(of_norm, ctx.settings, made, of_images)
             return of_images, of_weight, of_bias, *NOTHING
         sums, of_weight, of_bias = torch.ops.cifarzoo.norm_sums(*of_norm, *ctx.settings)
@@ -346,17 +350,17 @@ _NORM = "Tensor weight, Tensor bias"
 _SETTINGS = "float eps, int activation, int threshold"
 _BACK = "Tensor gradient, Tensor images, Tensor output, Tensor moments, Tensor weight, Tensor bias"
 OPERATIONS: dict[str, tuple[str, Callable[..., Any], Callable[..., Any]]] = {
-    "norm_statistics": ("(Tensor images, int groups) -> Tensor", _statistics, _moments_like),
+    "norm_statistics": ("(Tensor images, int groups) -> Tensor", _statistics, moments_like),
     "norm_apply": (
         f"(Tensor images, Tensor moments, {_NORM}, Tensor? masks, {_SETTINGS}) -> Tensor",
         _apply,
-        _image_like,
+        image_like,
     ),
-    "norm_sums": (f"({_BACK}, {_SETTINGS}) -> (Tensor, Tensor, Tensor)", _sums, _sums_like),
+    "norm_sums": (f"({_BACK}, {_SETTINGS}) -> (Tensor, Tensor, Tensor)", _sums, sums_like),
     "norm_gradient": (
         f"({_BACK}, Tensor sums, float count, {_SETTINGS}) -> Tensor",
         _gradient,
-        lambda _gradient, images, *_others: _image_like(images),
+        lambda _gradient, images, *_others: image_like(images),
     ),
     "max_pool_forward": ("(Tensor images) -> (Tensor, Tensor)", _pool, _pool_like),
     "max_unpool": (

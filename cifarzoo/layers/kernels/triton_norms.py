@@ -35,18 +35,14 @@ def moments_of_parts(
     first = index * part
     last = tl.minimum(first + part, rows)
     begin = x + group.to(tl.int64) * rows * channels
-    r = first + tl.arange(0, TILE_ROWS)
-    is_in = (r < last)[:, None] & is_channel[None, :]
-    place = r.to(tl.int64)[:, None] * channels + c[None, :]
+    place, is_in = _tile(first, last, c, channels, TILE_ROWS)
     v = tl.load(begin + place, mask=is_in, other=0.0).to(tl.float32)
     centre = tl.sum(v, 0) / tl.minimum(TILE_ROWS, last - first).to(tl.float32)
     count = 0.0
     mean = tl.zeros((TILE_CHANNELS,), tl.float32)
     squares = tl.zeros((TILE_CHANNELS,), tl.float32)
     for start in range(first, last, TILE_ROWS):
-        r = start + tl.arange(0, TILE_ROWS)
-        is_in = (r < last)[:, None] & is_channel[None, :]
-        place = r.to(tl.int64)[:, None] * channels + c[None, :]
+        place, is_in = _tile(start, last, c, channels, TILE_ROWS)
         v = tl.load(begin + place, mask=is_in, other=0.0).to(tl.float32)
         v = tl.where(is_in, v - centre[None, :], 0.0)
         more = tl.minimum(TILE_ROWS, last - start).to(tl.float32)
@@ -170,9 +166,8 @@ def sums_of_parts(
     of_one = tl.zeros((TILE_CHANNELS,), tl.float32)
     of_images = tl.zeros((TILE_CHANNELS,), tl.float32)
     for start in range(first, last, TILE_ROWS):
-        r = start + tl.arange(0, TILE_ROWS)
-        is_in = (r < last)[:, None] & is_channel
-        place = begin + r.to(tl.int64)[:, None] * channels + c[None, :]
+        place, is_in = _tile(start, last, c, channels, TILE_ROWS)
+        place += begin
         v = tl.load(x + place, mask=is_in, other=0.0).to(tl.float32)
         t = tl.load(gradient + place, mask=is_in, other=0.0).to(tl.float32)
         each = c[None, :]
@@ -292,6 +287,14 @@ def move(
 
 
 # What they share ---------------------------------------------------------------------------------
+
+
+@triton.jit
+def _tile(start, last, c, channels, TILE_ROWS: tl.constexpr):
+    """Where rows from ``start`` on lie in a group, at channels ``c``; which of them there are."""
+    r = start + tl.arange(0, TILE_ROWS)
+    place = r.to(tl.int64)[:, None] * channels + c[None, :]
+    return place, (r < last)[:, None] & (c < channels)[None, :]
 
 
 @triton.jit
