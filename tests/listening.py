@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -32,9 +33,14 @@ def processes(session: int) -> list[int]:
 def sockets(pid: int) -> set[str]:
     """The inodes of a process's sockets."""
     found = set()
-    for link in Path(f"/proc/{pid}/fd").glob("*"):
+    folder = Path(f"/proc/{pid}/fd")
+    try:
+        links = os.listdir(folder)
+    except OSError:  # it has just ended
+        return found
+    for link in links:
         try:
-            target = str(link.readlink())
+            target = os.readlink(folder / link)
         except OSError:
             continue
         if target.startswith("socket:["):
