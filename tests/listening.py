@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -33,14 +32,13 @@ def processes(session: int) -> list[int]:
 def sockets(pid: int) -> set[str]:
     """The inodes of a process's sockets."""
     found = set()
-    folder = Path(f"/proc/{pid}/fd")
     try:
-        links = os.listdir(folder)
+        links = list(Path(f"/proc/{pid}/fd").iterdir())
     except OSError:  # it has just ended
         return found
     for link in links:
         try:
-            target = os.readlink(folder / link)
+            target = str(link.readlink())
         except OSError:
             continue
         if target.startswith("socket:["):

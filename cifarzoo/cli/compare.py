@@ -112,6 +112,17 @@ def compare(
     nproc: NumProcesses = None,
     data: DataFolder = None,
     out: RunsFolder = Path("runs"),
+    sets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            "-s",
+            metavar="NAME=VALUE",
+            help="Override a value of both configs, as -s sgd.lr=0.05; repeatable.",
+            autocompletion=completion.settings,
+            show_default=False,
+        ),
+    ] = None,
     plugins: Plugins = None,
     format: FormatOption = None,  # noqa: A002  # as the option is called
     as_json: Json = False,
@@ -135,7 +146,8 @@ def compare(
         _refuse(of_runs, "with --until-decided; compare its runs, once they are done")
         decide(
             names,
-            plugins or (),
+            sets=sets or (),
+            plugins=plugins or (),
             out=out,
             metric=metric,
             effect=effect,
@@ -149,9 +161,9 @@ def compare(
     _refuse(study, "without --until-decided")
     if _are_configs(names):
         _refuse(of_runs, "on configs")
-        _compare_configs(names, plugins or (), chosen)
+        _compare_configs(names, sets=sets or (), plugins=plugins or (), format=chosen)
         return
-    _refuse({"--plugin": plugins}, "on runs, which keep their own")
+    _refuse({"--plugin": plugins, "--set": sets}, "on runs, which keep their own")
     from cifarzoo.results.comparing.comparison import compare_runs
     from cifarzoo.results.comparing.requirements import read_requirement
 
@@ -192,11 +204,19 @@ def _means_config(name: str) -> bool:
         return False
 
 
-def _compare_configs(names: list[str], plugins: Sequence[Path], format: Format) -> None:  # noqa: A002
+def _compare_configs(
+    names: list[str],
+    *,
+    sets: Sequence[str],
+    plugins: Sequence[Path],
+    format: Format,  # noqa: A002  # as the option is called
+) -> None:
     from cifarzoo.cli.terminal import differences_table
     from cifarzoo.config.differences import differences
 
-    one, other = two_configs(names, plugins, otherwise=", or runs and folders of runs")
+    one, other = two_configs(
+        names, sets=sets, plugins=plugins, otherwise=", or runs and folders of runs"
+    )
     first, second = names
     found = list(differences(one, other))
     if format == "json":

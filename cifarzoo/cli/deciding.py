@@ -28,8 +28,9 @@ EFFECT, PAIRS, MOST_PAIRS = 0.2, 30, 1000
 
 def decide(
     names: list[str],
-    plugins: Sequence[Path],
     *,
+    sets: Sequence[str],
+    plugins: Sequence[Path],
     out: Path,
     metric: Metric,
     effect: float | None,
@@ -52,7 +53,8 @@ def decide(
         )
     study = _study(
         names,
-        plugins,
+        sets=sets,
+        plugins=plugins,
         out=out,
         metric=metric,
         effect=EFFECT if effect is None else effect,
@@ -72,14 +74,14 @@ def decide(
 
 
 def two_configs(
-    names: list[str], plugins: Sequence[Path], *, otherwise: str = ""
+    names: list[str], *, sets: Sequence[str], plugins: Sequence[Path], otherwise: str = ""
 ) -> tuple[Config, Config]:
     """The configs that two names mean; ``otherwise`` is what else might have been given."""
     from cifarzoo import config
 
     if len(names) != 2:
         raise UsageError(f"given {plural(len(names), 'config')}; expected two{otherwise}")
-    first, second = (config.load(name, plugins=plugins) for name in names)
+    first, second = (config.load(name, sets=sets, plugins=plugins) for name in names)
     console.warn_of(first)
     console.warn_of(second)
     return first, second
@@ -87,8 +89,9 @@ def two_configs(
 
 def _study(
     names: list[str],
-    plugins: Sequence[Path],
     *,
+    sets: Sequence[str],
+    plugins: Sequence[Path],
     out: Path,
     metric: Metric,
     effect: float,
@@ -102,7 +105,7 @@ def _study(
         raise UsageError(
             "--until-decided starts its own processes; it can't be started by torchrun"
         )
-    first, second = two_configs(names, plugins)
+    first, second = two_configs(names, sets=sets, plugins=plugins)
     called = (_stem(names[0], first), _stem(names[1], second))
     return plan_study(
         first, second, called, runs=out, metric=metric, effect=effect, max_seeds=max_seeds

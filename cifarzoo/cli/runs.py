@@ -141,7 +141,8 @@ def list_(
     for run in [run for run in shown if run.problem][:MOST_PROBLEMS]:
         console.warn(f"{run.id}: {run.problem}")
     if not found:
-        console.note(f"no runs in {', '.join(map(str, folders or [out]))}")
+        elsewhere = "" if folders else "; of another folder: cifarzoo runs FOLDER"
+        console.note(f"no runs in {', '.join(map(str, folders or [out]))}{elsewhere}")
     elif not chosen:
         console.note(f"none of {plural(len(found), 'run')} is so")
     elif len(shown) < len(chosen):

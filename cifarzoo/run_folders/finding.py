@@ -36,8 +36,9 @@ def find_run(name: str, root: Path) -> RunFolder:
 
     Args:
         name: Name of the run: a path, from here or from ``root``; ``latest``, the one that was
-            written to last; its id or folder's name, the end of its path, or the name that it was
-            given; or the start of one of these, if only one run has it.
+            written to last (``FOLDER/latest``: in that folder); its id or folder's name, the end of
+            its path, or the name that it was given; or the start of one of these, if only one run
+            has it.
         root: Folder that runs are in, at any depth.
 
     Raises:
@@ -52,6 +53,8 @@ def find_run(name: str, root: Path) -> RunFolder:
         raise UsageError(f"{path} is not the folder of a run: it has no {CONFIG}")
     if (root / path / CONFIG).is_file():
         return RunFolder(root / path)
+    if path.name == LATEST and name != LATEST and path.parent.is_dir():
+        return find_run(LATEST, path.parent)
     runs = sorted(runs_in(root), key=_last_written)
     if name == LATEST and runs:
         return RunFolder(runs[-1])

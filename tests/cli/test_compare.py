@@ -114,6 +114,12 @@ def test_one_config_alone_is_refused_in_a_line():
     assert said == "given 1 config; expected two, or runs and folders of runs\n"
 
 
+def test_a_setting_is_of_both_configs(configs):
+    first, second = configs(one=BASE, two=BASE.replace("@cosine", "@constant"))
+    same = succeed("compare", first, second, "-s", "run.schedule=@schedule.constant")
+    assert same == f"{first} and {second} are the same run\n"
+
+
 def test_recipes_go_by_their_bare_names_and_one_may_come_from_standard_input():
     assert succeed("compare", "quickstart", "resnet20") != ""
     command = [sys.executable, "-m", "cifarzoo", "compare", "-", "quickstart"]

@@ -290,6 +290,7 @@ def test_what_is_of_runs_has_no_effect_on_configs(option):
         (["nowhere"], "no run 'nowhere' in runs, which has none"),
         (["a.gin"], "given 1 config; expected two, or runs and folders of runs"),
         (["a", "-p", "x.py"], "--plugin has no effect on runs, which keep their own"),
+        (["a", "-s", "sgd.lr=1"], "--set has no effect on runs, which keep their own"),
     ],
 )
 def test_what_makes_no_sense_is_one_line(tmp_path, monkeypatch, arguments, says):

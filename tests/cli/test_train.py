@@ -76,8 +76,9 @@ def test_eval_and_resume_say_which_run_they_mean():
         for where in ((), ("--run-dir", "runs/mine"))
     )
 
-    tested = cifarzoo("eval", "latest")
-    assert tested.stderr.splitlines()[0] == "latest is runs/mine"
+    for name in ("latest", "runs/latest"):
+        tested = cifarzoo("eval", name)
+        assert tested.stderr.splitlines()[0] == f"{name} is runs/mine"
     assert tested.stdout.startswith(f"{newer}: test error ")
     [line] = cifarzoo("eval", older).stdout.splitlines()
     assert line.startswith(f"{older}: test error ")

@@ -57,6 +57,8 @@ def test_it_trains_until_it_can_tell_and_goes_on_where_it_was_stopped(configs, t
 
 def test_a_run_of_other_settings_in_the_way_is_refused(configs):
     decided(*configs, "--max-seeds", "1")
+    line = refuse("compare", *configs, "--until-decided", "-s", "sgd.momentum=0.4")
+    assert "runs/compare/short-long/short/seed0 holds a run of another config" in line
     Path("long.gin").write_text(f"{TINY}sgd.momentum = 0.5\n")
     line = refuse("compare", *configs, "--until-decided")
     assert "runs/compare/short-long/long/seed0 holds a run of another config" in line
