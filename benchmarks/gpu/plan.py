@@ -14,6 +14,7 @@ AIRBENCH = ("run.architecture=@airbench", "airbench.widths=[8,16,16]")
 PYRAMID = ("run.architecture=@pyramidnet", "pyramidnet.depth=29", "pyramidnet.alpha=20.0")
 GROUP32 = "run.bn_group_size=32"
 OURS = "run.kernels='fused'"
+GRAPH = "run.cuda_graph=True"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +50,7 @@ FULL = (
         limit=60,
         recipe="airbench94.gin",
         sets=EAGER,
-        variants=(OURS, "nchw", "compile"),
+        variants=(GRAPH, OURS, f"{OURS}; {GRAPH}", "nchw", "compile"),
     ),
     Check(
         name="speed wrn26_10",
@@ -57,7 +58,7 @@ FULL = (
         limit=120,
         recipe="wrn26_10.gin",
         sets=EAGER,
-        variants=(OURS, f"{OURS}; {GROUP32}", "nchw", "tf32", "float16", GROUP32, "compile"),
+        variants=(GRAPH, OURS, f"{OURS}; {GROUP32}", "nchw", "tf32", "float16", GROUP32, "compile"),
     ),
     Check(name="resume", kind="resume", limit=60, recipe="quickstart.gin", sets=TINY),
     Check(name="train airbench94", kind="train", limit=60, recipe="airbench94.gin", sets=EAGER),
@@ -67,7 +68,7 @@ FULL = (
         limit=90,
         recipe="wrn26_6_ss.gin",
         sets=EAGER,
-        variants=(OURS, GROUP32),
+        variants=(GRAPH, OURS, GROUP32),
     ),
     Check(
         name="speed pyramid",
@@ -75,7 +76,7 @@ FULL = (
         limit=110,
         recipe="pyramid.gin",
         sets=("run.bn_group_size=256", *EAGER),
-        variants=(GROUP32,),
+        variants=(GRAPH, GROUP32),
     ),
     Check(
         name="speed wrn26_2",
@@ -83,7 +84,7 @@ FULL = (
         limit=60,
         recipe="wrn26_2.gin",
         sets=EAGER,
-        variants=("compile",),
+        variants=(GRAPH, "compile"),
     ),
     Check(name="compiled pyramid", kind="speed", limit=240, recipe="pyramid.gin"),
 )
@@ -183,6 +184,21 @@ _COMPUTED_IN_FLOAT64 = (
 )
 CASES = (
     *(replace(case, sets=(*FLOAT64, *case.sets)) for case in _COMPUTED_IN_FLOAT64),
+    *(
+        Case(
+            name=f"captured steps of {name} beside others",
+            sets=(*FLOAT64, *sets),
+            second=(GRAPH,),
+            is_on_cpu=False,
+        )
+        for name, sets in (
+            ("resnet8", ()),
+            ("shake_drop", (*PYRAMID, *_regularized("shake_drop"))),
+            ("airbench", AIRBENCH),
+            ("muon", ("run.optimizer=@muon",)),
+            ("wide_resnet with dropout", (*NARROW, "wide_resnet.dropout_rate=0.3")),
+        )
+    ),
     Case(
         name="float32 beside float64",
         first=FLOAT64,

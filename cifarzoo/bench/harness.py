@@ -34,6 +34,7 @@ from cifarzoo.engine.loop import advance
 from cifarzoo.engine.objective import step_loss
 from cifarzoo.engine.step import micro_batches
 from cifarzoo.engine.step_draws import StepDraws
+from cifarzoo.engine.step_graph import step_graph
 from cifarzoo.engine.teachers import give_teachers
 from cifarzoo.engine.training import Training, open_session, prepare
 from cifarzoo.run_folders.folder import RunFolder
@@ -181,7 +182,13 @@ def build_harness(run: Run, variant: Variant, *, data: Path | None, world: World
         stop=StopRequest(),
         emit=ignore_event,
     )
-    training = Training(setup=setup, data=images, state=state, session=session)
+    training = Training(
+        setup=setup,
+        data=images,
+        state=state,
+        session=session,
+        graph=step_graph(setup, ignore_event),
+    )
     if not variant.channels_last:
         state.model.register_forward_pre_hook(_as_nchw)
     state.parallel.train()

@@ -39,8 +39,10 @@ Precision = Literal["auto", "float64", "float32", "tf32", "bfloat16", "float16"]
 KernelChoice = Literal["auto", "torch", "fused"]
 
 # Fields that are no part of what is trained: a run with other values of them is the same run.
-# Kernels differ by rounding, as numbers of threads do, and a run may go on where it has others.
-BOOKKEEPING = frozenset({"checkpoint_steps", "checkpoint_seconds", "keep_checkpoints", "kernels"})
+# Kernels and graphs differ by rounding, as numbers of threads do, and a run may go on with others.
+BOOKKEEPING = frozenset(
+    {"checkpoint_steps", "checkpoint_seconds", "keep_checkpoints", "kernels", "cuda_graph"}
+)
 
 
 @register.root
@@ -80,6 +82,9 @@ class Run:
         kernels: Whose kernels layers use: ``fused``: ours, which do a norm, its activation and its
             dropout in one; ``torch``: torch's; ``auto``: ours on a CPU, where they can be had and a
             layer is large enough to gain by them.
+        cuda_graph: Whether a GPU is given a step as one CUDA graph, captured once, instead of
+            kernel by kernel: for networks whose kernels are quicker than the host. A step that
+            can't be captured is not, and a line says why.
         deterministic: Whether only deterministic kernels are used; None: on a CPU.
         train_images: Number of images of the training set to use; None: all. Which ones is
             random, and the same for every seed.
@@ -114,6 +119,7 @@ class Run:
     channels_last: bool = True
     compile: bool = False
     kernels: KernelChoice = "auto"
+    cuda_graph: bool = False
     deterministic: bool | None = None
     train_images: PositiveInt | None = None
     validation_images: NonNegativeInt = 0

@@ -64,14 +64,16 @@ class ImageStore:
 
         Args:
             indices: Indices (n,) of the images.
-            window: Window in the store's frame that is cut out of each; None: the image itself.
+            window: Window in the store's frame that is cut out of each, on the CPU; None: the
+                image itself.
 
         Returns:
             Images uint8 (n, C, H, W), channels_last, and targets (n, K), one-hot float32.
         """
-        rows = on_device(indices, self._labels.device)
+        on_cpu = torch.from_numpy(indices.copy())  # they may not be writable
+        both = torch.stack([on_cpu, self._first_pixel(on_cpu, window)])
+        rows, first = on_device(both.numpy(), self._labels.device)
         height, width, channels = self._size
-        first = self._first_pixel(rows, window)
         down = torch.arange(height, device=rows.device) * self._framed_shape[3]
         lines = self._lines.index_select(0, (first[:, None] + down).flatten())
         images = lines.view(len(rows), height, width, channels).permute(0, 3, 1, 2)

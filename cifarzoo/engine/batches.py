@@ -32,6 +32,7 @@ from cifarzoo.randomness.keys import generator
 
 Rows: TypeAlias = slice | Indices
 EVERY_ROW = slice(None)
+CPU = torch.device("cpu")
 
 
 class Batches:
@@ -89,7 +90,10 @@ class Batches:
         rows: Rows = mine if selected is None else selected[mine]
         if self._mixing:
             rows = EVERY_ROW if selected is None else selected
-        window = window_of(self._leading, lambda name: self._draws_for(name, step, rows))
+        # On the CPU: a few numbers an image, which go to a GPU with the images' in one copy.
+        window = window_of(
+            self._leading, lambda name: self._draws_for(name, step, rows, device=CPU)
+        )
         images, targets = self._store.batch(self.of_step(step)[rows], window)
         num_views = 1
         for name, augment in self._rest.items():
@@ -104,22 +108,39 @@ class Batches:
         images, targets = (image_by_image(rows, num_views, mine) for rows in (images, targets))
         return images.contiguous(memory_format=torch.channels_last), targets
 
-    def _draws_for(self, name: str, step: int, rows: Rows, num_views: int = 1) -> BatchDraws:
+    def _draws_for(
+        self,
+        name: str,
+        step: int,
+        rows: Rows,
+        num_views: int = 1,
+        *,
+        device: torch.device | None = None,
+    ) -> BatchDraws:
         """The draws of an augmentation that acts now: an image's are the same in any selection."""
         places = np.arange(self._plan.batch_size * num_views).reshape(num_views, -1)
         part = rows if num_views == 1 else places[:, rows].ravel()
         images = np.tile(self.of_step(step)[rows], num_views)
-        return self._draws(name, step, images, part, places.size)
+        on = device or self._device
+        return self._draws(name, step, images, part, num_rows=places.size, device=on)
 
     def _draws_for_mixing(
         self, name: str, step: int, rows: Rows, num_images: int, num_views: int
     ) -> BatchDraws:
         """The draws of a regularizer that acts now on all that is trained on."""
         images = np.tile(self.of_step(step)[rows], num_views)
-        return self._draws(name, step, images, EVERY_ROW, num_images * num_views)
+        num_rows = num_images * num_views
+        return self._draws(name, step, images, EVERY_ROW, num_rows=num_rows, device=self._device)
 
     def _draws(
-        self, name: str, step: int, images: Indices, part: Rows, num_rows: int
+        self,
+        name: str,
+        step: int,
+        images: Indices,
+        part: Rows,
+        *,
+        num_rows: int,
+        device: torch.device,
     ) -> BatchDraws:
         """The draws of a component, for which the global generators are reseeded."""
         # Plugins may draw from these. Where every rank makes the whole batch, all make the same.
@@ -131,7 +152,7 @@ class Batches:
                 generator(self._seed, name, "images"),
                 len(self._store),
                 part=images,
-                device=self._device,
+                device=device,
                 recall=self._memories[name].from_start(),
             )
 
@@ -139,7 +160,7 @@ class Batches:
             generator(self._seed, name, epoch, step),
             num_rows,
             part=part,
-            device=self._device,
+            device=device,
             epoch=epoch,
             of_images=of_images,
         )

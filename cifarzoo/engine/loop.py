@@ -35,7 +35,6 @@ from cifarzoo.engine.recorder import (
 from cifarzoo.engine.running_statistics import EPOCH_IMAGES, are_recomputed, recomputed
 from cifarzoo.engine.selection import select
 from cifarzoo.engine.state import Statistics, TrainingState, trainable, wrap
-from cifarzoo.engine.step import train_step
 from cifarzoo.engine.training import Setup, Training
 from cifarzoo.errors import CifarzooError, StoppedError
 from cifarzoo.layers.norms import named_statistics
@@ -80,7 +79,7 @@ def advance(training: Training) -> StepReport:
     of_batch = training.data.batches.of_step(state.step)
     selection = select(setup, state, of_batch)
     images, targets = training.data.batches(state.step, selection.rows)
-    reports = train_step(
+    reports = training.graph.train_step(
         selection.setup,
         state,
         images,

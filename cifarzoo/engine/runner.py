@@ -50,6 +50,7 @@ from cifarzoo.engine.initial_weights import InitialWeights, read_initial_weights
 from cifarzoo.engine.loop import fit
 from cifarzoo.engine.resume import restore
 from cifarzoo.engine.state import TrainingState, digest_of
+from cifarzoo.engine.step_graph import step_graph
 from cifarzoo.engine.teachers import (
     OpenRun,
     give_teachers,
@@ -194,7 +195,9 @@ def _train(
         teachers = give_teachers(setup, task.open_run)
         facts = {"config": config_digest, "data": data.digest, **_facts(world, policy)}
         session = open_session(setup, data, folder, facts=facts, stop=stop, emit=emit)
-        training = Training(setup=setup, data=data, state=state, session=session)
+        training = Training(
+            setup=setup, data=data, state=state, session=session, graph=step_graph(setup, emit)
+        )
         _say_where(training, attempt)
         check_same_data(world, data.digest)
         check_same_teachers(world, teachers_digest(teachers))

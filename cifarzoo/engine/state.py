@@ -106,6 +106,8 @@ class TrainingState:
         losses: Cross-entropy of each training image when it was last trained on (N,), on the CPU;
             ``UNSEEN`` where it never was. None: nothing is selected by it.
         last_loss: Training loss of the newest step; not in the checkpoint.
+        held_rates: The learning rates (groups,) on the device, which captured steps read; None:
+            the optimizer has them as numbers.
     """
 
     model: nn.Module
@@ -119,6 +121,8 @@ class TrainingState:
     statistics: Statistics | None = None
     losses: Tensor | None = None
     last_loss: float = 0.0
+    held_rates: Tensor | None = None
+    _rates: list[float] = field(default_factory=list)
 
     @property
     def step(self) -> int:
@@ -167,14 +171,31 @@ class TrainingState:
         return dropouts(self.model)
 
     def set_rate(self, factor: float) -> None:
-        """Set the optimizer's learning rates to ``factor`` times their base."""
-        for group, base in zip(self.optimizer.param_groups, self.base_rates, strict=True):
-            group["lr"] = base * factor
+        """Set the optimizer's learning rates to ``factor`` times their base.
+
+        Those on the device are for whoever copies numbers there to set.
+        """
+        self._rates = [base * factor for base in self.base_rates]
+        held = self._rates if self.held_rates is None else self.held_rates
+        for group, rate in zip(self.optimizer.param_groups, held, strict=True):
+            group["lr"] = rate
+
+    def hold_rates(self, rates: Tensor) -> None:
+        """Let steps read their rates from ``rates`` (groups,), on the device, from now on."""
+        self.held_rates = rates
+        for group in self.optimizer.param_groups:
+            if "capturable" in group:  # torch's word for it, in its optimizers that can
+                group["capturable"] = True
+
+    @property
+    def rates(self) -> list[float]:
+        """Learning rate of each group of parameters."""
+        return self._rates or [float(group["lr"]) for group in self.optimizer.param_groups]
 
     @property
     def rate(self) -> float:
         """Learning rate of the first group of parameters."""
-        return float(self.optimizer.param_groups[0]["lr"])
+        return self.rates[0]
 
     def note_loss(self, loss: float) -> None:
         """Count the mean loss over the global batch of one more step."""
@@ -186,7 +207,7 @@ class TrainingState:
         """Tensors, numbers and texts: what ``torch.load(weights_only=True)`` reads back."""
         return {
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": self._optimizer_state(),
             "average": self.average.state_dict() if self.average is not None else None,
             # By the network's names, whoever wrote the average; the same memory is saved once.
             "averaged": self.average.module.state_dict() if self.average is not None else None,
@@ -195,6 +216,17 @@ class TrainingState:
             "statistics": self.statistics_now,
             **({} if self.losses is None else {"losses": self.losses}),
         }
+
+    def _optimizer_state(self) -> dict[str, Any]:
+        """With rates as numbers, wherever they are held."""
+        state: dict[str, Any] = self.optimizer.state_dict()
+        if self.held_rates is None:
+            return state
+        groups = [
+            {**group, "lr": rate}
+            for group, rate in zip(state["param_groups"], self.rates, strict=True)
+        ]
+        return {**state, "param_groups": groups}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from ``state``.

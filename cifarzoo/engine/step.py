@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from cifarzoo.errors import CifarzooError
 from cifarzoo.layers.norms import batch_norms, running_statistics, tracked
 
 Submit: TypeAlias = Callable[[StepInfo, Tensor, Tensor], list[StepReport]]
+Note: TypeAlias = Callable[[Tensor, Tensor], None]
 
 
 def train_step(
@@ -30,7 +31,8 @@ def train_step(
     targets: Tensor,
     *,
     submit: Submit,
-    note: Callable[[Tensor, Tensor], None] | None = None,
+    note: Note | None = None,
+    draws: StepDraws | None = None,
 ) -> list[StepReport]:
     """Train on this rank's rows of one batch.
 
@@ -41,6 +43,7 @@ def train_step(
         targets: Class probabilities (n, K).
         submit: Exchanges a step's loss and gradient norm with the other ranks.
         note: Called with logits (m, K) and targets (m, K) of each part of the first pass.
+        draws: Random numbers of the step; None: they are drawn here.
 
     Returns:
         What is known by now: of this step, or of an earlier one where reading is delayed.
@@ -50,7 +53,7 @@ def train_step(
             update unless reading is delayed.
     """
     plan = setup.plan
-    draws = StepDraws(setup, state)
+    draws = draws or StepDraws(setup, state)
     reports: list[StepReport] = []
     step = StepInfo(number=state.step, rate=state.rate)
     objective = step_loss(
@@ -88,6 +91,8 @@ def train_step(
         norm = clip_gradient(state.parameters, setup.run.clip_norm)
         # Within the closure, since what isn't finite must be known before the update.
         reports.extend(submit(step, loss, norm))
+        if setup.policy.delay and not setup.policy.scales_losses:
+            skip_update_unless_finite(state.optimizer, loss, norm)
         draws.begin_update()
         return loss
 
@@ -180,6 +185,21 @@ def micro_batches(plan: Plan) -> list[slice]:
     """The rows of a rank's batch that go through the network together, all views of an image."""
     size, count = (n * plan.num_views for n in (plan.micro_batch_size, plan.local_batch_size))
     return [slice(start, start + size) for start in range(0, count, size)]
+
+
+def skip_update_unless_finite(optimizer: Any, loss: Tensor, norm: Tensor) -> None:
+    """Let the device leave the weights as they are in a step whose numbers aren't finite.
+
+    They are read after the next step was begun, and end the run. torch's fused optimizers, which
+    its scaler of losses tells the same, can do so; the others make weights that nothing saves.
+
+    Args:
+        optimizer: Optimizer of the run, before its update.
+        loss: Loss ().
+        norm: Norm of the gradient ().
+    """
+    if getattr(optimizer, "_step_supports_amp_scaling", False):
+        optimizer.found_inf = (loss + norm).isfinite().logical_not().float()
 
 
 def clip_gradient(parameters: Sequence[nn.Parameter], largest: float | None) -> Tensor:

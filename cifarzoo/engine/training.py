@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -47,6 +47,9 @@ from cifarzoo.engine.initial_weights import InitialWeights
 from cifarzoo.engine.state import UNSEEN, TrainingState, wrap
 from cifarzoo.layers import norms
 from cifarzoo.run_folders.folder import RunFolder
+
+if TYPE_CHECKING:
+    from cifarzoo.engine.step_graph import StepGraph
 
 INITIAL_IMAGES = 5000  # given to modules that are initialised from data
 
@@ -135,12 +138,14 @@ class Training:
         data: Images on the device.
         state: Network, optimizer and numbers, which a step changes.
         session: Attempt at the run that is under way.
+        graph: Takes the steps, captured ones where there are any.
     """
 
     setup: Setup
     data: Data
     state: TrainingState
     session: Session
+    graph: StepGraph
 
 
 def prepare(

@@ -30,6 +30,7 @@ from cifarzoo.engine.distributed.signals import StopRequest
 from cifarzoo.engine.distributed.world import init_distributed
 from cifarzoo.engine.events import WarningEvent
 from cifarzoo.engine.resume import DECIDE_BITS, restore
+from cifarzoo.engine.step_graph import step_graph
 from cifarzoo.engine.training import Training, open_session, prepare
 from cifarzoo.errors import CifarzooError
 from cifarzoo.run_folders.folder import MANIFEST, METRICS, RECORD, STATE
@@ -81,7 +82,15 @@ class Restoring:
             stop=StopRequest(),
             emit=self._note,
         )
-        restore(Training(setup=self._setup, data=self._data, state=self._state, session=session))
+        restore(
+            Training(
+                setup=self._setup,
+                data=self._data,
+                state=self._state,
+                session=session,
+                graph=step_graph(self._setup, self._note),
+            )
+        )
         state = self._state.state_dict()
         groups = [{**group, "lr": 0.0} for group in state["optimizer"]["param_groups"]]
         return digest({**state, "optimizer": {**state["optimizer"], "param_groups": groups}})

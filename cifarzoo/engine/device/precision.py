@@ -46,6 +46,7 @@ class Policy:
         threads: Threads of this process on the CPU.
         kernels: Kernels of the layers.
         delay: Steps after which a step's loss is read: at once would make a GPU wait.
+        captured: Whether steps are captured as CUDA graphs, as far as they can be.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Policy:
     threads: int
     kernels: Kernels = TORCH
     delay: int = 0
+    captured: bool = False
 
     @property
     def weights(self) -> torch.dtype:
@@ -81,6 +83,7 @@ class Policy:
             "channels_last" * self.channels_last,
             "compiled" * self.compile,
             "deterministic" * self.deterministic,
+            "captured" * self.captured,
         ]
         return ", ".join(filter(None, parts))
 
@@ -106,6 +109,7 @@ def choose(run: Run, device: torch.device) -> Policy:
         threads=torch.get_num_threads(),
         kernels=choose_kernels(run, device, name),
         delay=1 if on_gpu else 0,
+        captured=run.cuda_graph and on_gpu,
     )
 
 

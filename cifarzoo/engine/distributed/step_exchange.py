@@ -63,12 +63,14 @@ class StepInfo:
 class _Posted:
     step: StepInfo
     table: Tensor
+    flags: Tensor | None  # of this rank, where it is the only one
     arrived: torch.cuda.Event | None
 
     def read(self) -> Tensor:
+        """The row (4,) of each rank: its loss, norm, signal, and whether a save is due."""
         if self.arrived is not None:
             self.arrived.synchronize()
-        return self.table
+        return self.table if self.flags is None else torch.cat([self.table, self.flags[None]], 1)
 
 
 class StepExchange:
@@ -114,10 +116,13 @@ class StepExchange:
         Raises:
             NotFiniteError: The loss or the gradient of any rank isn't finite; on every rank.
         """
-        mine = torch.tensor([signal_number, save_due], dtype=torch.float64)
-        numbers = torch.stack([loss.double(), norm.double()])
-        row = torch.cat([numbers, mine.to(numbers.device, non_blocking=True)])
-        self._posted.append(_on_its_way(step, self._world.gather(row)))
+        flags = torch.tensor([signal_number, save_due], dtype=torch.float64)
+        row = torch.stack([loss, norm]).double()
+        is_alone = self._world.size == 1  # then they need not go through the device
+        if not is_alone:
+            row = torch.cat([row, flags.to(row.device, non_blocking=True)])
+        table = self._world.gather(row)
+        self._posted.append(_on_its_way(step, table, flags if is_alone else None))
         return self._read(leaving=self._delay)
 
     def flush(self) -> list[StepReport]:
@@ -169,11 +174,11 @@ class StepExchange:
         )
 
 
-def _on_its_way(step: StepInfo, table: Tensor) -> _Posted:
+def _on_its_way(step: StepInfo, table: Tensor, flags: Tensor | None) -> _Posted:
     if table.device.type != "cuda":
-        return _Posted(step, table, None)
+        return _Posted(step, table, flags, None)
     host = torch.empty(table.shape, dtype=table.dtype, pin_memory=True)
     host.copy_(table, non_blocking=True)
     arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch's
     arrived.record()
-    return _Posted(step, host, arrived)
+    return _Posted(step, host, flags, arrived)

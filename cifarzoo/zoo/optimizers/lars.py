@@ -30,6 +30,8 @@ def local_rate(weight: Tensor, gradient: Tensor, *, trust: float, decay: float) 
 class Lars(PerParameter):
     """SGD with momentum and a rate a layer; see ``lars``."""
 
+    capturable = True
+
     def update(
         self,
         parameter: nn.Parameter,

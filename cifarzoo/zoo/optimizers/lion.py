@@ -10,11 +10,13 @@ from torch import Tensor, nn
 
 from cifarzoo import register
 from cifarzoo.protocols import Fraction, NonNegativeFloat, PositiveFloat, check_settings
-from cifarzoo.zoo.optimizers.stepping import PerParameter, check_betas
+from cifarzoo.zoo.optimizers.stepping import PerParameter, check_betas, descend
 
 
 class Lion(PerParameter):
     """Steps by the sign of an interpolated momentum; see ``lion``."""
+
+    capturable = True
 
     def update(
         self,
@@ -28,7 +30,7 @@ class Lion(PerParameter):
         momentum = state.setdefault("momentum", torch.zeros_like(parameter))
         direction = torch.lerp(gradient, momentum, beta1).sign_()
         parameter.mul_(1 - group["lr"] * group["weight_decay"])
-        parameter.sub_(direction, alpha=group["lr"])
+        descend(parameter, direction, group["lr"])
         momentum.lerp_(gradient, 1 - beta2)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from cifarzoo import register
 from cifarzoo.protocols import Fraction, NonNegativeFloat, PositiveFloat, check_settings
-from cifarzoo.zoo.optimizers.stepping import PerParameter
+from cifarzoo.zoo.optimizers.stepping import PerParameter, descend
 
 QUINTIC = (3.4445, -4.7750, 2.0315)  # slope at 0 as steep as it goes, all values end near 1
 
@@ -52,6 +52,8 @@ class Muon(PerParameter):
             float32 at least.
     """
 
+    capturable = True
+
     def __init__(self, groups: Iterable[dict[str, Any]]) -> None:
         super().__init__(groups, {})
         self.compute_dtype: torch.dtype | None = None
@@ -79,7 +81,7 @@ class Muon(PerParameter):
             direction = flat.view(parameter.shape).to(parameter.dtype)
         if group["normalize"]:
             parameter.mul_(len(parameter) ** 0.5 / parameter.norm())
-        parameter.add_(direction, alpha=-group["lr"])
+        descend(parameter, direction, group["lr"])
 
 
 @register.optimizer

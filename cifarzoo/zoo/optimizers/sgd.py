@@ -24,6 +24,8 @@ class SGD(torch.optim.SGD):
     torch's kernel wants all momenta of a group or none.
     """
 
+    capturable = True
+
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update all parameters that have a gradient.

@@ -20,6 +20,20 @@ def evaluated(closure: Callable[[], Any] | None) -> Any:
         return closure()
 
 
+def descend(parameter: Tensor, direction: Tensor, rate: float | Tensor) -> None:
+    """Subtract ``rate`` times ``direction`` from ``parameter``, in place.
+
+    Args:
+        parameter: Parameter that is changed.
+        direction: Of the same shape.
+        rate: Learning rate; where a captured step reads it, a tensor ().
+    """
+    if isinstance(rate, Tensor):
+        parameter.addcmul_(direction, rate, value=-1)
+    else:
+        parameter.add_(direction, alpha=-rate)
+
+
 class PerParameter(torch.optim.Optimizer):
     """Updates each parameter that has a gradient; a subclass says how."""
 

@@ -113,8 +113,9 @@ def whitening_axes(covariance: Tensor, eps: float) -> Tensor:
     Returns:
         Float32 (d, d), a row an axis, by falling variance.
     """
-    variances, axes = torch.linalg.eigh(covariance)
+    # On the CPU: once a run, for the same axes whatever device trains, and a 27 x 27 matrix.
+    variances, axes = torch.linalg.eigh(covariance.cpu())
     rows: Tensor = (axes / (variances + eps).sqrt()).T.flip(0)
     largest = rows.gather(1, rows.abs().argmax(1, keepdim=True))
     kernels: Tensor = (rows * largest.sign()).float()
-    return kernels
+    return kernels.to(covariance.device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Gt, Le
@@ -40,6 +40,7 @@ def soft_target_loss(logits: Tensor, taught: Tensor, *, temperature: float) -> T
 class Distillation(Regularizer):
     """Learns from a teacher; see ``distillation``."""
 
+    capturable: ClassVar[bool] = True
     teacher: str
     temperature: float
     weight: float

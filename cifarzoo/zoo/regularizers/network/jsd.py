@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -30,6 +31,7 @@ def jensen_shannon(logits: Tensor) -> Tensor:
 class JensenShannon(Regularizer):
     """Adds ``jensen_shannon`` of an image's views; see ``jsd``."""
 
+    capturable: ClassVar[bool] = True
     weight: float
 
     def network(

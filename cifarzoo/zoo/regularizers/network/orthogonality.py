@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,7 @@ def soft_orthogonality(kernel: Tensor) -> Tensor:
 class Orthogonality(Regularizer):
     """Adds ``soft_orthogonality`` of every convolution; see ``orthogonality``."""
 
+    capturable: ClassVar[bool] = True
     strength: float
 
     def network(
