@@ -99,7 +99,8 @@ class Batches:
         for name, augment in self._rest.items():
             images = augment(images, self._draws_for(name, step, rows, num_views))
             num_views *= num_training_views(augment)
-        targets = targets.repeat(num_views, 1)
+        if num_views > 1:
+            targets = targets.repeat(num_views, 1)
         for name, regularizer in self._mixing.items():
             draws = self._draws_for_mixing(name, step, rows, num_images, num_views)
             images, targets = regularizer.batch(images, targets, draws)

@@ -33,8 +33,6 @@ def _obstacles(setup: Setup, state: TrainingState) -> Iterator[str]:
         yield f"{policy.name} skips steps whose gradient overflows"
     if policy.compile:
         yield "run.compile has graphs of its own"
-    if any(layer.p > 0 for layer in state.dropouts) and policy.kernels.is_triton:
-        yield "kernels of ours take the keys of dropout from the host"
     for name in acting_in("selection", regularizers):
         yield f"{name} chooses on the host which images are trained on"
     for name, part, has_to_say in _parts(setup, state):

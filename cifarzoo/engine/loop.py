@@ -34,7 +34,7 @@ from cifarzoo.engine.recorder import (
 )
 from cifarzoo.engine.running_statistics import EPOCH_IMAGES, are_recomputed, recomputed
 from cifarzoo.engine.selection import select
-from cifarzoo.engine.state import Statistics, TrainingState, trainable, wrap
+from cifarzoo.engine.state import Statistics, TrainingState, wrap
 from cifarzoo.engine.training import Setup, Training
 from cifarzoo.errors import CifarzooError, StoppedError
 from cifarzoo.layers.norms import named_statistics
@@ -103,11 +103,11 @@ def begin_step(setup: Setup, state: TrainingState) -> None:
     state.set_rate(setup.components.schedule(timestamp))
     if not state.timed:
         return
-    trained = trainable(state.model)
+    trained = state.trained
     seed_generators(setup.run.seed, "torch", "begin_step", state.step)
     for part in state.timed:
         part.begin_step(timestamp)
-    if trainable(state.model) != trained:
+    if state.trained != trained:
         check_trained(state.model, state.optimizer, step=state.step)
         if setup.policy.compile:
             forget_compiled()

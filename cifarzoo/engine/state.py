@@ -144,7 +144,7 @@ class TrainingState:
     def timed(self) -> list[Timed]:
         """What begins each step by the progress of training.
 
-        Found once, as the four below are: to ask every module in every step takes long.
+        Found once, as the others below are: to ask every module in every step takes long.
         """
         parts = (self.optimizer, self.average, *self.model.modules())
         return [part for part in parts if isinstance(part, Timed)]
@@ -153,6 +153,11 @@ class TrainingState:
     def parameters(self) -> list[nn.Parameter]:
         """All parameters of the network, frozen ones too, in its order."""
         return list(self.model.parameters())
+
+    @property
+    def trained(self) -> tuple[bool, ...]:
+        """Which of the parameters are trained."""
+        return tuple(parameter.requires_grad for parameter in self.parameters)
 
     @cached_property
     def buffers(self) -> list[str]:
@@ -287,11 +292,6 @@ def wrap(
     if policy.compile:
         compile_network(parallel)
     return parallel
-
-
-def trainable(model: nn.Module) -> list[bool]:
-    """Which of the parameters are trained."""
-    return [parameter.requires_grad for parameter in model.parameters()]
 
 
 def digest_of(tensors: Mapping[str, Any]) -> str:

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from cifarzoo.engine.state import TrainingState
+from cifarzoo.engine.step_numbers import Drawn, StepNumbers, draw
 from cifarzoo.engine.training import Setup
 from cifarzoo.layers import dropout
-from cifarzoo.randomness.gates import draw_gates
-from cifarzoo.randomness.gates import feed as feed_gates
+from cifarzoo.randomness import gates
 from cifarzoo.randomness.global_generators import seed_generators
-from cifarzoo.randomness.keys import Floats, on_device
-
-
-def gates_of(setup: Setup, state: TrainingState) -> Floats:
-    """The numbers of all gates for this rank's rows: (sites, rows)."""
-    plan = setup.plan
-    numbers = draw_gates(state.sites, plan.num_rows, seed=setup.run.seed, step=state.step)
-    return numbers[:, plan.rows(setup.world.rank)]
 
 
 class StepDraws:
     """Branch gates and dropout masks of the step at which ``state`` stands.
 
-    They are drawn, or can be counted, for the whole global batch; this rank takes its rows.
-
     Args:
         setup: Run, sizes, components, arithmetic and ranks.
         state: State of the run.
-        gates: What ``gates_of`` gives, where it is on the device already.
+        drawn: Its numbers; None: they are drawn here.
+        numbers: Memory on the device that holds them already.
         reseeds: Whether the global generators are reseeded; while a step is captured nobody may.
 
     Attributes:
@@ -40,18 +29,20 @@ class StepDraws:
         setup: Setup,
         state: TrainingState,
         *,
-        gates: Tensor | None = None,
+        drawn: Drawn | None = None,
+        numbers: StepNumbers | None = None,
         reseeds: bool = True,
     ) -> None:
-        plan = setup.plan
         self.num_passes = 0
         self._seed, self._step, self._rank = setup.run.seed, state.step, setup.world.rank
-        self._rows = plan.rows(self._rank)
+        self._size = setup.plan.micro_batch_size * setup.plan.num_views
         self._sites, self._dropouts = state.sites, state.dropouts
         self._reseeds = reseeds
-        if gates is None:
-            gates = on_device(gates_of(setup, state), setup.world.device)
-        self._gates = gates
+        self._drawn = drawn or draw(setup, state)
+        if numbers is None:
+            numbers = StepNumbers(self._drawn.shapes, device=setup.world.device)
+            numbers.load(self._drawn)
+        self._numbers = numbers
 
     def begin_pass(self) -> None:
         """Reseed the global generators, so that each pass over the batch draws the same."""
@@ -65,7 +56,8 @@ class StepDraws:
             seed_generators(self._seed, "torch", "optimizer", self._step)
 
     def feed(self, rows: slice) -> None:
-        """Give the modules the numbers of these rows of this rank's batch."""
-        feed_gates(self._sites, self._gates[:, rows])
-        first = self._rows.start + rows.start
-        dropout.feed(self._dropouts, seed=self._seed, step=self._step, first=first)
+        """Give the modules the numbers of these rows of this rank's batch, a micro-batch."""
+        index = rows.start // self._size
+        words = self._numbers.words[index] if len(self._numbers.words) else None
+        gates.feed(self._sites, self._numbers.gates[:, rows])
+        dropout.feed(self._dropouts, self._drawn.masks[index], words)

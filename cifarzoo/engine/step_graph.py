@@ -7,26 +7,23 @@ same memory as the replayed ones, and give the same bits.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from cifarzoo.engine.capturable import obstacle
 from cifarzoo.engine.device.cuda_graph import CudaRecorder
 from cifarzoo.engine.distributed.step_exchange import StepInfo, StepReport
 from cifarzoo.engine.events import Listener, WarningEvent
-from cifarzoo.engine.state import TrainingState, trainable
+from cifarzoo.engine.state import TrainingState
 from cifarzoo.engine.step import Note, Submit, train_step
-from cifarzoo.engine.step_draws import StepDraws, gates_of
+from cifarzoo.engine.step_draws import StepDraws
+from cifarzoo.engine.step_numbers import Drawn, StepNumbers, draw
 from cifarzoo.engine.training import Setup
 from cifarzoo.errors import ConfigError, in_one_line
-from cifarzoo.randomness.keys import Floats
 
 WARM_UP_STEPS = 3  # kernels are chosen in them, and the optimizer makes its state
 
@@ -39,36 +36,6 @@ class Recorder(Protocol):
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         """Capture work; what is given computes it."""
-
-
-class StepNumbers:
-    """All numbers of a step that the host draws, in one piece of the device's memory.
-
-    Args:
-        num_rates: Number of learning rates.
-        shape: Number of gates in the network, and of rows in this rank's batch.
-        dtype: Type of the numbers.
-        device: Device that reads them.
-
-    Attributes:
-        rates: Learning rates (num_rates,).
-        gates: Numbers of the gates, of that shape.
-    """
-
-    def __init__(
-        self, num_rates: int, shape: tuple[int, ...], *, dtype: torch.dtype, device: torch.device
-    ) -> None:
-        self._all = torch.zeros(num_rates + math.prod(shape), dtype=dtype, device=device)
-        self.rates = self._all[:num_rates]
-        self.gates = self._all[num_rates:].view(shape)
-
-    def load(self, rates: Sequence[float], gates: Floats) -> None:
-        """Fill them, by one copy for which a GPU's queue does not wait."""
-        numbers = np.concatenate([np.asarray(rates, np.float64), gates.ravel()])
-        on_host = torch.from_numpy(numbers).to(self._all.dtype)
-        if self._all.is_cuda:
-            on_host = on_host.pin_memory()
-        self._all.copy_(on_host, non_blocking=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,19 +84,11 @@ class StepGraph:
         recorder = self._usable(setup, state)
         if recorder is None:
             return train_step(setup, state, images, targets, submit=submit, note=note)
-        gates = gates_of(setup, state)
-        if self._numbers is None or self._numbers.gates.shape != gates.shape:
-            self._numbers = StepNumbers(
-                len(state.base_rates),
-                gates.shape,
-                dtype=setup.policy.weights,
-                device=setup.world.device,
-            )
-            state.hold_rates(self._numbers.rates)
-            state.set_rate(setup.components.schedule(setup.plan.timestamp(state.step)))
-        self._numbers.load(state.rates, gates)
-        draws = StepDraws(setup, state, gates=self._numbers.gates)
-        kind = (images.shape, targets.shape, setup.plan, tuple(trainable(state.model)))
+        drawn = draw(setup, state)
+        numbers = self._numbers_like(drawn, setup, state)
+        numbers.load(drawn, state.rates)
+        draws = StepDraws(setup, state, drawn=drawn, numbers=numbers)
+        kind = (images.shape, targets.shape, setup.plan, state.trained)
         if kind != self._kind:
             self._kind, self._warm_up_left, self._captured = kind, WARM_UP_STEPS, None
         if self._warm_up_left:
@@ -138,7 +97,7 @@ class StepGraph:
                 return train_step(setup, state, images, targets, submit=submit, draws=draws)
         if self._captured is None:
             self._captured = _capture(
-                recorder, setup, state, images, targets, gates=self._numbers.gates
+                recorder, setup, state, images, targets, drawn=drawn, numbers=numbers
             )
         captured = self._captured
         captured.images.copy_(images)
@@ -146,6 +105,19 @@ class StepGraph:
         draws.begin_pass()  # a graph that draws does so from where torch's generator stands
         captured.replay()
         return submit(StepInfo(number=state.step, rate=state.rate), captured.loss, captured.norm)
+
+    def _numbers_like(self, drawn: Drawn, setup: Setup, state: TrainingState) -> StepNumbers:
+        """Memory for what was drawn, and for the rates: the same from step to step."""
+        if self._numbers is None or self._numbers.shapes != drawn.shapes:
+            self._numbers = StepNumbers(
+                drawn.shapes,
+                num_rates=len(state.base_rates),
+                dtype=setup.policy.weights,
+                device=setup.world.device,
+            )
+            state.hold_rates(self._numbers.rates)
+            state.set_rate(setup.components.schedule(setup.plan.timestamp(state.step)))
+        return self._numbers
 
     def _usable(self, setup: Setup, state: TrainingState) -> Recorder | None:
         """The recorder, as long as nothing stands against capturing."""
@@ -179,15 +151,16 @@ def _capture(
     images: Tensor,
     targets: Tensor,
     *,
-    gates: Tensor,
+    drawn: Drawn,
+    numbers: StepNumbers,
 ) -> _Captured:
     """Capture a step on memory of its own; nothing is computed."""
     images, targets = images.clone(), targets.clone()
-    draws = StepDraws(setup, state, gates=gates, reseeds=False)
-    numbers: list[Tensor] = []
+    draws = StepDraws(setup, state, drawn=drawn, numbers=numbers, reseeds=False)
+    results: list[Tensor] = []
 
     def keep(_step: StepInfo, loss: Tensor, norm: Tensor) -> list[StepReport]:
-        numbers.extend((loss, norm))
+        results.extend((loss, norm))
         return []
 
     def work() -> None:
@@ -200,5 +173,5 @@ def _capture(
             f"is True, and a step can't be captured: {in_one_line(error)[:200]}; expected False",
             parameter="cuda_graph",
         ) from error
-    loss, norm = numbers
+    loss, norm = results
     return _Captured(images=images, targets=targets, loss=loss, norm=norm, replay=replay)

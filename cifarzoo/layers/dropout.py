@@ -19,6 +19,7 @@ from torch.autograd.function import once_differentiable
 from cifarzoo.randomness.gates import Owner
 from cifarzoo.randomness.keys import key
 
+WORD = 2**64
 LEVELS = 2**16  # of a drop probability
 WORDS = 4  # 64-bit numbers that Philox makes of one value of its counter
 PER_COUNT = 4 * WORDS  # 16-bit numbers in them
@@ -36,6 +37,11 @@ class Rows:
     key: int
     first: int
 
+    def words(self) -> list[int]:
+        """Key, the lower half first, and first row, as the signed numbers that kernels take."""
+        halves = (self.key % WORD, self.key // WORD, self.first)
+        return [half - WORD if half >= WORD // 2 else half for half in halves]
+
 
 class Dropout(nn.Dropout):
     """``nn.Dropout`` with quick masks that the engine can name.
@@ -47,10 +53,13 @@ class Dropout(nn.Dropout):
     Attributes:
         rows: Key and rows, set by the engine before each forward pass; None: torch's generator
             gives a key.
+        words: The same as int64 (3,) on a GPU, where kernels of ours read it; None: it is made of
+            ``rows``.
         owner: Name of what the layer belongs to in a residual branch; None: the architecture.
     """
 
     rows: Rows | None = None
+    words: Tensor | None = None
     owner: Owner | None = None
 
     @property
@@ -134,8 +143,8 @@ def dropouts(model: nn.Module) -> list[Dropout]:
     return [module for module in model.modules() if isinstance(module, Dropout)]
 
 
-def feed(layers: list[Dropout], *, seed: int, step: int, first: int) -> None:
-    """Name the masks of a forward pass.
+def rows_of(layers: list[Dropout], *, seed: int, step: int, first: int) -> list[Rows]:
+    """The masks of each layer in a forward pass.
 
     Args:
         layers: Layers as ``dropouts(model)`` gives them.
@@ -144,10 +153,25 @@ def feed(layers: list[Dropout], *, seed: int, step: int, first: int) -> None:
         first: Index in the global batch of the first row that goes through.
     """
     numbers = count()
+    found = []
     for layer in layers:
         if layer.owner is None:
             purpose: tuple[str | int, ...] = ("dropout", next(numbers), step)
         else:
             owner = layer.owner
             purpose = (owner.component, "dropout", owner.site, owner.number, step)
-        layer.rows = Rows(key(seed, *purpose), first)
+        found.append(Rows(key(seed, *purpose), first))
+    return found
+
+
+def feed(layers: list[Dropout], rows: list[Rows], words: Tensor | None = None) -> None:
+    """Name the masks of a forward pass.
+
+    Args:
+        layers: Layers as ``dropouts(model)`` gives them.
+        rows: Rows of each, as ``rows_of`` gives them.
+        words: The same as int64 (layers, 3) on a GPU, for kernels of ours.
+    """
+    for index, layer in enumerate(layers):
+        layer.rows = rows[index]
+        layer.words = None if words is None else words[index]

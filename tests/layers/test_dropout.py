@@ -11,7 +11,7 @@ from torch import nn
 
 from cifarzoo.engine.distributed.launcher import launch
 from cifarzoo.engine.runner import execute
-from cifarzoo.layers.dropout import Dropout, Rows, convert, dropouts, feed
+from cifarzoo.layers.dropout import Dropout, Rows, convert, dropouts, feed, rows_of
 from tests.tiny import tiny_net, tiny_task, train_as_rank
 
 SHAPE = (6, 8, 5, 5)  # 200 activations a row: no multiple of what Philox gives at a time
@@ -125,7 +125,8 @@ def test_each_layer_and_step_has_masks_of_its_own():
     model = nn.Sequential(Dropout(0.5), Dropout(0.5))
     masks = []
     for step in range(2):
-        feed(dropouts(model), seed=1, step=step, first=0)
+        layers = dropouts(model)
+        feed(layers, rows_of(layers, seed=1, step=step, first=0))
         masks += [layer(torch.ones(SHAPE)) for layer in model]
 
     assert all(not torch.equal(a, b) for i, a in enumerate(masks) for b in masks[:i])

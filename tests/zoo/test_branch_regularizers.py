@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from cifarzoo.engine.assembly.residual import ResidualPort
 from cifarzoo.errors import ConfigError
-from cifarzoo.layers.dropout import Rows, dropouts, feed
+from cifarzoo.layers.dropout import Rows, dropouts, feed, rows_of
 from cifarzoo.layers.noise import Noise
 from cifarzoo.protocols import Regularizer, Site
 from cifarzoo.randomness.gates import SiteDraws, site_draws
@@ -228,7 +228,8 @@ def test_a_merger_and_a_dropper_stack():
 def test_finer_shake_drop_has_its_factors_a_channel_or_a_pixel(per, shape):
     regularizer = shake_drop(final_drop_prob=1.0, alpha=[-0.5, 2], beta=[0.25, 0.75], per=per)
     module = branch(regularizer, index=6, total=6).train()  # which is always shaken
-    feed(dropouts(module), seed=0, step=0, first=0)
+    layers = dropouts(module)
+    feed(layers, rows_of(layers, seed=0, step=0, first=0))
     x = torch.randn(6, 4, 5, 7, dtype=torch.float64, requires_grad=True)
     alpha, beta = module.alpha(x), module.beta(x)
     assert alpha.shape == beta.shape == shape

@@ -22,8 +22,6 @@ from cifarzoo.layers.kernels.operations import Activation
 from cifarzoo.layers.kernels.readable import is_readable
 
 LEAST = 2**18  # activations; with fewer the cost of a call is what a kernel gains
-WORD = 2**64
-HALF = 2**63
 HOOKS = (
     "_forward_hooks",
     "_forward_pre_hooks",
@@ -179,7 +177,5 @@ def _take_in(norm: BatchNorm2d, moments: Tensor, count: int) -> None:
 
 
 def _masks(dropout: Dropout) -> Tensor:
-    """Key and first row of the masks, as the signed numbers that operations take."""
-    rows = dropout.rows_of_pass()
-    words = (rows.key % WORD, rows.key // WORD, rows.first)
-    return torch.tensor([word - WORD if word >= HALF else word for word in words])
+    """Key and first row of the masks, as the signed numbers that operations take (3,)."""
+    return torch.tensor(dropout.rows_of_pass().words()) if dropout.words is None else dropout.words

@@ -256,7 +256,7 @@ def statistics(images: Tensor, groups: int) -> Tensor:
     """Moments of ``images``, which are not differentiated: ``norm``'s gradient has that part."""
     if _plain(images):
         return _statistics(images, groups)
-    moments: Tensor = torch.ops.cifarzoo.norm_statistics(images, groups)
+    moments: Tensor = torch.ops.cifarzoo.norm_statistics(images.detach(), groups)
     return moments
 
 

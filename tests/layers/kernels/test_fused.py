@@ -58,7 +58,8 @@ def pair(model: nn.Module) -> tuple[nn.Module, nn.Module]:
 
 def step_of(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
     """What one pass gives and changes, by name."""
-    dropout.feed(dropout.dropouts(model), seed=3, step=5, first=2)
+    layers = dropout.dropouts(model)
+    dropout.feed(layers, dropout.rows_of(layers, seed=3, step=5, first=2))
     output = model(images)
     output.square().mean().backward()
     gradients = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}

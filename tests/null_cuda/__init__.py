@@ -1,0 +1,1 @@
+"""A stand-in for the CUDA runtime on machines without a GPU: it counts, and computes nothing."""
