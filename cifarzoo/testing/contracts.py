@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from cifarzoo.errors import CifarzooError, ConfigError
-from cifarzoo.testing import batches, declaration, networks, training, updates
+from cifarzoo.testing import batches, capture, declaration, networks, training, updates
 from cifarzoo.testing.subject import Subject
 
 # Raises a ``CifarzooError`` that says what is wrong; the folder is empty, and its own.
@@ -77,18 +77,29 @@ EVERY_KIND = (
     Contract("ranks", "two processes train what one does", training.check_ranks, True),
 )
 NOTHING_KEPT = "what it keeps from call to call is in no checkpoint: it keeps nothing"
+CAPTURE = Contract(
+    "capture",
+    "if it says that it is capturable, steps that are captured once give what others give",
+    capture.check_capture,
+    True,
+)
 OF_KIND: dict[str, tuple[Contract, ...]] = {
     "architecture": (
         Contract("logits", "it gives logits (N, K) for any K", networks.check_logits),
         Contract("gradients", "it can be trained", networks.check_gradients),
         Contract("evaluation", "a test is the same again", networks.check_evaluation),
         Contract("sites", "its residual blocks are numbered from 1", networks.check_sites),
+        CAPTURE,
     ),
-    "layers": (Contract("shapes", "it makes layers of the sizes asked", networks.check_layers),),
+    "layers": (
+        Contract("shapes", "it makes layers of the sizes asked", networks.check_layers),
+        CAPTURE,
+    ),
     "regularizer": (
         Contract("stages", "each stage gives what the next takes", updates.check_stages),
         Contract("state", "what it keeps is in its state_dict", updates.check_optimizer_state),
         Contract("repeat", NOTHING_KEPT, batches.check_repeat),
+        CAPTURE,
     ),
     "augmentation": (
         Contract("pixels", "it keeps shapes and types of images", batches.check_pixels),
@@ -98,6 +109,7 @@ OF_KIND: dict[str, tuple[Contract, ...]] = {
     "loss": (
         Contract("values", "it gives finite losses and gradients", batches.check_loss),
         Contract("repeat", NOTHING_KEPT, batches.check_repeat),
+        CAPTURE,
     ),
     "schedule": (
         Contract("factors", "it gives finite factors in runs of any length", updates.check_factors),
@@ -105,6 +117,7 @@ OF_KIND: dict[str, tuple[Contract, ...]] = {
     "optimizer": (
         Contract("groups", "it goes by the settings of each group", updates.check_groups),
         Contract("state", "what it keeps is in its state_dict", updates.check_optimizer_state),
+        CAPTURE,
     ),
     "dataset": (Contract("splits", "it gives uint8 images and labels", batches.check_splits),),
 }

@@ -11,30 +11,23 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cifarzoo import config
 from cifarzoo.engine import step_graph as step_graphs
-from cifarzoo.engine.device.kernels import TORCH
-from cifarzoo.engine.device.precision import choose, numerics
-from cifarzoo.engine.distributed.signals import StopRequest
-from cifarzoo.engine.distributed.world import World, pick_device
-from cifarzoo.engine.events import WarningEvent, ignore_event
-from cifarzoo.engine.loop import advance
-from cifarzoo.engine.step_graph import StepGraph, step_graph
-from cifarzoo.engine.training import Training, open_session, prepare
+from cifarzoo.engine.distributed.world import World
+from cifarzoo.engine.events import WarningEvent
+from cifarzoo.engine.step_graph import step_graph
 from cifarzoo.errors import ConfigError, NotFiniteError
-from cifarzoo.layers.dropout import Dropout
-from cifarzoo.layers.noise import Noise
-from cifarzoo.run_folders.folder import RunFolder
+from cifarzoo.testing.capture import STEPS, Steps, same, torchs_dropout
 from cifarzoo.testing.recorded_graph import RecorderOnCpu
 from tests.components.test_combinations import NONE, PLAIN, bindings, factors
 from tests.tried import TRIED
 
-STEPS = 6  # of which the last three are replays
 CAPTURED = STEPS - step_graphs.WARM_UP_STEPS
 NEVER = {  # and why
     **dict.fromkeys(("adan", "lamb", "rmsprop", "soap", "torch_optimizer"), "the optimizer"),
@@ -58,60 +51,27 @@ def row(**values: str) -> dict[str, str]:
     }
 
 
-def begun(settings: dict[str, str], *, delay: int = 0, plugins: tuple[Path, ...] = ()) -> Training:
-    """A training before its first step, whose steps aren't captured."""
+def begun(settings: dict[str, str], **options: Any) -> Steps:
+    """A training before its first step, whose steps aren't captured unless a recorder is given."""
+    plugins = options.pop("plugins", ())
     text = "".join(f"{name} = {value}\n" for name, value in settings.items())
     run = config.from_text(text, name="row", plugins=plugins).build()
-    policy = replace(choose(run, torch.device("cpu")), kernels=TORCH, delay=delay)
-    world = World(0, 1, pick_device(0))
-    with numerics(policy, strict=True):
-        setup, data, state = prepare(run, folder=None, world=world, policy=policy, tried=TRIED)
-    session = open_session(
-        setup, data, RunFolder(Path("none")), facts={}, stop=StopRequest(), emit=ignore_event
-    )
-    state.parallel.train()
-    session.clock.start()
-    graph = step_graph(setup, ignore_event)
-    return Training(setup=setup, data=data, state=state, session=session, graph=graph)
-
-
-def after(training: Training, steps: int = STEPS) -> dict[str, Tensor]:
-    """Weights and buffers, and the optimizer's tensors, after so many steps."""
-    with numerics(training.setup.policy, strict=True):
-        for _ in range(steps):
-            advance(training)
-    optimizer = training.state.optimizer.state_dict()["state"]
-    momenta = {
-        f"{index}.{name}": value
-        for index, each in optimizer.items()
-        for name, value in each.items()
-        if isinstance(value, Tensor)
-    }
-    return training.state.model.state_dict() | momenta
+    return Steps(run, tried=TRIED, **options)
 
 
 def captured(
     settings: dict[str, str], steps: int = STEPS, **options: Any
 ) -> tuple[dict[str, Tensor], RecorderOnCpu, list[str]]:
-    """The same with captured steps; what recorded them, and what was said."""
-    recorder, said = RecorderOnCpu(), []
-    training = begun(settings, **options)
-    training = replace(
-        training, graph=StepGraph(recorder, lambda event: said.append(event.message))
-    )
-    return after(training, steps), recorder, said
+    """Numbers after captured steps, what recorded them, and what was said."""
+    recorder = RecorderOnCpu()
+    training = begun(settings, recorder=recorder, **options)
+    return training.after(steps), recorder, [event.message for event in training.events]
 
 
 @pytest.fixture
-def torchs_dropout(monkeypatch):
-    """As on a GPU, where masks and noise come from torch's generator."""
-
-    def numbers(_noise: Noise, x: Tensor, place: str) -> Tensor:
-        size = x.shape[:2] + ((1, 1) if place == "channel" else x.shape[2:])
-        return torch.rand(size, dtype=x.dtype)
-
-    monkeypatch.setattr(Dropout, "forward", nn.Dropout.forward)
-    monkeypatch.setattr(Noise, "numbers", numbers)
+def as_on_a_gpu():
+    with torchs_dropout():
+        yield
 
 
 @cache
@@ -132,7 +92,7 @@ def one_at_a_time() -> dict[str, dict[str, str]]:
 
 
 @pytest.mark.parametrize("name", one_at_a_time())
-def test_replays_of_every_component_give_what_steps_give(name, torchs_dropout):
+def test_replays_of_every_component_give_what_steps_give(name, as_on_a_gpu):
     settings = one_at_a_time()[name]
 
     weights, recorder, said = captured(settings)
@@ -144,13 +104,12 @@ def test_replays_of_every_component_give_what_steps_give(name, torchs_dropout):
         return
     assert said == []
     assert recorder.num_replays == CAPTURED - (name in BEGIN_LATE)
-    equal(weights, after(begun(settings)))
+    equal(weights, begun(settings).after(STEPS))
 
 
 def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
     assert one.keys() == other.keys()
-    for name, tensor in one.items():
-        torch.testing.assert_close(tensor, other[name], rtol=0, atol=0, equal_nan=True)
+    assert [name for name, tensor in one.items() if not same(tensor, other[name])] == []
 
 
 WIDE = row(architecture="wide_resnet")
@@ -169,11 +128,11 @@ FURTHER = {
 
 
 @pytest.mark.parametrize("name", FURTHER)
-def test_replays_of_settings_give_what_steps_give(name, torchs_dropout):
+def test_replays_of_settings_give_what_steps_give(name, as_on_a_gpu):
     weights, recorder, said = captured(FURTHER[name])
 
     assert (said, recorder.num_replays) == ([], CAPTURED)
-    equal(weights, after(begun(FURTHER[name])))
+    equal(weights, begun(FURTHER[name]).after(STEPS))
 
 
 def test_a_graph_is_made_anew_where_a_parameter_ceases_to_be_trained():
@@ -185,21 +144,20 @@ def test_a_graph_is_made_anew_where_a_parameter_ceases_to_be_trained():
     # Steps 0 to 5 train the bias; of each kind the first three run as they are.
     assert recorder.num_replays == 13 - 2 * step_graphs.WARM_UP_STEPS
     assert recorder.num_recordings == 2
-    equal(weights, after(begun(settings), 13))
+    equal(weights, begun(settings).after(13))
 
 
 def test_the_same_rates_are_saved_as_of_other_steps():
-    settings = row()
-    plain, training = begun(settings), begun(settings)
-    training = replace(training, graph=StepGraph(RecorderOnCpu(), ignore_event))
-    after(plain)
-    after(training)
+    trainings = begun(row()), begun(row(), recorder=RecorderOnCpu())
+    for training in trainings:
+        training.after(STEPS)
 
-    groups = [each.state.state_dict()["optimizer"]["param_groups"] for each in (plain, training)]
+    plain, other = (training.training.state for training in trainings)
 
+    groups = [each.state_dict()["optimizer"]["param_groups"] for each in (plain, other)]
     assert groups[0] == groups[1]
-    assert plain.state.rate == training.state.rate
-    assert type(training.state.rate) is float
+    assert plain.rate == other.rate
+    assert type(other.rate) is float
 
 
 # What can't be captured --------------------------------------------------------------------------
@@ -254,7 +212,7 @@ def test_a_stranger_that_says_nothing_is_not_captured(tmp_path):
         "is capturable"
     ]
     assert recorder.num_replays == 0
-    equal(weights, after(begun(STRANGE, **plugin)))
+    equal(weights, begun(STRANGE, **plugin).after(STEPS))
 
 
 def test_a_number_of_python_is_frozen_as_on_a_gpu(tmp_path):
@@ -264,7 +222,7 @@ def test_a_number_of_python_is_frozen_as_on_a_gpu(tmp_path):
     weights, recorder, _ = captured(STRANGE, **plugin)
 
     assert recorder.num_replays == CAPTURED
-    other = after(begun(STRANGE, **plugin))
+    other = begun(STRANGE, **plugin).after(STEPS)
     assert any(not torch.equal(tensor, other[name]) for name, tensor in weights.items())
 
 
@@ -286,7 +244,7 @@ def test_reading_a_tensor_in_a_captured_step_ends_the_run_in_a_line(tmp_path):
     ],
 )
 def test_what_steps_of_a_kind_are_not_captured(change: Callable[[Any], dict[str, Any]], says):
-    training = begun(row())
+    training = begun(row()).training
     setup = replace(training.setup, **change(training.setup))
 
     assert step_graphs.obstacle(training.setup, training.state) is None
@@ -309,7 +267,7 @@ def test_images_chosen_by_their_loss_are_not_captured():
 
 def test_without_a_gpu_a_line_says_that_nothing_is_captured():
     said = []
-    step_graph(begun(row() | {"run.cuda_graph": "True"}).setup, said.append)
+    step_graph(begun(row() | {"run.cuda_graph": "True"}).training.setup, said.append)
     line = "run.cuda_graph: steps are not captured, since there is no GPU"
     assert said == [WarningEvent(message=line)]
 
@@ -322,21 +280,18 @@ def test_without_a_gpu_a_line_says_that_nothing_is_captured():
 def test_where_losses_are_read_late_the_update_of_one_that_is_not_finite_is_skipped(
     optimizer, is_captured
 ):
-    training = begun(row(optimizer=optimizer), delay=1)
-    if is_captured:
-        training = replace(training, graph=StepGraph(RecorderOnCpu(), ignore_event))
-    before = {name: tensor.clone() for name, tensor in after(training, 4).items()}
-    batches = training.data.batches
+    recorder = RecorderOnCpu() if is_captured else None
+    training = begun(row(optimizer=optimizer), delay=1, recorder=recorder)
+    before = training.after(4)
+    make = training.training.data.batches
+    broken = mock.Mock(side_effect=lambda *which: (torch.inf * make(*which)[0], make(*which)[1]))
+    broken.of_step, broken.indices = make.of_step, make.indices
+    data = replace(training.training.data, batches=broken)
+    training.training = replace(training.training, data=data)
 
-    def broken(*arguments: Any) -> tuple[Tensor, Tensor]:
-        images, targets = batches(*arguments)
-        return images * torch.inf, targets
+    weights = training.after(1)  # whose loss isn't known yet
 
-    training = replace(training, data=replace(training.data, batches=broken))
-    broken.of_step, broken.indices = batches.of_step, batches.indices
-    weights = after(training, 1)  # its loss isn't known yet
-
-    parameters = [name for name, _ in training.state.model.named_parameters()]
+    parameters = [name for name, _ in training.training.state.model.named_parameters()]
     equal({n: weights[n] for n in parameters}, {n: before[n] for n in parameters})
     with pytest.raises(NotFiniteError, match="the loss is not finite in step 5"):
-        after(training, 1)
+        training.after(1)

@@ -50,6 +50,7 @@ BREACHES = [
     ("unscaled", "splits", r"has the std \(51\.0, 51\.0, 51\.0\); expected one a channel \(3\)"),
     ("accuracy", "training", r"in the backward pass: .* does not require grad"),
     ("forgetful", "resume", r"goes on from step 1: model\.\S+ differs by .*; what it keeps"),
+    ("frozen", "capture", r"gives other numbers where steps are captured once and replayed, first"),
     ("stranger", "ranks", r"trains something else on two processes .* differs by .*from draws"),
 ]
 
