@@ -1,4 +1,4 @@
-.PHONY: check test floor docs pages trust sanitize slurm rows full audit constraints format
+.PHONY: check test floor docs pages trust sanitize slurm null-cuda rows full audit constraints format
 
 check:
 	ruff check
@@ -44,13 +44,17 @@ sanitize:
 slurm:
 	.ci/slurm
 
+# Steps of every recipe on a stand-in for the CUDA runtime, which counts and computes nothing.
+null-cuda:
+	pytest -n 0 tests/null_cuda/every_recipe.py
+
 # Two small steps of every published row that has a recipe, on drawn images where CIFAR isn't there.
 rows:
 	cifarzoo reproduce '*/*' --budget smoke --out build/rows
 
-# All that takes long: with the lowest versions, with faults, the sanitizers, SLURM, all
-# published rows, and the published holes.
-full: check test floor trust sanitize slurm rows audit
+# All that takes long: with the lowest versions, with faults, the sanitizers, SLURM, a
+# stand-in for CUDA, all published rows, and the published holes.
+full: check test floor trust sanitize slurm null-cuda rows audit
 
 # Exit code 2 and a line where the database of holes couldn't be asked: that is no pass.
 audit:

@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,12 @@ def main() -> None:
     first, *rest = sys.argv[1:]
     asked = [line.split() for line in sys.stdin] if first == "-" else [[first, *rest]]
     for recipe, *sets in asked:
-        sys.stdout.write(json.dumps(counted(recipe, sets)) + "\n")
+        try:
+            found = counted(recipe, sets)
+        except Exception as error:  # the others are counted all the same
+            traceback.print_exc()
+            found = {"recipe": recipe, "error": f"{type(error).__name__}: {error}"}
+        sys.stdout.write(json.dumps(found) + "\n")
         sys.stdout.flush()
 
 

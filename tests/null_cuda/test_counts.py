@@ -54,10 +54,16 @@ def counts(tmp_path_factory) -> dict[tuple[str, bool], dict[str, Any]]:
         for name, (words, _, _) in EAGER.items()
         for is_captured in (False, True)
     }
-    folder = tmp_path_factory.mktemp("null-cuda")
+    found = answers(list(asked.values()), tmp_path_factory.mktemp("null-cuda"))
+    assert [each["error"] for each in found if "error" in each] == []
+    return dict(zip(asked, found, strict=True))
+
+
+def answers(asked: list[list[str]], folder: Path) -> list[dict[str, Any]]:
+    """What ``count`` says of each recipe with its settings; the stand-in is built in a folder."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", "tests.null_cuda.count", "-"],
-        input="".join(f"{' '.join(words)}\n" for words in asked.values()),
+        input="".join(f"{' '.join(words)}\n" for words in asked),
         env=os.environ | stand_in.build(folder),
         cwd=Path(__file__).parents[2],
         capture_output=True,
@@ -65,7 +71,7 @@ def counts(tmp_path_factory) -> dict[tuple[str, bool], dict[str, Any]]:
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    return dict(zip(asked, map(json.loads, done.stdout.splitlines()), strict=True))
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 @pytest.mark.parametrize("name", EAGER)
