@@ -11,6 +11,7 @@ from tests.null_cuda.test_counts import GRAPH, answers
 EAGER: set[str] = set()  # what acts on the host in each step
 
 
+@pytest.mark.timeout(3600)  # a hundred recipes
 def test_no_step_of_a_recipe_waits_for_the_device(tmp_path):
     if reason := stand_in.why_not():
         pytest.skip(f"no stand-in for CUDA here: {reason}")
