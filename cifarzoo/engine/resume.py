@@ -20,6 +20,7 @@ DECIDE_BITS = {  # and what they were where a checkpoint says nothing
     "threads": None,
     "precision": None,
     "kernels": "torch",
+    "cuda_graph": False,
     "torch": None,
 }
 

@@ -253,6 +253,7 @@ def _facts(world: World, policy: Policy) -> dict[str, Any]:
         "threads": policy.threads,
         "precision": policy.name,
         "kernels": str(policy.kernels),
+        "cuda_graph": policy.captured,
         "torch": version("torch"),
         "python": platform.python_version(),
         "cifarzoo": cifarzoo.__version__,

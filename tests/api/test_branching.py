@@ -173,9 +173,9 @@ def test_resume_changes_nothing_else():
 
     assert refuse("resume", PARENT, "-s", "run.epochs=4") == (
         "run.epochs is 4, and the run began with 3; resume changes run.checkpoint_seconds, "
-        "run.checkpoint_steps, run.keep_checkpoints, run.kernels alone; another length or schedule "
-        "is a run of its own: cifarzoo run runs/parent/config.gin --from runs/parent "
-        "-s run.epochs=…\n"
+        "run.checkpoint_steps, run.cuda_graph, run.keep_checkpoints, run.kernels alone; another "
+        "length or schedule is a run of its own: cifarzoo run runs/parent/config.gin "
+        "--from runs/parent -s run.epochs=…\n"
     )
     with pytest.raises(UsageError, match=r"run.regularizers is \[@regularizer.ema\], and the run"):
         cifarzoo.resume(PARENT, set={"run.regularizers": ["@ema"]}, progress=False)

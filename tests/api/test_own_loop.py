@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import cifarzoo
-from cifarzoo.engine import loop
+from cifarzoo.engine import step_graph
 from cifarzoo.engine.runner import execute
 from cifarzoo.errors import UsageError
 from cifarzoo.randomness.batch_draws import BatchDraws
@@ -74,13 +74,13 @@ def test_numbers_of_draws_that_are_none_are_refused(arguments, message):
 
 def test_lambda_lr_gives_each_step_the_rate_that_a_run_gives_it(tmp_path, monkeypatch):
     rates: list[float] = []
-    train_step = loop.train_step
+    train_step = step_graph.train_step
 
     def noting(setup, state, *arguments, **options):
         rates.append(state.rate)
         return train_step(setup, state, *arguments, **options)
 
-    monkeypatch.setattr(loop, "train_step", noting)
+    monkeypatch.setattr(step_graph, "train_step", noting)
     task = tiny_task(tmp_path)
     execute(task)
     base_rate = task.run.optimizer.keywords["lr"]

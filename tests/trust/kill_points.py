@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cifarzoo.engine import loop
+from cifarzoo.engine import loop, step_graph
 from cifarzoo.engine.checkpoint import Checkpoints
 from cifarzoo.files.real_folder import RealFolder
 from cifarzoo.run_folders.folder import (
@@ -141,7 +141,7 @@ def _is_config(_name: str, target: str) -> bool:
 
 POINTS = {
     "config.gin not in place": Point(arm=before(os, "replace", _is_config)),
-    "before a step": Point(arm=before(loop, "train_step"), in_every_rank=True),
+    "before a step": Point(arm=before(step_graph, "train_step"), in_every_rank=True),
     "after a step": Point(arm=after(loop, "emit_step"), in_every_rank=True),
     "before a test": Point(arm=before(loop, "score"), in_every_rank=True),
     "after a test": Point(arm=before(RunFolder, "append_metrics")),

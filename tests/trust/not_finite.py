@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from cifarzoo.engine import loop, step
+from cifarzoo.engine import loop, step, step_graph
 from cifarzoo.engine.divergence import PATIENCE
 from cifarzoo.errors import EXIT_NOT_FINITE
 from cifarzoo.layers.norms import batch_norms
@@ -37,7 +37,7 @@ def poison(where: str, number: float, rank: int) -> None:
 
 
 def _loss(number: float) -> None:
-    original = loop.train_step
+    original = step_graph.train_step
 
     def wrapped(setup: Any, state: Any, images: Any, targets: Any, **named: Any) -> Any:
         if state.step == STEP - 1:
@@ -45,11 +45,11 @@ def _loss(number: float) -> None:
             targets[0, 0] = number
         return original(setup, state, images, targets, **named)
 
-    loop.train_step = wrapped
+    step_graph.train_step = wrapped
 
 
 def _gradient(number: float) -> None:
-    take, clip = loop.train_step, step.clip_gradient
+    take, clip = step_graph.train_step, step.clip_gradient
 
     def wrapped(setup: Any, state: Any, images: Any, targets: Any, **named: Any) -> Any:
         if state.step == STEP - 1:
@@ -59,7 +59,7 @@ def _gradient(number: float) -> None:
         finally:
             step.clip_gradient = clip
 
-    loop.train_step = wrapped
+    step_graph.train_step = wrapped
 
 
 def _after_the_step(change: Callable[[Any], None]) -> None:
@@ -93,13 +93,13 @@ POISONS = {"loss": _loss, "gradient": _gradient, "buffer": _buffer, "weight": _w
 def overflow_always() -> None:
     """Let every gradient overflow, whatever the loss is scaled by."""
     in_float16()
-    original = loop.train_step
+    original = step_graph.train_step
 
     def wrapped(setup: Any, state: Any, images: Any, targets: Any, **named: Any) -> Any:
         next(state.model.parameters()).register_hook(lambda grad: grad * INFINITY)
         return original(setup, state, images, targets, **named)
 
-    loop.train_step = wrapped
+    step_graph.train_step = wrapped
 
 
 def exploding() -> Callable[[Timestamp], float]:

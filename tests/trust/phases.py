@@ -56,9 +56,9 @@ def arm() -> None:
     if phase == "import":
         pause()
     elif phase == "step":
-        from cifarzoo.engine import loop
+        from cifarzoo.engine import step_graph
 
-        loop.train_step = _paused_at(loop.train_step, STEP + 1)
+        step_graph.train_step = _paused_at(step_graph.train_step, STEP + 1)
     elif phase == "eval":
         from cifarzoo.engine import loop
 
