@@ -35,8 +35,8 @@ EAGER: dict[str, tuple[tuple[str, ...], int, int]] = {
         0,
     ),
     "resnet": (("resnet20.gin",), 365, 0),
-    "airbench": (("airbench94.gin"), 175, 0),
-    "muon": (("airbench94_muon.gin"), 442, 0),
+    "airbench": (("airbench94.gin",), 175, 0),
+    "muon": (("airbench94_muon.gin",), 442, 0),
 }
 # What a captured step has beside its graph: the batch, and what it came to.
 AROUND = 18
