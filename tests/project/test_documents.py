@@ -192,7 +192,7 @@ def test_the_tutorial_goes_on_from_what_new_writes_and_keeps_its_contract():
     assert {path.name for path in Path().iterdir()} == written
     subject = Subject(name="confidence_penalty", plugins=["confidence_penalty.py"])
     contracts = contracts_of("regularizer")
-    assert "eight tests, one a [contract]" in text_of(TUTORIAL)
+    assert "nine tests, one a [contract]" in text_of(TUTORIAL)
     assert len(contracts) == 9
     for contract in contracts:
         if not contract.trains:
