@@ -26,7 +26,6 @@ from cifarzoo.data.store import ImageStore
 from cifarzoo.engine.assembly.build import make
 from cifarzoo.engine.device.compiling import uncompiled
 from cifarzoo.engine.device.precision import choose, numerics
-from cifarzoo.engine.distributed.signals import StopRequest
 from cifarzoo.engine.distributed.world import World
 from cifarzoo.engine.evaluation import score
 from cifarzoo.engine.events import ignore_event
@@ -36,8 +35,7 @@ from cifarzoo.engine.step import micro_batches
 from cifarzoo.engine.step_draws import StepDraws
 from cifarzoo.engine.step_graph import step_graph
 from cifarzoo.engine.teachers import give_teachers
-from cifarzoo.engine.training import Training, open_session, prepare
-from cifarzoo.run_folders.folder import RunFolder
+from cifarzoo.engine.training import Training, prepare, unwritten_training
 
 WARM_UP_STEPS = 2
 BATCH_IMAGES = 8192  # at least, in a sample of the batches alone: they take microseconds an image
@@ -174,25 +172,9 @@ def build_harness(run: Run, variant: Variant, *, data: Path | None, world: World
     )
     setup, images, state = prepare(run, folder=data, world=world, policy=policy)
     give_teachers(setup, open_teacher)
-    session = open_session(
-        setup,
-        images,
-        RunFolder(Path("not-written")),
-        facts={},
-        stop=StopRequest(),
-        emit=ignore_event,
-    )
-    training = Training(
-        setup=setup,
-        data=images,
-        state=state,
-        session=session,
-        graph=step_graph(setup, ignore_event),
-    )
+    training = unwritten_training(setup, images, state, step_graph(setup, ignore_event))
     if not variant.channels_last:
         state.model.register_forward_pre_hook(_as_nchw)
-    state.parallel.train()
-    session.clock.start()
     flops = _count_flops(training)
     seconds = [_first_step(training) for _ in range(WARM_UP_STEPS)]
     return Harness(

@@ -19,6 +19,7 @@ from cifarzoo.cli.options import (
     NumProcesses,
     Plugins,
     RunsFolder,
+    Sets,
     chosen_format,
     with_home,
 )
@@ -112,17 +113,7 @@ def compare(
     nproc: NumProcesses = None,
     data: DataFolder = None,
     out: RunsFolder = Path("runs"),
-    sets: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            "-s",
-            metavar="NAME=VALUE",
-            help="Override a value of both configs, as -s sgd.lr=0.05; repeatable.",
-            autocompletion=completion.settings,
-            show_default=False,
-        ),
-    ] = None,
+    sets: Sets = None,
     plugins: Plugins = None,
     format: FormatOption = None,  # noqa: A002  # as the option is called
     as_json: Json = False,

@@ -181,16 +181,21 @@ class TrainingState:
         Those on the device are for whoever copies numbers there to set.
         """
         self._rates = [base * factor for base in self.base_rates]
-        held = self._rates if self.held_rates is None else self.held_rates
-        for group, rate in zip(self.optimizer.param_groups, held, strict=True):
-            group["lr"] = rate
+        self._give_rates()
 
     def hold_rates(self, rates: Tensor) -> None:
         """Let steps read their rates from ``rates`` (groups,), on the device, from now on."""
         self.held_rates = rates
+        self._give_rates()
         for group in self.optimizer.param_groups:
             if "capturable" in group:  # torch's word for it, in its optimizers that can
                 group["capturable"] = True
+
+    def _give_rates(self) -> None:
+        """Give the optimizer its rates: the numbers, or the memory that holds them."""
+        rates = self._rates if self.held_rates is None else self.held_rates
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
 
     @property
     def rates(self) -> list[float]:

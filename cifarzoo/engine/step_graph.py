@@ -65,11 +65,6 @@ class StepGraph:
         self._warm_up_left = 0
         self._captured: _Captured | None = None
 
-    @property
-    def is_captured(self) -> bool:
-        """Whether the next step of the same kind is replayed."""
-        return self._captured is not None
-
     def train_step(
         self,
         setup: Setup,
@@ -116,7 +111,6 @@ class StepGraph:
                 device=setup.world.device,
             )
             state.hold_rates(self._numbers.rates)
-            state.set_rate(setup.components.schedule(setup.plan.timestamp(state.step)))
         return self._numbers
 
     def _usable(self, setup: Setup, state: TrainingState) -> Recorder | None:

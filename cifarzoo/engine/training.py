@@ -42,7 +42,7 @@ from cifarzoo.engine.distributed.signals import StopRequest
 from cifarzoo.engine.distributed.step_exchange import StepExchange, StepInfo, StepReport
 from cifarzoo.engine.distributed.world import World
 from cifarzoo.engine.divergence import Divergence
-from cifarzoo.engine.events import Listener, WarningEvent
+from cifarzoo.engine.events import Listener, WarningEvent, ignore_event
 from cifarzoo.engine.initial_weights import InitialWeights
 from cifarzoo.engine.state import UNSEEN, TrainingState, wrap
 from cifarzoo.layers import norms
@@ -344,6 +344,24 @@ def open_session(
         stop=stop,
         emit=emit,
     )
+
+
+def unwritten_training(
+    setup: Setup, data: Data, state: TrainingState, graph: StepGraph
+) -> Training:
+    """A training whose steps are taken one by one, to be looked at; nothing is written or said.
+
+    Args:
+        setup: Run, sizes, components, arithmetic and ranks.
+        data: Images on the device.
+        state: State before the first step.
+        graph: What takes the steps.
+    """
+    folder = RunFolder(Path("not-written"))
+    session = open_session(setup, data, folder, facts={}, stop=StopRequest(), emit=ignore_event)
+    state.parallel.train()
+    session.clock.start()
+    return Training(setup=setup, data=data, state=state, session=session, graph=graph)
 
 
 def train_rows(sizes: Plan, num_train: int) -> tuple[Indices, Indices]:

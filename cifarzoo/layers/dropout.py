@@ -71,11 +71,14 @@ class Dropout(nn.Dropout):
         """The rows whose masks a forward pass uses."""
         return self.rows or Rows(int(torch.randint(2**62, ())), 0)
 
+    def counts_masks(self, x: Tensor) -> bool:
+        """Whether the masks of ``x`` are counted here; else torch's generator gives them."""
+        return x.device.type == "cpu" and not torch.compiler.is_compiling()
+
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (torch's name)
         """Drop some of the activations (N, ...)."""
         threshold = self.threshold
-        is_quick = input.device.type == "cpu" and not torch.compiler.is_compiling()
-        if not self.training or not is_quick or not 0 < threshold < LEVELS:
+        if not self.training or not self.counts_masks(input) or not 0 < threshold < LEVELS:
             return super().forward(input)
         keep = kept(self.rows_of_pass(), input, threshold)
         output: Tensor = _Drop.apply(input, keep, threshold / LEVELS)

@@ -24,7 +24,6 @@ class RecorderOnCpu:
     """Records work on a CPU; see ``cifarzoo.engine.step_graph.Recorder``."""
 
     def __init__(self) -> None:
-        self.num_operations = 0
         self.num_replays = 0
         self.num_recordings = 0
 
@@ -39,7 +38,6 @@ class RecorderOnCpu:
         with tape:
             work()
         tape.put_back()
-        self.num_operations = len(tape.calls)
         self.num_recordings += 1
 
         def replay() -> None:

@@ -294,20 +294,6 @@ EXPORT int cudaFree(void *start) {
 EXPORT int cudaMallocAsync(void **found, size_t size) { return cudaMalloc(found, size); }
 EXPORT int cudaFreeAsync(void *start) { return cudaFree(start); }
 EXPORT int cudaMemGetInfo(size_t *free, size_t *total) { *free = *total = 80UL << 30; return 0; }
-EXPORT int cudaHostAlloc(void **found, size_t size) {
-  if (posix_memalign(found, 4096, size ? size : 1)) return OUT_OF_MEMORY;
-  pthread_mutex_lock(&lock);
-  note_block(&pinned, *found, size);
-  pthread_mutex_unlock(&lock);
-  return 0;
-}
-EXPORT int cudaFreeHost(void *start) {
-  pthread_mutex_lock(&lock);
-  forget_block(&pinned, start);
-  pthread_mutex_unlock(&lock);
-  free(start);
-  return 0;
-}
 EXPORT int cudaHostRegister(void *start, size_t size) {
   pthread_mutex_lock(&lock);
   note_block(&pinned, start, size);
@@ -318,6 +304,15 @@ EXPORT int cudaHostUnregister(void *start) {
   pthread_mutex_lock(&lock);
   forget_block(&pinned, start);
   pthread_mutex_unlock(&lock);
+  return 0;
+}
+EXPORT int cudaHostAlloc(void **found, size_t size) {
+  if (posix_memalign(found, 4096, size ? size : 1)) return OUT_OF_MEMORY;
+  return cudaHostRegister(*found, size);
+}
+EXPORT int cudaFreeHost(void *start) {
+  cudaHostUnregister(start);
+  free(start);
   return 0;
 }
 EXPORT int cudaPointerGetAttributes(struct cudaPointerAttributes *found, const void *p) {

@@ -53,9 +53,6 @@ class BlockDropper(nn.Module):
         drop_prob: Share of the activations that is dropped in the end.
         block_size: Side of a block.
         is_scheduled: Whether the share grows from 0 over the run.
-
-    Attributes:
-        capturable: Whether steps may be captured, which hold the share as it is.
     """
 
     def __init__(self, drop_prob: float, block_size: int, *, is_scheduled: bool) -> None:
@@ -65,7 +62,11 @@ class BlockDropper(nn.Module):
         self._block_size = block_size
         self._is_scheduled = is_scheduled
         self._share = 0.0 if is_scheduled else 1.0
-        self.capturable = not is_scheduled
+
+    @property
+    def capturable(self) -> bool:
+        """Whether steps may be captured, which hold the share as it is."""
+        return not self._is_scheduled
 
     def begin_step(self, moment: Timestamp) -> None:
         """Bring the share to where training stands."""
