@@ -2,11 +2,13 @@
 
 import csv
 import io
+import itertools
 import subprocess
 import sys
 import threading
 import time
 
+import numpy as np
 import pytest
 
 import cifarzoo
@@ -162,29 +164,24 @@ def test_plugins_are_told_apart_by_name_and_code(study):
 
 
 def test_a_folder_that_moves_meanwhile_is_left_out_and_said(study):
-    """It goes to and fro beside comparisons, each of which sees all runs or says which are gone."""
-    away, stop, seen = study.parent / "away", threading.Event(), set()
-
-    def move():
-        while not stop.is_set():
-            (study / "lr=0.3").rename(away)
-            away.rename(study / "lr=0.3")
-
-    mover = threading.Thread(target=move)
-    mover.start()
-    try:
-        until = time.monotonic() + 30
-        while len(seen) < 2 and time.monotonic() < until:
+    """It goes at any moment of a comparison, which sees its runs or says which are gone."""
+    seen, until = set(), time.monotonic() + 30
+    delays = itertools.cycle(np.linspace(0, 0.05, 101))
+    while len(seen) < 2 and time.monotonic() < until:
+        away = study.parent / "away"
+        mover = threading.Timer(next(delays), (study / "lr=0.3").rename, [away])
+        mover.start()
+        try:
             found = compare_runs([str(study)], study, "test_error")
-            numbers = sum(group.sample.n for group in found.groups)
-            gone = [note for note in found.notes if "is gone: it was moved or deleted" in note]
-            assert 6 <= numbers + len(gone) <= 9  # fewer: gone before it was looked into
-            assert [note for note in found.notes if note not in gone] == []
-            seen.add(bool(gone))
-    finally:
-        stop.set()
-        mover.join()
-    assert True in seen
+        finally:
+            mover.join()
+            away.rename(study / "lr=0.3")
+        numbers = sum(group.sample.n for group in found.groups)
+        gone = [note for note in found.notes if "is gone: it was moved or deleted" in note]
+        assert 6 <= numbers + len(gone) <= 9  # fewer: gone before it was looked into
+        assert [note for note in found.notes if note not in gone] == []
+        seen.add(bool(gone))
+    assert seen == {True, False}
 
 
 def test_it_costs_no_torch(study):
