@@ -16,6 +16,7 @@ from cifarzoo.engine.distributed.environment import is_worker, lone_task, resolv
 from cifarzoo.engine.distributed.signals import end_at_once
 from cifarzoo.errors import EXIT_USAGE, CifarzooError, DataError, UsageError
 from cifarzoo.run_folders.labels import UNLABELLED, Labels
+from cifarzoo.uncollected import uncollected
 
 if TYPE_CHECKING:
     from cifarzoo.api.branching import Parent
@@ -119,8 +120,9 @@ def execute_config(
         StoppedError: A signal stopped it, and a checkpoint was saved.
         CifarzooError: See ``cifarzoo.errors``.
     """
-    from cifarzoo.api.branching import check_parent
-    from cifarzoo.engine.runner import execute
+    with uncollected():
+        from cifarzoo.api.branching import check_parent
+        from cifarzoo.engine.runner import execute
 
     size = resolve_world_size(processes.nproc)
     if parent is not None:
@@ -191,7 +193,8 @@ def try_config(config: Config, *, data: Path | None, world_size: int) -> list[st
 
 def train_rank(job: RankJob) -> None:
     """Train as one of several ranks."""
-    from cifarzoo.engine.runner import execute
+    with uncollected():
+        from cifarzoo.engine.runner import execute
     from cifarzoo.run_folders.folder import RunFolder
 
     def open_folder() -> RunFolder:

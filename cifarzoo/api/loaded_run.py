@@ -14,7 +14,7 @@ from cifarzoo.api.global_state import own_global_state
 from cifarzoo.api.history import History
 from cifarzoo.api.identity import trained_otherwise
 from cifarzoo.api.preprocess import Preprocess
-from cifarzoo.api.reopening import Reopened, data_folder, reopen, runs_folder
+from cifarzoo.api.reopening import Reopened, data_folder, reopen
 from cifarzoo.api.result import Evaluation, Result
 from cifarzoo.config import Config
 from cifarzoo.engine.events import Event, WarningEvent
@@ -22,6 +22,7 @@ from cifarzoo.engine.runner import recorded_result
 from cifarzoo.engine.trained import Trained, Weights, load_trained
 from cifarzoo.errors import UsageError
 from cifarzoo.escaping import visible_line
+from cifarzoo.run_folders.finding import runs_folder
 from cifarzoo.run_folders.predictions import Predictions, read_predictions
 
 if TYPE_CHECKING:

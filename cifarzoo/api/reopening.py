@@ -11,7 +11,7 @@ from typing import Any
 from cifarzoo import config as configs
 from cifarzoo.api.identity import SESSION_PREFIX
 from cifarzoo.components.registry import SESSION, register
-from cifarzoo.components.run import BOOKKEEPING
+from cifarzoo.components.root import BOOKKEEPING
 from cifarzoo.components.user_paths import expanded
 from cifarzoo.config import Config
 from cifarzoo.config.effective import decides_numbers, effective_values, is_same
@@ -20,7 +20,6 @@ from cifarzoo.run_folders.finding import find_run
 from cifarzoo.run_folders.folder import CONFIG, RunFolder
 
 DATA = "CIFARZOO_DATA"
-RUNS = "CIFARZOO_RUNS"
 ANONYMOUS = "CIFARZOO_ANONYMOUS"
 OFF = frozenset({"", "0", "false", "f", "no", "n", "off"})  # as the command line reads variables
 
@@ -109,11 +108,6 @@ def data_folder(data: str | os.PathLike[str] | None) -> Path | None:
 def asks_anonymous(given: bool) -> bool:
     """Whether a caller, or else ``CIFARZOO_ANONYMOUS``, asks for an anonymous record."""
     return given or os.environ.get(ANONYMOUS, "").strip().lower() not in OFF
-
-
-def runs_folder(out: str | os.PathLike[str] | None) -> Path:
-    """Where the runs are that a caller means; None: ``CIFARZOO_RUNS``, or ``runs``."""
-    return expanded((os.environ.get(RUNS) or "runs") if out is None else out)
 
 
 def _check_session(folder: RunFolder) -> None:

@@ -13,7 +13,7 @@ from cifarzoo.api.execution import OpenFolder, Processes, execute_config, opener
 from cifarzoo.api.global_state import own_global_state
 from cifarzoo.api.loaded_run import RunName, name_of
 from cifarzoo.api.progress import Progress, listener_factory, print_event
-from cifarzoo.api.reopening import asks_anonymous, data_folder, reopen, runs_folder
+from cifarzoo.api.reopening import asks_anonymous, data_folder, reopen
 from cifarzoo.api.result import Result
 from cifarzoo.components.user_paths import expanded
 from cifarzoo.config import Config
@@ -21,6 +21,7 @@ from cifarzoo.engine.distributed.environment import resolve_world_size
 from cifarzoo.engine.distributed.signals import interrupt
 from cifarzoo.engine.events import WarningEvent
 from cifarzoo.errors import StoppedError, UsageError
+from cifarzoo.run_folders.finding import runs_folder
 from cifarzoo.run_folders.labels import UNLABELLED, Labels
 
 if TYPE_CHECKING:

@@ -5,20 +5,42 @@ Nothing here or in what it imports imports torch: help, completion and errors st
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from cifarzoo.cli import bench, compare, data, doctor, look, new, reproduce, runs, sweep, train
-from cifarzoo.cli.commands import Command, Commands, with_traceback
-from cifarzoo.cli.versions import version_line
+from cifarzoo.cli.commands import Commands
+from cifarzoo.cli.lazy_commands import LazyCommands, Place
 
 TRAIN, LOOK, TOOLS = "Train", "Look", "Tools"
+PLACES = {
+    "run": Place(TRAIN, "train", "run"),
+    "resume": Place(TRAIN, "train", "resume"),
+    "sweep": Place(TRAIN, "sweep", "sweep"),
+    "eval": Place(TRAIN, "train", "evaluate"),
+    "ls": Place(LOOK, "look", "ls"),
+    "show": Place(LOOK, "look", "show"),
+    "check": Place(LOOK, "look", "check"),
+    "runs": Place(LOOK, "runs", "app"),
+    "compare": Place(LOOK, "compare", "compare"),
+    "reproduce": Place(TOOLS, "reproduce", "reproduce"),
+    "bench": Place(TOOLS, "bench", "bench"),
+    "data": Place(TOOLS, "data", "app"),
+    "new": Place(TOOLS, "new", "new"),
+    "doctor": Place(TOOLS, "doctor", "doctor"),
+}
+
+
+class Cifarzoo(Commands):
+    """All commands, each imported when it is asked for."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options | {"commands": LazyCommands(PLACES)})
 
 
 app = typer.Typer(
     name="cifarzoo",
-    cls=Commands,
+    cls=Cifarzoo,
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # what a plugin says in one isn't markup
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -27,6 +49,8 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from cifarzoo.cli.versions import version_line
+
         typer.echo(version_line())
         raise typer.Exit
 
@@ -45,22 +69,3 @@ def cifarzoo(
     ] = False,
 ) -> None:
     """Experiments on CIFAR-class images, described by .gin files."""
-
-
-for panel, name, command in (
-    (TRAIN, "run", train.run),
-    (TRAIN, "resume", train.resume),
-    (TRAIN, "sweep", sweep.sweep),
-    (TRAIN, "eval", train.evaluate),
-    (LOOK, "ls", look.ls),
-    (LOOK, "show", look.show),
-    (LOOK, "check", look.check),
-    (LOOK, "compare", compare.compare),
-    (TOOLS, "reproduce", reproduce.reproduce),
-    (TOOLS, "bench", bench.bench),
-    (TOOLS, "new", new.new),
-    (TOOLS, "doctor", doctor.doctor),
-):
-    app.command(name, cls=Command, rich_help_panel=panel)(with_traceback(command))
-app.add_typer(runs.app, name="runs", cls=runs.ListsByDefault, rich_help_panel=LOOK)
-app.add_typer(data.app, name="data", cls=Commands, rich_help_panel=TOOLS)

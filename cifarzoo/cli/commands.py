@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import traceback
@@ -38,6 +39,13 @@ class PlainFlags:
 
 class Command(PlainFlags, TyperCommand):
     """One command."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Do what the command is for."""
+        if not gc.isenabled():  # by ``main``
+            gc.freeze()  # modules stay
+            gc.enable()
+        return super().invoke(ctx)
 
 
 class Commands(PlainFlags, TyperGroup):

@@ -297,7 +297,7 @@ def _components(plugins: list[Path]) -> dict[str, Entry]:
     """What ``show`` describes by name, ``run`` too."""
     from cifarzoo.components.index import root
     from cifarzoo.components.plugins import catalogue
-    from cifarzoo.components.registry import ROOT
+    from cifarzoo.components.root import ROOT
 
     found = catalogue(files=plugins)
     _warn_of_broken(found)
@@ -306,7 +306,7 @@ def _components(plugins: list[Path]) -> dict[str, Entry]:
 
 def _show_component(name: str, known: dict[str, Entry], *, as_json: bool) -> None:
     from cifarzoo.cli.terminal import component_card
-    from cifarzoo.components.registry import ROOT
+    from cifarzoo.components.root import ROOT
 
     entry, others = known[name], [each for each in known.values() if each.kind != ROOT]
     if as_json:

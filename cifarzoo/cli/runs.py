@@ -50,7 +50,10 @@ class ListsByDefault(Commands):
         return found + listing.shell_complete(its_own, incomplete)
 
 
-app = typer.Typer(help="List runs, or take away what isn't needed any more; without a command: ls.")
+app = typer.Typer(
+    cls=ListsByDefault,
+    help="List runs, or take away what isn't needed any more; without a command: ls.",
+)
 
 
 Folders = Annotated[

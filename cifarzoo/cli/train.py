@@ -28,9 +28,11 @@ from cifarzoo.cli.options import (
     with_home,
 )
 from cifarzoo.cli.terminal import console
+from cifarzoo.cli.terminal.evaluation import print_evaluation
 from cifarzoo.cli.terminal.progress import listener_for
 from cifarzoo.components.user_paths import expanded
 from cifarzoo.run_folders.labels import Labels
+from cifarzoo.uncollected import uncollected
 
 
 def run(
@@ -173,11 +175,12 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Test weights of a run."""
-    from cifarzoo.api.evaluation import evaluate_reopened
+    with uncollected():
+        from cifarzoo.api.evaluation import evaluate_reopened
 
     run = _reopened(name, out, data, trusts=trust_plugins)
     event = evaluate_reopened(run, listener_for(as_json), weights=weights)
-    console.print_evaluation(event, as_json=as_json)
+    print_evaluation(event, as_json=as_json)
 
 
 def _reopened(name: str, out: Path, data: Path | None, *, trusts: bool) -> Reopened:

@@ -18,7 +18,8 @@ from cifarzoo.components.kinds import KINDS
 from cifarzoo.components.preset_calls import PresetCall, preset_calls
 from cifarzoo.components.presets import preset_problem
 from cifarzoo.components.python_source import read, within_reason
-from cifarzoo.components.registry import ROOT, name_problem, signature_problem
+from cifarzoo.components.registry import name_problem, signature_problem
+from cifarzoo.components.root import ROOT
 from cifarzoo.components.signatures import (
     Definition,
     Parameter,

@@ -13,7 +13,7 @@ from inspect import cleandoc
 from cifarzoo.components.index import Entry, Parameter
 from cifarzoo.components.kinds import KINDS
 from cifarzoo.components.python_source import literal
-from cifarzoo.components.registry import ROOT
+from cifarzoo.components.root import ROOT
 
 _SECTION = re.compile(r"^(Args|Attributes|Returns|Raises|Yields|Example|Examples):$")
 _ITEM = re.compile(r"^ {4}(\w+): (.*)$")

@@ -17,12 +17,12 @@ import gin
 
 from cifarzoo.components.kinds import KINDS
 from cifarzoo.components.presets import Preset, call_site
+from cifarzoo.components.root import ROOT
 from cifarzoo.errors import PluginError
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
-ROOT = "run"  # what a config describes: the dataclass Run, under this gin name
 SESSION = "__main__"  # the module of what a script or a notebook registers itself
 # Purposes of the engine's own random numbers: a component of that name would share them.
 PURPOSES = frozenset(

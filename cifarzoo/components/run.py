@@ -38,12 +38,6 @@ Precision = Literal["auto", "float64", "float32", "tf32", "bfloat16", "float16"]
 
 KernelChoice = Literal["auto", "torch", "fused"]
 
-# Fields that are no part of what is trained: a run with other values of them is the same run.
-# Kernels and graphs differ by rounding, as numbers of threads do, and a run may go on with others.
-BOOKKEEPING = frozenset(
-    {"checkpoint_steps", "checkpoint_seconds", "keep_checkpoints", "kernels", "cuda_graph"}
-)
-
 
 @register.root
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from cifarzoo.components.index import Entry, root
 from cifarzoo.components.loading import import_components
 from cifarzoo.components.plugins import Catalogue, catalogue
-from cifarzoo.components.registry import ROOT
+from cifarzoo.components.root import ROOT
 from cifarzoo.components.trust import remember
 from cifarzoo.config.check import check
 from cifarzoo.config.files import STDIN, recipes, standard_input

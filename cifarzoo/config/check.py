@@ -14,7 +14,7 @@ from cifarzoo.components.index import Entry, root
 from cifarzoo.components.kinds import FACTORIES
 from cifarzoo.components.plugins import Catalogue
 from cifarzoo.components.python_source import literal
-from cifarzoo.components.registry import ROOT
+from cifarzoo.components.root import ROOT
 from cifarzoo.components.session import registered_unnamed
 from cifarzoo.components.spelling import near
 from cifarzoo.config.bare_words import bare_words, constant, meant, short

@@ -12,8 +12,7 @@ from typing import Any
 
 from cifarzoo.components.index import Entry, Parameter, root
 from cifarzoo.components.python_source import literal
-from cifarzoo.components.registry import ROOT
-from cifarzoo.components.run import BOOKKEEPING
+from cifarzoo.components.root import BOOKKEEPING, ROOT
 from cifarzoo.config import Config
 from cifarzoo.config.grammar import Assignment, statements
 from cifarzoo.config.reader import Binding

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from cifarzoo.components.index import Entry
 from cifarzoo.components.kinds import KINDS
-from cifarzoo.components.registry import ROOT
+from cifarzoo.components.root import ROOT
 from cifarzoo.components.spelling import closest, near
 from cifarzoo.config.reader import Binding
 from cifarzoo.config.resolution import Resolution, references

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from cifarzoo.components.index import Entry
 from cifarzoo.components.making import Making
-from cifarzoo.components.registry import ROOT
+from cifarzoo.components.root import ROOT
 from cifarzoo.config.fitting import Fit, fit
 from cifarzoo.config.hints import known_fit, own_fit
 from cifarzoo.config.reader import Binding

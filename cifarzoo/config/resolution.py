@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from cifarzoo.components.registry import ROOT
+from cifarzoo.components.root import ROOT
 from cifarzoo.config.limits import MAX_COMPONENTS, MAX_DEPTH
 from cifarzoo.config.reader import Binding
 from cifarzoo.config.values import Reference

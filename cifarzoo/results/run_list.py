@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any, overload
 
 from cifarzoo.api.frames import data_frame
-from cifarzoo.api.reopening import runs_folder
 from cifarzoo.components.user_paths import expanded
 from cifarzoo.errors import UsageError
 from cifarzoo.results.formats import Records, html, written
 from cifarzoo.results.listed_run import ERRORS, ListedRun, text_of, whole_records
 from cifarzoo.results.run_filters import ordered, select
-from cifarzoo.run_folders.finding import runs_in, short_ids
+from cifarzoo.run_folders.finding import run_paths, runs_folder, short_ids
 from cifarzoo.run_folders.liveness import INTERRUPTED, current_status
 from cifarzoo.run_folders.summary_cache import Summary, summaries
 
@@ -29,7 +28,7 @@ DECIMALS = 2  # of an error in percent
 class _Unopened:
     """A run of which no more is looked at than its list needs, until somebody asks."""
 
-    path: Path
+    path: str
     id: str
     summary: Summary
 
@@ -147,9 +146,9 @@ def list_runs(root: Path, folders: Sequence[Path] = ()) -> Runs:
     for folder in folders:
         if not folder.is_dir():
             raise UsageError(f"there is no folder {folder}")
-    found = [run for folder in folders or [root] for run in runs_in(folder)]
+    found = [run for folder in folders or [root] for run in run_paths(folder)]
     paths = list(dict.fromkeys(found))
-    ids = [str(path) for path in paths] if folders else short_ids(paths, root)
+    ids = paths if folders else short_ids(paths, root)
     listed = list(_listed(paths, ids))
     listed.sort(key=lambda run: (run.summary.started, run.id), reverse=True)
     return Runs(listed)
@@ -162,14 +161,14 @@ def newest_runs(root: Path, most: int) -> Runs:
         root: Folder of runs.
         most: Number of runs that are read.
     """
-    paths = runs_in(root)
+    paths = run_paths(root)
     both = sorted(zip(paths, short_ids(paths, root), strict=True), reverse=True, key=_by_name)
     newest = both[:most]
     return Runs(_listed([path for path, _ in newest], [run_id for _, run_id in newest]))
 
 
-def _by_name(run: tuple[Path, str]) -> str:
-    return run[0].name
+def _by_name(run: tuple[str, str]) -> str:
+    return run[0].rpartition("/")[2]
 
 
 def listed_run(path: Path) -> ListedRun:
@@ -178,23 +177,23 @@ def listed_run(path: Path) -> ListedRun:
     Raises:
         UsageError: It is gone.
     """
-    for run in _listed([path], [str(path)]):
+    for run in _listed([str(path)], [str(path)]):
         return run.opened()
     raise UsageError(f"{path} is gone")
 
 
-def _listed(paths: Sequence[Path], ids: Sequence[str]) -> Iterator[_Unopened]:
+def _listed(paths: Sequence[str], ids: Sequence[str]) -> Iterator[_Unopened]:
     for path, run_id, summary in zip(paths, ids, summaries(paths), strict=True):
         if summary is not None:  # and its folder wasn't moved away meanwhile
             yield _Unopened(path, run_id, summary)
 
 
-def _as_it_is(path: Path, run_id: str, summary: Summary) -> ListedRun:
+def _as_it_is(path: str, run_id: str, summary: Summary) -> ListedRun:
     facts = summary.facts
-    status = current_status(path, facts["status"], facts["host"])
+    status = current_status(Path(path), facts["status"], facts["host"])
     return ListedRun(
         id=run_id,
-        path=path,
+        path=Path(path),
         updated=datetime.fromtimestamp(summary.written, UTC),
         packed=summary.packed,
         **facts | {"status": status, "tags": tuple(facts["tags"])},

@@ -22,7 +22,6 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from pydantic_core import from_json
 
 from cifarzoo.components.plugin_files import Plugin
@@ -206,6 +205,8 @@ class RunFolder:
         Raises:
             UsageError: One does already, or the folder cannot be written to.
         """
+        from filelock import FileLock, Timeout  # as long to import as all else here; readers don't
+
         self.check()
         lock = FileLock(self.path / LOCK, timeout=LOCK_SECONDS, poll_interval=LOCK_SECONDS / 4)
         try:

@@ -15,8 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cifarzoo.components.registry import ROOT
-from cifarzoo.components.run import BOOKKEEPING
+from cifarzoo.components.root import BOOKKEEPING, ROOT
 from cifarzoo.errors import UsageError
 from cifarzoo.files.real_folder import RealFolder
 from cifarzoo.run_folders import resolved

@@ -25,14 +25,15 @@ from cifarzoo.run_folders.summary import read_facts
 
 FOLDER, FILE = "runs", "summaries.sqlite"
 READ_FROM = {name: f"/{name}".encode() for name in (RECORD, METRICS, RESOLVED)}
-FORMAT = 2  # of what is kept; what another one has is of no use
+FORMAT = 3  # of what is kept; what another one has is of no use
 MOST_RUNS = 50_000  # entries; each has about a kilobyte
 MOST_BYTES = 16 << 10  # of an entry; a longer one isn't kept
 LOCK_SECONDS = 0.2  # that another process may write
 
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS summaries (path BLOB PRIMARY KEY, signature TEXT NOT NULL, "
-    "facts TEXT NOT NULL, settings BLOB NOT NULL, checksum INTEGER NOT NULL)"
+    "started TEXT NOT NULL, facts TEXT NOT NULL, settings BLOB NOT NULL, "
+    "checksum INTEGER NOT NULL)"
 )
 
 
@@ -41,26 +42,33 @@ class Summary:
     """What the files of a run say, as they are now.
 
     Attributes:
-        facts: Values of ``Facts`` by name.
+        started: When the run was begun, as text that sorts by time; empty: not known.
+        packed_facts: Values of ``Facts`` by name, as JSON: of most runs of a list none is asked.
         packed: All settings of the run; see ``unpacked``.
         written: When the run last wrote its record or metrics, in seconds since 1970.
     """
 
-    facts: dict[str, Any]
+    started: str
+    packed_facts: str
     packed: bytes
     written: float
 
     @property
-    def started(self) -> str:
-        """When the run was begun, as text that sorts by time; empty: not known."""
-        return self.facts["started"] or ""
+    def facts(self) -> dict[str, Any]:
+        """Values of ``Facts`` by name."""
+        found: dict[str, Any] = json.loads(self.packed_facts)
+        return found
 
 
-Entry = tuple[bytes, str, str, bytes]  # path, signature, facts, settings
+Entry = tuple[bytes, str, str, str, bytes]  # path, signature, started, facts, settings
 
 
-def summaries(runs: Sequence[Path]) -> Iterator[Summary | None]:
-    """What the files of each run say, in the order of ``runs``; None: its folder is gone."""
+def summaries(runs: Sequence[str]) -> Iterator[Summary | None]:
+    """What the files of each run say, in the order of ``runs``; None: its folder is gone.
+
+    Args:
+        runs: Paths of the runs.
+    """
     here = os.fsencode(Path.cwd()) + b"/"
     called = map(os.fsencode, runs)  # and not where links lead
     paths = [path if path.startswith(b"/") else here + path for path in called]
@@ -69,12 +77,13 @@ def summaries(runs: Sequence[Path]) -> Iterator[Summary | None]:
         signature, written = _signature(path)
         found = kept.get(path)
         if found is None or found[1] != signature:
-            if not written and not run.is_dir():
+            if not written and not os.path.isdir(run):  # noqa: PTH112  # a text
                 yield None
                 continue
-            found = _read(run, path, signature)
+            found = _read(Path(run), path, signature)
             new.append(found)
-        yield Summary(facts=json.loads(found[2]), packed=found[3], written=written)
+        _, _, started, facts, settings = found
+        yield Summary(started=started, packed_facts=facts, packed=settings, written=written)
     _keep(new)
 
 
@@ -87,7 +96,7 @@ def unpacked(packed: bytes) -> dict[str, str]:
 def _read(run: Path, path: bytes, signature: str) -> Entry:
     facts, settings = read_facts(run)
     packed = zlib.compress(strict_json(settings).encode(), 1)
-    return path, signature, strict_json(asdict(facts)), packed
+    return path, signature, facts.started or "", strict_json(asdict(facts)), packed
 
 
 def _signature(path: bytes) -> tuple[str, float]:
@@ -113,8 +122,8 @@ def _kept(paths: Sequence[bytes]) -> dict[bytes, Entry]:
         for *entry, checksum in cache.execute(
             "SELECT * FROM summaries WHERE path BETWEEN ? AND ?", ends
         ):
-            path, signature, facts, settings = entry
-            whole: Entry = (path, signature, facts, settings)
+            path, signature, started, facts, settings = entry
+            whole: Entry = (path, signature, started, facts, settings)
             if _checksum(whole) == checksum:
                 found[path] = whole
     return found
@@ -122,12 +131,12 @@ def _kept(paths: Sequence[bytes]) -> dict[bytes, Entry]:
 
 def _keep(entries: Sequence[Entry]) -> None:
     rows = [
-        (*each, _checksum(each)) for each in entries if len(each[2]) + len(each[3]) <= MOST_BYTES
+        (*each, _checksum(each)) for each in entries if len(each[3]) + len(each[4]) <= MOST_BYTES
     ]
     if not rows:
         return
     with suppress(OSError, sqlite3.Error), _opened() as cache, cache:
-        cache.executemany("INSERT OR REPLACE INTO summaries VALUES (?, ?, ?, ?, ?)", rows)
+        cache.executemany("INSERT OR REPLACE INTO summaries VALUES (?, ?, ?, ?, ?, ?)", rows)
         # Rows that are replaced become the newest.
         cache.execute(
             "DELETE FROM summaries WHERE rowid <= (SELECT max(rowid) FROM summaries) - ?",

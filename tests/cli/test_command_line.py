@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from cifarzoo.cli.app import PLACES
 from tests.command import on_a_terminal, refuse, succeed
 from tests.many_runs import a_run
 
@@ -68,7 +69,8 @@ def test_nothing_that_only_looks_imports_torch(tmp_path):
     code = f"""
 import sys
 from typer.testing import CliRunner
-from cifarzoo.cli.app import app
+from cifarzoo.cli.app import PLACES
+from cifarzoo.cli.app import PLACES, app
 
 def look(command, **env):
     result = CliRunner().invoke(app, command.split(), env=env)
@@ -83,6 +85,22 @@ for words in ("run w", "resume m"):
     look("", _CIFARZOO_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD="2")
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_command_imports_what_it_is_made_of_and_not_the_others(tmp_path):
+    code = f"""
+import atexit, sys
+atexit.register(lambda: print(*sorted(sys.modules)))
+sys.argv = ["cifarzoo", "runs", {str(tmp_path)!r}]
+from cifarzoo.cli import main
+main()
+"""
+    listing = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    imported = set(listing.stdout.decode().split())
+    of_commands = {f"cifarzoo.cli.{place.module}" for place in PLACES.values()}
+
+    assert of_commands & imported == {"cifarzoo.cli.runs"}
+    assert not imported & {"gin", "filelock", "cifarzoo.api.execution", "cifarzoo.components.index"}
 
 
 def test_a_pipe_that_closes_early_is_no_error():

@@ -9,7 +9,7 @@ import pytest
 
 from cifarzoo.engine.runner import execute
 from cifarzoo.errors import CifarzooError, UsageError
-from cifarzoo.run_folders.finding import find_run
+from cifarzoo.run_folders.finding import find_run, runs_in
 from cifarzoo.run_folders.folder import RunFolder, adopt, create
 from tests.full_disk import no_file_larger_than
 
@@ -161,6 +161,21 @@ def test_folders_within_folders_without_end_hide_no_run(tmp_path):
     while deepest != tmp_path:  # pytest could not
         deepest.rmdir()
         deepest = deepest.parent
+
+
+def test_a_run_is_found_once_whatever_links_lead_to_it_and_however_links_lead_nowhere(tmp_path):
+    first = a_run(tmp_path / "of_a_recipe" / "first", written=1)
+    second = a_run(tmp_path / "second", written=2)
+    (tmp_path / "best").symlink_to(first)
+    (tmp_path / "of_a_recipe" / "other").symlink_to(second)
+    (tmp_path / "of_the_same").symlink_to(tmp_path / "of_a_recipe")
+    (tmp_path / "itself").symlink_to("itself")
+    (tmp_path / "gone").symlink_to("nowhere")
+
+    found = runs_in(tmp_path)
+
+    assert sorted(run.resolve() for run in found) == [first, second]
+    assert find_run("latest", tmp_path).path.resolve() == second
 
 
 def test_a_link_to_everything_ends_the_search(tmp_path):

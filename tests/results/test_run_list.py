@@ -159,14 +159,14 @@ def test_a_line_that_is_half_written_is_passed_over(tmp_path):
 
 def test_a_folder_that_vanishes_while_it_is_read_is_left_out(tmp_path, monkeypatch):
     kept, gone = a_run(tmp_path / "kept"), a_run(tmp_path / "gone")
-    real = run_list.runs_in
+    real = run_list.run_paths
 
     def then_gone(root):
         found = real(root)
         shutil.rmtree(gone)
         return found
 
-    monkeypatch.setattr(run_list, "runs_in", then_gone)
+    monkeypatch.setattr(run_list, "run_paths", then_gone)
 
     assert [run.path for run in cifarzoo.runs(tmp_path)] == [kept]
 

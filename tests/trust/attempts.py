@@ -18,9 +18,11 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from cifarzoo.cli.app import PLACES
+
 PRELOADED = [
     "tests.trust.workload",
-    "cifarzoo.cli.app",
+    *(f"cifarzoo.cli.{place.module}" for place in PLACES.values()),
     "cifarzoo.api.execution",
     "cifarzoo.config",
     "cifarzoo.engine.assembly.describe",

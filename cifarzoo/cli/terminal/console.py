@@ -18,12 +18,9 @@ from rich.table import Table
 
 from cifarzoo.cli.terminal import streams
 from cifarzoo.cli.terminal.text import SafeConsole, Text
-from cifarzoo.cli.terminal.units import count, test_error
 from cifarzoo.components.trust import shown
-from cifarzoo.engine.events import EvaluationEvent, to_json
 from cifarzoo.errors import CifarzooError, StoppedError, wants_traceback
 from cifarzoo.escaping import visible
-from cifarzoo.run_folders.strict_json import strict_json
 
 if TYPE_CHECKING:
     from cifarzoo.config import Config
@@ -125,19 +122,6 @@ def print_traceback(error: BaseException) -> None:
 def _not_endless(line: str) -> str:
     """The beginning of a line that names something of far too many letters."""
     return line if len(line) <= MAX_LINE else f"{line[:MAX_LINE]}… ({len(line):,} characters)"
-
-
-def print_evaluation(event: EvaluationEvent, *, as_json: bool) -> None:
-    """Print how a run's weights did on the test images."""
-    if as_json:
-        sys.stdout.write(strict_json(to_json(event)) + "\n")
-        return
-    run = Text(f"{event.run}: ")
-    error = Text(test_error(event.test, event.tta_test), style="bold green")
-    rest = f"test loss {event.test.loss:.4f}, {count(event.test_images)} images"
-    named = f"{event.weights} weights, " if event.weights != "tested" else ""
-    step = f"{named}step {count(event.step)} of {count(event.steps)}"
-    results().print(Text.assemble(run, error, f", {rest}, {step}"), soft_wrap=True)
 
 
 def _console(*, stderr: bool) -> Console:

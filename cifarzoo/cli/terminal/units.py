@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from cifarzoo.engine.events import Score
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cifarzoo.engine.events import Score
 
 
 def percent(fraction: float) -> str:

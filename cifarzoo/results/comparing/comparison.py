@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from cifarzoo.api.frames import data_frame
-from cifarzoo.api.reopening import runs_folder
 from cifarzoo.components.user_paths import expanded
 from cifarzoo.errors import UsageError
 from cifarzoo.escaping import visible_line
@@ -26,6 +25,7 @@ from cifarzoo.results.comparing.differences import (
 from cifarzoo.results.comparing.groups import Group, Metric, group_runs
 from cifarzoo.results.formats import Records, html
 from cifarzoo.results.statistics import sample
+from cifarzoo.run_folders.finding import runs_folder
 
 if TYPE_CHECKING:
     from cifarzoo.api.loaded_run import RunName

@@ -13,7 +13,7 @@ from cifarzoo.components.index import Entry, Parameter, root
 from cifarzoo.components.kinds import KINDS, Kind
 from cifarzoo.components.plugins import OURS, catalogue
 from cifarzoo.components.reference import docstring_of, parse_docstring, snippet
-from cifarzoo.components.registry import ROOT
+from cifarzoo.components.root import ROOT
 from cifarzoo_docs.markdown import block, code, definitions, page, prose, table
 from cifarzoo_docs.networks import family_of, layers_of, mflops, parts_table
 from cifarzoo_docs.pictures import picture

@@ -14,7 +14,7 @@ from sphinx.transforms import SphinxTransform
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
 from cifarzoo.components.index import root
-from cifarzoo.components.registry import ROOT
+from cifarzoo.components.root import ROOT
 from cifarzoo_docs import components
 
 _ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
