@@ -267,7 +267,9 @@ class Registry:
         if old is not None and not (is_free or component.override or is_known):
             raise PluginError(clash(component.source, component.name, old.kind, old.source))
         self.known[component.module, component.name] = component
-        if is_free or component.override:
+        # Of a module whose names were checked before, whoever imports it activates what is used:
+        # gin takes long over a component, and a module may have sixty.
+        if not self._indexed and (is_free or component.override):
             self.activate(component)
 
     def forget(self, name: str) -> None:

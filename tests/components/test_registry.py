@@ -145,15 +145,18 @@ def test_one_file_under_two_module_names_is_no_clash(registry: Registry):
     assert registry.components["flat"].factory is first
 
 
-def test_while_the_index_vouches_for_names_the_last_one_stands(registry: Registry):
+def test_while_the_index_vouches_for_names_a_clash_is_none_and_the_importer_chooses(
+    registry: Registry,
+):
     first, second = two()
     registry.schedule(first)
     with registry.indexed():
         registry.schedule(second)
 
+    assert registry.components["flat"].factory is first
+    registry.activate(registry.known["two", "flat"])
     assert registry.components["flat"].factory is second
     registry.activate(registry.known["one", "flat"])
-    assert registry.components["flat"].factory is first
     with pytest.raises(PluginError, match="is already the schedule"):
         registry.schedule(in_module("three", two()[1]))
 
