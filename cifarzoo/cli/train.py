@@ -30,9 +30,12 @@ from cifarzoo.cli.options import (
 from cifarzoo.cli.terminal import console
 from cifarzoo.cli.terminal.evaluation import print_evaluation
 from cifarzoo.cli.terminal.progress import listener_for
+from cifarzoo.components.root import BOOKKEEPING, ROOT
 from cifarzoo.components.user_paths import expanded
 from cifarzoo.run_folders.labels import Labels
 from cifarzoo.uncollected import uncollected
+
+CHANGEABLE = ", ".join(f"{ROOT}.{name}" for name in sorted(BOOKKEEPING))  # where a run goes on
 
 
 def run(
@@ -133,8 +136,7 @@ def resume(
             "--set",
             "-s",
             metavar="NAME=VALUE",
-            help="Change run.checkpoint_seconds, run.checkpoint_steps or run.keep_checkpoints; "
-            "repeatable.",
+            help=f"Change one of {CHANGEABLE}; repeatable.",
             show_default=False,
         ),
     ] = None,

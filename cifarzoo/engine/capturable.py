@@ -51,7 +51,7 @@ def _parts(setup: Setup, state: TrainingState) -> Iterator[tuple[str, Any, bool]
             yield name, regularizer, False
     yield "the loss", setup.components.loss, False
     for name, module in state.model.named_modules():
-        yield f"the module {name}", module, False
+        yield f"the module {name}" if name else "the network", module, False
 
 
 def _is_capturable(part: Any, *, has_to_say: bool) -> bool:

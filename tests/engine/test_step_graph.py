@@ -208,7 +208,7 @@ def test_a_stranger_that_says_nothing_is_not_captured(tmp_path):
     weights, recorder, said = captured(STRANGE, **plugin)
 
     assert said == [
-        "run.cuda_graph: steps are not captured, since the module  (Counting) does not say that it "
+        "run.cuda_graph: steps are not captured, since the network (Counting) does not say that it "
         "is capturable"
     ]
     assert recorder.num_replays == 0
