@@ -95,6 +95,8 @@ def short_ids(runs: Sequence[str], root: Path) -> list[str]:
 def runs_in(root: Path) -> list[Path]:
     """The folders of runs in ``root``, however deep; none is looked for within another.
 
+    A run that links lead to is there once, by its own path if that is in ``root``.
+
     Raises:
         UsageError: There are more folders than anybody keeps runs in.
     """
@@ -108,9 +110,10 @@ def run_paths(root: Path) -> list[str]:
         UsageError: There are more folders than anybody keeps runs in.
     """
     found: list[str] = []
-    waiting, seen, has_links = [os.fspath(root)], set[tuple[int, int]](), False
-    while waiting:
-        folder = waiting.pop()
+    waiting, seen = [os.fspath(root)], set[tuple[int, int]]()
+    links, has_links = list[str](), False
+    while waiting or links:
+        folder = (waiting or links).pop()  # links last: a run goes by its own path
         with suppress(OSError):  # one that can't be read, or is gone, hides no other
             if _is_run(folder):
                 found.append(folder)
@@ -121,9 +124,11 @@ def run_paths(root: Path) -> list[str]:
             seen.add(place)
             with os.scandir(folder) as listed:
                 inside = [entry for entry in listed if _is_folder(entry)]
-            has_links |= any(entry.is_symlink() for entry in inside)
             start = "" if folder == os.curdir else f"{folder.rstrip('/')}/"
-            waiting += [start + entry.name for entry in inside if not entry.name.startswith(".")]
+            for entry in inside:
+                if not entry.name.startswith("."):
+                    (links if entry.is_symlink() else waiting).append(start + entry.name)
+            has_links |= bool(links)
         if len(seen) > MOST_FOLDERS:
             raise UsageError(
                 f"{root} has more than {MOST_FOLDERS:,} folders besides runs, with those that its "

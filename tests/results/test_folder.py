@@ -163,7 +163,7 @@ def test_folders_within_folders_without_end_hide_no_run(tmp_path):
         deepest = deepest.parent
 
 
-def test_a_run_is_found_once_whatever_links_lead_to_it_and_however_links_lead_nowhere(tmp_path):
+def test_a_run_is_found_once_by_its_own_path_whatever_links_lead_to_it_or_nowhere(tmp_path):
     first = a_run(tmp_path / "of_a_recipe" / "first", written=1)
     second = a_run(tmp_path / "second", written=2)
     (tmp_path / "best").symlink_to(first)
@@ -174,8 +174,8 @@ def test_a_run_is_found_once_whatever_links_lead_to_it_and_however_links_lead_no
 
     found = runs_in(tmp_path)
 
-    assert sorted(run.resolve() for run in found) == [first, second]
-    assert find_run("latest", tmp_path).path.resolve() == second
+    assert sorted(found) == [first, second]
+    assert find_run("latest", tmp_path).path == second
 
 
 def test_a_link_to_everything_ends_the_search(tmp_path):
