@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cifarzoo.cli import options
-from cifarzoo.cli.commands import Command, Commands
+from cifarzoo.cli.commands import Command
 from cifarzoo.cli.terminal import console, dataset_table
 from cifarzoo.cli.terminal.download_progress import listener
 from cifarzoo.data.catalogue import CATALOGUE
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     from cifarzoo.data.verify import Verification
 
 app = typer.Typer(
-    cls=Commands,
-    help="Fetch published datasets and check what lies on the disk.",
-    no_args_is_help=True,
+    help="Fetch published datasets and check what lies on the disk.", no_args_is_help=True
 )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import typer
 
-from cifarzoo.cli.commands import Command, with_traceback
+from cifarzoo.cli.commands import Command, Commands, with_traceback
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ class Place:
         found = getattr(import_module(f"cifarzoo.cli.{self.module}"), self.attribute)
         one = typer.Typer()
         if isinstance(found, typer.Typer):
-            one.add_typer(found, name=name, rich_help_panel=self.panel)
+            cls = found.info.cls or Commands
+            one.add_typer(found, name=name, cls=cls, rich_help_panel=self.panel)
         else:
             one.command(name, cls=Command, rich_help_panel=self.panel)(with_traceback(found))
         return typer.main.get_group(one).commands[name]

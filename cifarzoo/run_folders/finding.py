@@ -124,6 +124,7 @@ def run_paths(root: Path) -> list[str]:
             seen.add(place)
             with os.scandir(folder) as listed:
                 inside = [entry for entry in listed if _is_folder(entry)]
+            # As paths have it: no ./ before a name.
             start = "" if folder == os.curdir else f"{folder.rstrip('/')}/"
             for entry in inside:
                 if not entry.name.startswith("."):

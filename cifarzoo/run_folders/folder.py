@@ -205,7 +205,7 @@ class RunFolder:
         Raises:
             UsageError: One does already, or the folder cannot be written to.
         """
-        from filelock import FileLock, Timeout  # as long to import as all else here; readers don't
+        from filelock import FileLock, Timeout  # only who writes needs it
 
         self.check()
         lock = FileLock(self.path / LOCK, timeout=LOCK_SECONDS, poll_interval=LOCK_SECONDS / 4)

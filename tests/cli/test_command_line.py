@@ -69,8 +69,7 @@ def test_nothing_that_only_looks_imports_torch(tmp_path):
     code = f"""
 import sys
 from typer.testing import CliRunner
-from cifarzoo.cli.app import PLACES
-from cifarzoo.cli.app import PLACES, app
+from cifarzoo.cli.app import app
 
 def look(command, **env):
     result = CliRunner().invoke(app, command.split(), env=env)

@@ -3,19 +3,20 @@
 import hashlib
 import json
 import os
-import re
 import subprocess
 import sys
 from dataclasses import replace
 
 import pytest
+from typer.testing import CliRunner
 
+from cifarzoo.cli.data import app
 from cifarzoo.cli.terminal.download_progress import Bar, Lines
 from cifarzoo.data.catalogue import CATALOGUE, CIFAR100
 from cifarzoo.data.mirrors import Mirror
 from cifarzoo.data.opening import open_published
+from cifarzoo.errors import DataError, UsageError
 from tests.archive_server import running_server
-from tests.command import invoke
 from tests.small_cifar import PARQUET_NAMES, records, small, write_parquets
 
 REAL = os.environ.get("CIFARZOO_TEST_DATA")
@@ -32,16 +33,17 @@ def data(monkeypatch):
 
 def run(*arguments):
     """Output of a command that succeeds."""
-    result = invoke("data", *arguments)
+    result = CliRunner().invoke(app, list(map(str, arguments)), catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result
 
 
-def refused(match, *arguments):
-    """What a command that ends with an error says, which matches."""
-    result = invoke("data", *arguments)
-    assert result.exit_code == 2, result.output
-    assert re.search(match, result.stderr.removeprefix("error: ").rstrip()), result.output
+def refused(kind, match, *arguments):
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    assert isinstance(result.exception, kind), result.output
+    assert result.exception.exit_code == 2
+    with pytest.raises(kind, match=match):
+        raise result.exception
     return result
 
 
@@ -89,14 +91,14 @@ def test_verify_shows_every_dataset_that_is_there(tmp_path, data, monkeypatch):
     monkeypatch.setitem(CATALOGUE, "cifar100", replace(other.published, num_train=20, num_test=10))
     data.write_archive("binary", tmp_path)
     other.write_archive("binary", tmp_path)
-    result = invoke("data", "verify", "--data", tmp_path)
+    result = CliRunner().invoke(app, ["verify", "--data", str(tmp_path)])
     assert "CIFAR-10 " in result.stdout
     assert "CIFAR-100 " in result.stdout
 
 
 def test_verify_of_a_damaged_file_ends_in_its_one_line(tmp_path, data):
     data.write_archive("binary", tmp_path).write_bytes(b"short")
-    result = refused("is 5 bytes; expected .*; fetch it", "verify", "--data", tmp_path)
+    result = refused(DataError, "is 5 bytes; expected .*; fetch it", "verify", "--data", tmp_path)
     assert result.stdout == ""
 
 
@@ -106,6 +108,7 @@ def test_verify_of_too_few_images_a_class_says_so_and_shows_the_rest(tmp_path, d
     CATALOGUE["cifar10"] = changed.published
     changed.write_archive("binary", tmp_path)
     result = refused(
+        DataError,
         "cifar-10-binary.tar.gz: 10 test images, 0 to 10 a class; expected 10, 1 a class$",
         *("verify", "--data", tmp_path),
     )
@@ -126,6 +129,7 @@ def test_verify_warns_of_test_images_that_are_training_images(tmp_path, data):
 def test_verify_of_a_partial_copy_is_not_ok(tmp_path):
     write_parquets(tmp_path, small())
     refused(
+        DataError,
         r"20 training images, 2 to 2 a class; expected 50,000",
         *("verify", "--data"),
         tmp_path,
@@ -134,11 +138,13 @@ def test_verify_of_a_partial_copy_is_not_ok(tmp_path):
 
 @pytest.mark.parametrize("name", [(), ("cifar10",)])
 def test_verify_of_nothing_says_how_to_get_it(tmp_path, name):
-    refused("fetch it with `cifarzoo data fetch cifar10", "verify", *name, "--data", tmp_path)
+    refused(
+        DataError, "fetch it with `cifarzoo data fetch cifar10", "verify", *name, "--data", tmp_path
+    )
 
 
 def test_verify_of_an_empty_folder_names_both(tmp_path):
-    refused("holds neither cifar10 nor cifar100;", "verify", "--data", tmp_path)
+    refused(DataError, "holds neither cifar10 nor cifar100;", "verify", "--data", tmp_path)
 
 
 @pytest.mark.parametrize("command", ["fetch", "verify"])
@@ -148,7 +154,7 @@ def test_verify_of_an_empty_folder_names_both(tmp_path):
 )
 def test_an_unknown_name_is_refused_with_a_hint(tmp_path, command, name, hint):
     hint = hint.replace("?", r"\?")
-    refused(f"no published dataset is named '{name}'; {hint}$", command, name)
+    refused(UsageError, f"no published dataset is named '{name}'; {hint}$", command, name)
 
 
 @pytest.fixture
@@ -215,7 +221,7 @@ def test_fetch_puts_it_into_data_by_default(tmp_path, served, monkeypatch):
 def test_a_failed_fetch_ends_in_its_one_line(tmp_path, served):
     served.statuses = [404]
     arguments = ("fetch", "--data", tmp_path, "--mirror", "official")
-    refused("it answers 404 Not Found; fetch it by hand", *arguments)
+    refused(DataError, "it answers 404 Not Found; fetch it by hand", *arguments)
 
 
 def test_a_mirror_that_is_left_is_a_line_and_the_last_line_says_which_gave_it(tmp_path, served):
@@ -256,7 +262,7 @@ def test_several_files_have_no_digest_in_common(tmp_path, data, served):
 
 def test_an_unknown_mirror_is_refused_with_a_hint(tmp_path):
     words = r"no mirror is named 'zenod'; did you mean zenodo\?$"
-    refused(words, "fetch", "--mirror", "zenod", "--data", tmp_path)
+    refused(UsageError, words, "fetch", "--mirror", "zenod", "--data", tmp_path)
 
 
 def test_without_a_terminal_a_download_is_a_line_every_ten_seconds(capsys):
@@ -323,7 +329,7 @@ def test_neither_fetching_nor_verifying_imports_torch(tmp_path):
     code = """
 import sys
 from pathlib import Path
-from tests.command import succeed
+from cifarzoo.cli.data import app
 from cifarzoo.data.download import fetching
 from cifarzoo.data.catalogue import CATALOGUE
 from cifarzoo.data.opening import open_published
@@ -332,7 +338,7 @@ data = small()
 CATALOGUE["cifar10"] = data.published
 data.write_archive("binary", Path(sys.argv[1]))
 for command in ("fetch", "verify"):
-    print(succeed("data", command, "cifar10", "--data", sys.argv[1]))
+    app([command, "cifar10", "--data", sys.argv[1]], standalone_mode=False)
 print(sorted({"torch", "torchvision", "gin"} & sys.modules.keys()))
 """
     done = subprocess.run(
@@ -363,7 +369,7 @@ def test_the_cache_is_shown_and_cleared(tmp_path, monkeypatch):
 
 def test_without_a_folder_for_caches_the_cache_says_so(monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/none")
-    refused("^there is no cache of decoded images: No such file or directory$", "cache")
+    refused(DataError, "^there is no cache of decoded images: No such file or directory$", "cache")
 
 
 def test_export_says_what_it_wrote(tmp_path, data):
@@ -379,4 +385,4 @@ def test_export_says_what_it_wrote(tmp_path, data):
         "form": "png-folder",
         "files": [str(tmp_path / "b" / split) for split in ("train", "test")],
     }
-    refused("is not empty; name", *arguments, "parquet", "-o", tmp_path / "a")
+    refused(DataError, "is not empty; name", *arguments, "parquet", "-o", tmp_path / "a")

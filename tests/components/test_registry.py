@@ -157,6 +157,7 @@ def test_while_the_index_vouches_for_names_a_clash_is_none_and_the_importer_choo
     registry.activate(registry.known["two", "flat"])
     assert registry.components["flat"].factory is second
     registry.activate(registry.known["one", "flat"])
+    assert registry.components["flat"].factory is first
     with pytest.raises(PluginError, match="is already the schedule"):
         registry.schedule(in_module("three", two()[1]))
 
