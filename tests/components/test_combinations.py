@@ -7,7 +7,7 @@ can't be have a table: they are in no row, and each is shown to be refused.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import TypeAlias
@@ -16,9 +16,13 @@ import pytest
 
 import cifarzoo
 from cifarzoo import config
+from cifarzoo.components.index import Entry
 from cifarzoo.components.plugins import catalogue
 from cifarzoo.errors import EXIT_USAGE, CifarzooError
 from cifarzoo.testing.training import difference_when_resumed, trained
+from cifarzoo.zoo.architectures.classic import googlenet
+from cifarzoo.zoo.architectures.mobile import efficientnet, mobilenet_v2, shufflenet_v2
+from cifarzoo.zoo.architectures.residual import dla, resnext
 from tests.components.covering import Item, Pair, Row, all_pairs, covering_array, pairs_of
 from tests.components.test_every_component import HUB, SETTINGS, SMALLEST
 from tests.small_cifar import small, write_parquets
@@ -38,11 +42,34 @@ ARITHMETIC = {  # what a run may have besides components
 
 
 NEEDED = ("architecture", "dataset", "loss", "schedule", "optimizer")
+# Several augmentations go together, so that each place in their order is a factor.
+AUGMENTATIONS = ("augmentation", "policy", "erasing")
+ERASING = {"cutout", "random_erasing"}
+IN_EVERY_ROW = "normalize"
+# Of networks whose tables aren't settings the code is run on a part of its table: what a row takes
+# is what its parameters are worth, and those have hundreds.
+SHORTER = {
+    efficientnet: {"STAGES": efficientnet.STAGES[:2], "LAST_CHANNELS": 16},
+    mobilenet_v2: {"STAGES": mobilenet_v2.STAGES[:2], "LAST_CHANNELS": 16},
+    googlenet: {"MODULES": tuple(group[:1] for group in googlenet.MODULES)},
+    shufflenet_v2: {"BLOCKS": (2, 1, 1)},
+    dla: {"TREES": dla.TREES[:2]},
+    resnext: {"STEM_CHANNELS": 8},
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _shorter_tables() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for module, tables in SHORTER.items():
+            for name, table in tables.items():
+                patch.setattr(module, name, table)
+        yield
 
 
 @cache
 def factors() -> dict[str, list[str]]:
-    """The components of each kind; of regularizers of each stage, by the folders they lie in.
+    """The components of each kind; of some, the folders they lie in are factors.
 
     Of architectures the families are in it, whose presets are the same code.
     """
@@ -50,10 +77,19 @@ def factors() -> dict[str, list[str]]:
     for entry in catalogue(files=()).entries.values():
         if entry.origin != "cifarzoo" or (entry.kind == "architecture" and entry.preset):
             continue
-        stage = f"{entry.path.parent.name} stage"
-        factor = stage if entry.kind == "regularizer" else entry.kind
+        if entry.name == IN_EVERY_ROW:
+            continue
+        factor = factor_of(entry)
         found.setdefault(factor, [] if factor in NEEDED else [NONE]).append(entry.name)
     return found | {"arithmetic": list(ARITHMETIC)}
+
+
+def factor_of(entry: Entry) -> str:
+    if entry.kind == "regularizer":
+        return f"{entry.path.parent.name} stage"
+    if entry.kind == "augmentation" and entry.path.parent.name == "policies":
+        return "policy"
+    return "erasing" if entry.name in ERASING else entry.kind
 
 
 def bindings(row: Row) -> dict[str, str]:
@@ -61,13 +97,11 @@ def bindings(row: Row) -> dict[str, str]:
     stages = sorted(f for f in row if f.endswith(" stage"))
     stages.sort(key=lambda stage: stage != "branch stage")  # shake_shake comes first
     regularizers = [row[stage] for stage in stages if row[stage] != NONE]
-    augmentations = [row["augmentation"], "normalize"]
     settings = {key: value for key, value in SMALLEST.items() if key.startswith("run.")}
     settings |= {f"run.{kind}": f"@{row[kind]}" for kind in NEEDED}
     settings["run.regularizers"] = listed(regularizers)
-    settings["run.augmentations"] = listed(
-        name for name in dict.fromkeys(augmentations) if name != NONE
-    )
+    augmentations = [row[place] for place in AUGMENTATIONS if row[place] != NONE]
+    settings["run.augmentations"] = listed([*augmentations, IN_EVERY_ROW])
     for name in row.values():
         own = {**SMALLEST, **SETTINGS.get(name, {})}.items()
         settings |= {key: value for key, value in own if key.startswith(f"{name}.")}
@@ -140,8 +174,8 @@ REFUSALS: list[Refusal] = [
     (
         "network stage",
         {"jsd"},
-        "augmentation",
-        set(factors()["augmentation"]) - {"augmix"},
+        "policy",
+        set(factors()["policy"]) - {"augmix"},
         r"augmix",
     ),
 ]
