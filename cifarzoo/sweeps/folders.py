@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,38 +16,20 @@ from cifarzoo.files.real_folder import RealFolder
 from cifarzoo.run_folders.folder import CONFIG, RunFolder, adopt, beginning, holds_run
 from cifarzoo.run_folders.provenance import own_code
 from cifarzoo.run_folders.strict_json import strict_json
+from cifarzoo.run_folders.sweep_record import POINTS, RECORD, SCHEMA
 from cifarzoo.sweeps.plan import Asked, Cell
 
-RECORD = "sweep.json"
 REPLACED = ".replaced"  # hidden, so that nothing that looks for runs looks in there
-SCHEMA = 1
-MOST_RECORD = 16 << 20  # bytes of sweep.json
 
 
-def read_sweep(folder: Path) -> dict[str, Any]:
-    """What ``sweep.json`` says; empty: there is none.
-
-    Raises:
-        UsageError: It makes no sense, or a newer cifarzoo wrote it.
-    """
-    path = folder / RECORD
-    try:
-        found = json.loads(RealFolder(folder).read(RECORD, at_most=MOST_RECORD))
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise UsageError(f"{path} is not JSON: {error}; put back what the sweep wrote") from error
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-    if not isinstance(found, dict) or not isinstance(found.get("schema"), int):
-        raise UsageError(f"{path} is no record of a sweep; put back what the sweep wrote")
-    if found["schema"] > SCHEMA:
-        raise UsageError(f"{path} was written by a newer cifarzoo (schema {found['schema']})")
-    return found
-
-
-def write_sweep(folder: Path, asked: Asked, **facts: Any) -> None:
+def write_sweep(folder: Path, asked: Asked, cells: Sequence[Cell] = (), **facts: Any) -> None:
     """Write what was asked for to ``sweep.json``, which is replaced whole.
+
+    Args:
+        folder: Folder of the sweep.
+        asked: What was asked for.
+        cells: Cells of the sweep, in whose order it is compared; none: they aren't known before.
+        facts: What else is kept.
 
     Raises:
         UsageError: The folder cannot be written to.
@@ -64,6 +45,7 @@ def write_sweep(folder: Path, asked: Asked, **facts: Any) -> None:
         },
         "seeds": list(asked.seeds),
         "plugins": [str(path) for path in asked.plugins],
+        POINTS: list(dict.fromkeys(cell.folder.parent.name for cell in cells)),
         **facts,
     }
     with beginning(folder):

@@ -11,7 +11,8 @@ from typing import Any
 
 from cifarzoo.engine.distributed.environment import is_worker, num_gpus
 from cifarzoo.errors import ConfigError, UsageError
-from cifarzoo.sweeps.folders import check_cells, placed, read_sweep, write_cells, write_sweep
+from cifarzoo.run_folders.sweep_record import read_sweep
+from cifarzoo.sweeps.folders import check_cells, placed, write_cells, write_sweep
 from cifarzoo.sweeps.plan import Asked, Cell, Point, plan_cells, plan_points
 from cifarzoo.sweeps.processes import Resources
 from cifarzoo.sweeps.scheduler import Slots
@@ -121,7 +122,7 @@ def share(
         UsageError: The database can't be used.
     """
     threads = slots.resources[0].threads
-    write_sweep(sweep.folder, sweep.asked, threads=threads)
+    write_sweep(sweep.folder, sweep.asked, sweep.cells, threads=threads)
     storage = open_storage(
         sweep.folder, url=url, sampler="random", seed=0, identity=CELLS, emit=emit
     )
@@ -216,7 +217,7 @@ def begin(sweep: Sweep, slots: Slots, *, replaces: bool) -> None:
         UsageError: A folder can't be written to, holds other files, or is in use.
     """
     threads = slots.resources[0].threads
-    write_sweep(sweep.folder, sweep.asked, threads=threads)
+    write_sweep(sweep.folder, sweep.asked, sweep.cells, threads=threads)
     write_cells(sweep.cells, folder=sweep.folder, replaces=replaces)
 
 

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from cifarzoo.errors import ConfigProblemsError, UsageError
-from cifarzoo.sweeps.folders import check_cells, placed, read_sweep, write_cells, write_sweep
+from cifarzoo.run_folders.sweep_record import read_sweep
+from cifarzoo.sweeps.folders import check_cells, placed, write_cells, write_sweep
 from cifarzoo.sweeps.plan import Asked, plan_cells, plan_points
 from cifarzoo.sweeps.states import standing
 from cifarzoo.sweeps.variations import parse_variation
@@ -210,12 +211,13 @@ def test_other_files_in_the_place_of_a_cell_are_left_alone(base, tmp_path):
 
 
 def test_what_was_asked_is_written_and_read(base, tmp_path):
-    wanted = asked(base, vary=["sgd.lr=.1,.3"], seeds=(0, 1), sets=["run.epochs=2"])
+    wanted = asked(base, vary=["sgd.lr=.3,.1"], seeds=(0, 1), sets=["run.epochs=2"])
 
-    write_sweep(tmp_path, wanted, threads=2)
+    write_sweep(tmp_path, wanted, planned(wanted, tmp_path), threads=2)
 
     found = read_sweep(tmp_path)
-    assert found["vary"] == {"sgd.lr": [".1", ".3"]}
+    assert found["vary"] == {"sgd.lr": [".3", ".1"]}
+    assert found["points"] == ["lr=0.3", "lr=0.1"]
     assert (found["seeds"], found["set"], found["threads"]) == ([0, 1], ["run.epochs=2"], 2)
 
 

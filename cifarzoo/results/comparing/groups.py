@@ -22,6 +22,7 @@ from cifarzoo.run_folders.finding import find_run, runs_in
 from cifarzoo.run_folders.folder import CONFIG, RESOLVED, SCHEMA, RunFolder, check_length
 from cifarzoo.run_folders.liveness import NEW, current_status
 from cifarzoo.run_folders.resolved import settings
+from cifarzoo.run_folders.sweep_record import in_order
 
 SEED, SEEDS = "run.seed", re.compile(r"[0-9]{1,100}")
 MOST_NOTES = 10  # lines of what was left out, for people
@@ -200,7 +201,7 @@ def _folders(names: Sequence[str], root: Path) -> Iterator[RunFolder]:
     for name in names:
         path = expanded(name)
         check_length(path)
-        inside = sorted(runs_in(path)) if path.is_dir() else []
+        inside = in_order(runs_in(path), path) if path.is_dir() else []
         found = [RunFolder(each) for each in inside] or [find_run(name, root)]
         for folder in found:
             if folder.path.resolve() not in seen:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cifarzoo.errors import UsageError
-from cifarzoo.sweeps.folders import read_sweep
+from cifarzoo.run_folders.sweep_record import read_sweep
 from cifarzoo.sweeps.processes import Resources
 
 MINUTES = 60  # of a task, unless it is said; a cell that takes longer goes on in the next one

@@ -3,6 +3,7 @@
 import csv
 import io
 import itertools
+import json
 import subprocess
 import sys
 
@@ -49,6 +50,19 @@ def test_a_folder_of_cells_is_compared_under_their_names(study):
         "better",
         "better",
     ]
+
+
+def test_cells_of_a_sweep_come_as_it_was_asked_for(study):
+    by_name = sorted(CELLS)
+    assert names(cifarzoo.compare(study)) == by_name
+
+    record = study / "sweep.json"
+    record.write_text(json.dumps({"schema": 1, "points": ["none", "lr=0.3"]}))  # one came later
+    assert names(cifarzoo.compare(study)) == ["none", "lr=0.3", "lr=0.2,mixup"]
+
+    for damaged in ("{", '{"schema": 1, "points": 3}', '{"schema": 1, "points": [[0], "none"]}'):
+        record.write_text(damaged)
+        assert set(names(cifarzoo.compare(study))) == set(by_name)
 
 
 @pytest.mark.parametrize("which", ["lr=0.3", "{study}/lr=0.3", "{study}/lr=0.3/seed1"])
