@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 
 from tests.null_cuda import stand_in
 
@@ -43,8 +44,8 @@ AROUND = 18
 
 
 @pytest.fixture(scope="session")
-def counts(tmp_path_factory) -> dict[tuple[str, bool], dict[str, Any]]:
-    """Of each run, captured and not: counts of a step."""
+def counts(tmp_path_factory, worker_id, testrun_uid) -> dict[tuple[str, bool], dict[str, Any]]:
+    """Of each run, captured and not: counts of a step; processes of the tests share them."""
     if reason := stand_in.why_not():
         pytest.skip(f"no stand-in for CUDA here: {reason}")
     if not torch.__version__.startswith(TORCH):
@@ -54,7 +55,13 @@ def counts(tmp_path_factory) -> dict[tuple[str, bool], dict[str, Any]]:
         for name, (words, _, _) in EAGER.items()
         for is_captured in (False, True)
     }
-    found = answers(list(asked.values()), tmp_path_factory.mktemp("null-cuda"))
+    own = tmp_path_factory.getbasetemp()
+    shared = (own if worker_id == "master" else own.parent) / f"counts-{testrun_uid}.json"
+    with FileLock(f"{shared}.lock"):
+        if not shared.exists():
+            told = answers(list(asked.values()), tmp_path_factory.mktemp("null-cuda"))
+            shared.write_text(json.dumps(told))
+    found = json.loads(shared.read_text())
     assert [each["error"] for each in found if "error" in each] == []
     return dict(zip(asked, found, strict=True))
 
