@@ -46,8 +46,8 @@ NEEDED = ("architecture", "dataset", "loss", "schedule", "optimizer")
 AUGMENTATIONS = ("augmentation", "policy", "erasing")
 ERASING = {"cutout", "random_erasing"}
 IN_EVERY_ROW = "normalize"
-# Of networks whose tables aren't settings the code is run on a part of its table: what a row takes
-# is what its parameters are worth, and those have hundreds.
+# The time of a row goes by the number of its tensors. Networks that have hundreds, by tables which
+# aren't settings, are made from a part of their tables; test_on_two_ranks.py trains the whole ones.
 SHORTER = {
     efficientnet: {"STAGES": efficientnet.STAGES[:2], "LAST_CHANNELS": 16},
     mobilenet_v2: {"STAGES": mobilenet_v2.STAGES[:2], "LAST_CHANNELS": 16},
