@@ -19,7 +19,7 @@ from tests.many_runs import a_checkpoint, a_run
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch) -> Path:
+def cache(tmp_path_factory, monkeypatch, kernels_are_built) -> Path:
     folder = tmp_path_factory.mktemp("caches")
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
     return folder
