@@ -16,7 +16,7 @@ from cifarzoo.engine.device.uncompiled import (
 )
 from tests.cli.small_run import CONFIG
 
-# A run, another that goes on from its end, and a test of that one, in one process.
+# A run, another that goes on from its end, a test of that one, and steps of other optimizers.
 WHOLE_LIFE = """
 import sys
 import cifarzoo
@@ -25,6 +25,9 @@ cifarzoo.train("small.gin", run_dir="first", progress=False)
 longer = {"run.epochs": 3}
 cifarzoo.train("small.gin", run_dir="second", from_run="first", set=longer, progress=False)
 cifarzoo.evaluate("second")
+for optimizer in ("adamw", "rmsprop", "muon"):
+    one = {"run.optimizer": f"@{optimizer}", "run.max_steps": 1}
+    cifarzoo.train("small.gin", run_dir=optimizer, set=one, progress=False)
 assert "torch.optim" in sys.modules
 print("torch._dynamo" in sys.modules, "torch._inductor" in sys.modules)
 """

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 
 from cifarzoo import register
 from cifarzoo.protocols import Fraction, NonNegativeFloat, PositiveFloat, check_settings
-from cifarzoo.zoo.optimizers.stepping import check_betas
+from cifarzoo.zoo.optimizers.stepping import check_betas, plain_step
+
+torchs_step = plain_step(torch.optim.AdamW)
 
 
 class AdamW(torch.optim.AdamW):
     """torch's, whose fused kernel reads all that changes from tensors."""
 
     capturable = True
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update all parameters that have a gradient.
+
+        Args:
+            closure: Computes the loss and the gradients; None: these are there.
+        """
+        return torchs_step(self, closure)
 
 
 @register.optimizer

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 
 from cifarzoo import register
 from cifarzoo.protocols import Fraction, NonNegativeFloat, PositiveFloat, check_settings
+from cifarzoo.zoo.optimizers.stepping import plain_step
+
+torchs_step = plain_step(torch.optim.RMSprop)
+
+
+class RMSprop(torch.optim.RMSprop):
+    """torch's."""
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update all parameters that have a gradient.
+
+        Args:
+            closure: Computes the loss and the gradients; None: these are there.
+        """
+        return torchs_step(self, closure)
 
 
 @register.optimizer
@@ -45,4 +60,4 @@ def rmsprop(
     """
     check_settings(rmsprop, locals())
     settings: dict[str, Any] = {"lr": lr, "alpha": alpha, "momentum": momentum, "eps": eps}
-    return torch.optim.RMSprop(params, centered=centered, weight_decay=weight_decay, **settings)
+    return RMSprop(params, centered=centered, weight_decay=weight_decay, **settings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -12,10 +11,9 @@ from torch.nn.utils import clip_grad_norm_
 from cifarzoo import register
 from cifarzoo.errors import ConfigError
 from cifarzoo.protocols import Fraction, NonNegativeFloat, PositiveFloat, check_settings
-from cifarzoo.zoo.optimizers.stepping import evaluated
+from cifarzoo.zoo.optimizers.stepping import evaluated, plain_step
 
-# Without what torch wraps around it for its compiler, whose import takes two seconds.
-torchs_step = inspect.unwrap(torch.optim.SGD.step)
+torchs_step = plain_step(torch.optim.SGD)
 
 
 class SGD(torch.optim.SGD):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,6 +19,19 @@ def evaluated(closure: Callable[[], Any] | None) -> Any:
         return None
     with torch.enable_grad():
         return closure()
+
+
+def plain_step(kind: type[torch.optim.Optimizer]) -> Callable[..., Any]:
+    """``step`` of one of torch's optimizers without what torch wraps around it for its compiler.
+
+    The first call of that imports the compiler, which takes two seconds. What is given here
+    takes the optimizer and the closure; it can't be differentiated.
+
+    Args:
+        kind: Class of the optimizer.
+    """
+    step: Callable[..., Any] = torch.no_grad()(inspect.unwrap(kind.step))
+    return step
 
 
 def descend(parameter: Tensor, direction: Tensor, rate: float | Tensor) -> None:
