@@ -18,8 +18,11 @@ from tests.command import on_a_terminal, refuse, succeed
 from tests.many_runs import a_checkpoint, a_run
 
 
+pytestmark = pytest.mark.usefixtures("kernels_are_built")
+
+
 @pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch, kernels_are_built) -> Path:
+def cache(tmp_path_factory, monkeypatch) -> Path:
     folder = tmp_path_factory.mktemp("caches")
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
     return folder

@@ -22,6 +22,7 @@ def test_bad_input_is_refused_in_one_line_without_torch():
     assert not {name: problems for name, problems in found.items() if problems}
 
 
+@pytest.mark.usefixtures("kernels_are_built")
 @pytest.mark.parametrize("case", WITH_TORCH.values(), ids=lambda case: case.name)
 def test_bad_input_is_refused_in_one_line(case: Case, tmp_path: Path):
     assert not problems(case, attempt(case, tmp_path))
