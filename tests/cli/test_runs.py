@@ -17,7 +17,6 @@ from tests.cli.small_run import result_of
 from tests.command import on_a_terminal, refuse, succeed
 from tests.many_runs import a_checkpoint, a_run
 
-
 pytestmark = pytest.mark.usefixtures("kernels_are_built")
 
 
