@@ -165,7 +165,7 @@ def _is_run(folder: str) -> bool:
 
     One that was planned and not begun has its values; a config alone may be anybody's.
     """
-    has = os.access  # two thirds of the time of exists, of ten thousand runs' 20,000
+    has = os.access  # in two thirds of the time of exists
     return has(f"{folder}/{CONFIG}", os.F_OK) and any(
         has(f"{folder}/{name}", os.F_OK) for name in (RECORD, CHECKPOINTS, RESOLVED)
     )

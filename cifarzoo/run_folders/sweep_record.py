@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from pydantic_core import from_json
 
 from cifarzoo.errors import UsageError
 from cifarzoo.files.real_folder import RealFolder
@@ -24,7 +25,7 @@ def read_sweep(folder: Path) -> dict[str, Any]:
     """
     path = folder / RECORD
     try:
-        found = json.loads(RealFolder(folder).read(RECORD, at_most=MOST_RECORD))
+        found = from_json(RealFolder(folder).read(RECORD, at_most=MOST_RECORD))
     except FileNotFoundError:
         return {}
     except ValueError as error:

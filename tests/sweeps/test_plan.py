@@ -239,6 +239,7 @@ def test_on_a_full_disk_a_sweep_says_so_and_its_record_stays_whole(base, tmp_pat
     ("text", "message"),
     [
         ("{", "is not JSON"),
+        pytest.param("[" * 200_000, "is not JSON", id="deep"),
         ("[]", "is no record of a sweep"),
         ('{"schema": "x"}', "is no record of a sweep"),
         ('{"schema": 99}', "was written by a newer cifarzoo"),

@@ -332,7 +332,9 @@ def test_a_queue_that_cannot_be_asked_is_told_with_its_words(tmp_path, monkeypat
 def test_a_list_of_jobs_that_makes_no_sense_is_refused(tmp_path):
     (tmp_path / ".slurm").mkdir()
     path = tmp_path / ".slurm/jobs.json"
-    for text, message in (("{", "cannot be read"), ('{"a": 1}', "is no list of jobs")):
+    deep = "[" * 200_000
+    no_list = ('{"a": 1}', "is no list of jobs")
+    for text, message in (("{", "cannot be read"), (deep, "cannot be read"), no_list):
         path.write_text(text)
         with pytest.raises(UsageError, match=message):
             read_jobs(tmp_path)

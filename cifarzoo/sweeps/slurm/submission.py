@@ -7,7 +7,6 @@ queued is asked of SLURM. How far a cell is, its folder says, as everywhere.
 from __future__ import annotations
 
 import importlib.util
-import json
 import shlex
 import shutil
 import subprocess
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from filelock import FileLock, Timeout
+from pydantic_core import from_json
 
 from cifarzoo.errors import CifarzooError, UsageError
 from cifarzoo.files.real_folder import RealFolder
@@ -186,7 +186,7 @@ def read_jobs(folder: Path) -> dict[str, str]:
     """
     path = _jobs_folder(folder) / JOBS
     try:
-        found = json.loads(RealFolder(path.parent).read(JOBS, at_most=MOST_JOBS_BYTES))
+        found = from_json(RealFolder(path.parent).read(JOBS, at_most=MOST_JOBS_BYTES))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
